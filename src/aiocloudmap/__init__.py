@@ -1,0 +1,1 @@
+"""Async service discovery for AWS Cloud Map."""

@@ -1,0 +1,155 @@
+"""What happened on the cold path, told to `CloudMap(on_event=...)` and logged under the name "aiocloudmap".
+
+A hit tells nothing: it costs a memory read. No event carries an attribute's value or a credential.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from aiocloudmap.errors import CloudMapError
+from aiocloudmap.model import Query
+
+__all__ = [
+    "AnswerTruncated",
+    "ClockJumped",
+    "EmptyAnswerHeld",
+    "Event",
+    "RefreshFailed",
+    "Refreshed",
+    "Throttled",
+]
+
+_logger = logging.getLogger("aiocloudmap")
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A new answer was written.
+
+    Args:
+        query: The question.
+        instances: How many instances the answer has.
+        duration: Seconds the fetch took.
+    """
+
+    query: Query
+    instances: int
+    duration: float
+
+    level = logging.DEBUG
+
+    def __str__(self) -> str:
+        return f"{self.query.service}: {self.instances} instance(s), fetched in {self.duration:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshFailed:
+    """A fetch failed.
+
+    Args:
+        query: The question.
+        error: Why.
+        failures: How many fetches in a row have failed.
+        serving_age: Age in seconds of the answer that is served meanwhile, None where there is none.
+        retry_in: Seconds before the next attempt.
+    """
+
+    query: Query
+    error: CloudMapError
+    failures: int
+    serving_age: float | None
+    retry_in: float
+
+    @property
+    def level(self) -> int:
+        """The first of a series is a warning, the rest would only repeat it."""
+        return logging.WARNING if self.failures == 1 else logging.DEBUG
+
+    def __str__(self) -> str:
+        serving = "nothing to serve" if self.serving_age is None else f"serving an answer {self.serving_age:.0f} s old"
+        return f"{self.error} [{type(self.error).__name__}]; {serving}; next attempt in {self.retry_in:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyAnswerHeld:
+    """An empty or not-found answer came after a non-empty one, and is doubted for a while.
+
+    Args:
+        query: The question.
+        kept: How many instances the answer has that stays in use.
+        remaining: Seconds until the next empty answer is believed.
+    """
+
+    query: Query
+    kept: int
+    remaining: float
+
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return (
+            f"{self.query.service}: an empty answer after {self.kept} instance(s); "
+            f"keeping them, at most {self.remaining:.0f} s more"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTruncated:
+    """An answer is as long as an answer can be: there may be more instances than Cloud Map tells.
+
+    Args:
+        query: The question.
+        instances: How many came.
+    """
+
+    query: Query
+    instances: int
+
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"{self.query.service}: {self.instances} instances, the most that one answer holds; there may be more"
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """AWS throttles this account; every refresh of the engine waits.
+
+    Args:
+        retry_in: Seconds before the next request.
+    """
+
+    retry_in: float
+
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return f"throttled by AWS; no request for {self.retry_in:.1f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJumped:
+    """The wall clock has run ahead of the monotonic one: the process was frozen, or the clock was set.
+
+    Args:
+        seconds: By how much; every answer counts as that much older.
+    """
+
+    seconds: float
+
+    level = logging.INFO
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s passed unseen: idle connections are closed, answers count as that much older"
+
+
+Event = Refreshed | RefreshFailed | EmptyAnswerHeld | AnswerTruncated | Throttled | ClockJumped
+"""Anything that `on_event` may be called with."""
+
+
+def log(event: Event) -> None:
+    """Write the event to the library's logger, at its level."""
+    if _logger.isEnabledFor(event.level):
+        _logger.log(event.level, "%s", event, extra={"aiocloudmap_event": type(event).__name__})

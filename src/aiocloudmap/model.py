@@ -1,0 +1,376 @@
+"""The nouns: what is asked (`ServiceName`, `Query`) and what is answered (`Instance`, `Discovery`, `Snapshot`).
+
+Patterns and limits are AWS's own: the API reference of `DiscoverInstances` and the shapes of its service model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Final, Self, overload
+
+from aiocloudmap.errors import AttributeNotFoundError, ConfigurationError, InvalidAttributeError
+from aiocloudmap.ports import SYSTEM_CLOCK, Clock
+
+__all__ = ["MAX_INSTANCES", "Discovery", "HealthFilter", "HealthStatus", "Instance", "Query", "ServiceName", "Snapshot"]
+
+MAX_INSTANCES: Final = 1000
+"""The most instances that one DiscoverInstances returns, and the most that a service may have (AWS's quota)."""
+
+_NAMESPACE = re.compile(r"[!-~]{1,1024}")
+_LABEL = r"(?:[a-zA-Z0-9_][a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_]|[a-zA-Z0-9])"
+_SERVICE = re.compile(rf"(?=.{{1,127}}\Z){_LABEL}(?:\.{_LABEL})*|\.")
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_ATTRIBUTE_KEY = re.compile(r"[!-~]{1,255}")
+_ATTRIBUTE_VALUE = re.compile(r"(?:[!-~][ \t!-~]{0,1023})?")
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?")
+_SCHEME = "cloudmap://"
+
+
+class HealthFilter(StrEnum):
+    """Which instances are asked for. Cloud Map ignores it for a service without a health check."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    ALL = "ALL"
+    HEALTHY_OR_ELSE_ALL = "HEALTHY_OR_ELSE_ALL"
+    """The healthy ones, or all of them where none is healthy."""
+
+
+class HealthStatus(StrEnum):
+    """What Cloud Map says of an instance; UNKNOWN for a service without a health check."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ServiceName:
+    """A service and the namespace it lives in, by AWS's patterns.
+
+    Args:
+        namespace: The namespace's HttpName: 1 to 1,024 printable ASCII characters; may hold a slash.
+        service: Labels of up to 63 letters, digits, `_` and `-`, joined by dots, 127 characters at most; or `.` alone.
+
+    Raises:
+        ConfigurationError: AWS would refuse the name.
+    """
+
+    namespace: str
+    service: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.namespace, str) or not isinstance(self.service, str):
+            raise ConfigurationError(
+                f"a service name is made of two strings, not {self.namespace!r} and {self.service!r}"
+            )
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise ConfigurationError(
+                f"{_shown(self.namespace)} is no namespace name",
+                advice="A namespace name has 1 to 1,024 printable ASCII characters and no spaces.",
+            )
+        if not _SERVICE.fullmatch(self.service):
+            raise ConfigurationError(
+                f"{_shown(self.service)} is no service name",
+                advice="A service name has labels of letters, digits, '_' and '-' (none starts or ends with '-', none is"
+                " longer than 63) joined by dots, and at most 127 characters.",
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The name that `namespace/service` or `cloudmap://namespace/service` stands for.
+
+        The text is split at its last slash: namespaces may hold one, services may hold dots.
+
+        Raises:
+            ConfigurationError: The text is not of that form, or AWS would refuse one of its parts.
+        """
+        if not isinstance(text, str):
+            raise ConfigurationError(f"a service name is a string like 'shop/orders', not {text!r}")
+        namespace, slash, service = text.removeprefix(_SCHEME).rpartition("/")
+        if not slash or not namespace or not service:
+            raise ConfigurationError(
+                f"{_shown(text)} is no service name",
+                advice="Write namespace/service, like 'shop/orders' or 'cloudmap://shop/orders'.",
+            )
+        return cls(namespace, service)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.service}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question to Cloud Map; equal questions share one answer.
+
+    Args:
+        service: Whom it is about.
+        health: Which instances count.
+        where: Attributes that every instance must have (AWS's QueryParameters); sorted pairs or a mapping.
+        prefer: Attributes that are asked for where anything matches them (AWS's OptionalParameters).
+        owner_account: The twelve digits of the account that shares the namespace with this one, else None.
+
+    Raises:
+        ConfigurationError: AWS would refuse one of them.
+    """
+
+    service: ServiceName
+    health: HealthFilter = HealthFilter.HEALTHY_OR_ELSE_ALL
+    where: tuple[tuple[str, str], ...] = ()
+    prefer: tuple[tuple[str, str], ...] = ()
+    owner_account: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "health", _health(self.health))
+        object.__setattr__(self, "where", _pairs("where", self.where))
+        object.__setattr__(self, "prefer", _pairs("prefer", self.prefer))
+        if self.owner_account is not None and not _ACCOUNT.fullmatch(str(self.owner_account)):
+            raise ConfigurationError(
+                f"owner_account {_shown(str(self.owner_account))} is no AWS account id",
+                service=self.service,
+                advice="Give the twelve digits of the account that owns the namespace, as a string.",
+            )
+
+    @property
+    def believes_empty(self) -> bool:
+        """Whether an empty answer is the truth that was asked for, rather than a possible gap of a deployment."""
+        return self.health in (HealthFilter.HEALTHY, HealthFilter.UNHEALTHY)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Instance:
+    """One registered instance.
+
+    Args:
+        id: Unique in its service.
+        service: The service it belongs to.
+        health: What Cloud Map says of it.
+        attributes: Its attributes, read-only. They are text that others wrote: check them before you trust them.
+    """
+
+    id: str
+    service: ServiceName
+    health: HealthStatus = HealthStatus.UNKNOWN
+    attributes: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attributes", MappingProxyType(dict(self.attributes)))
+
+    def __repr__(self) -> str:
+        # Values may be secret or hostile: a repr ends in logs, so it shows the keys only.
+        return f"<Instance {self.id!r} of {self.service}, {self.health}, attributes {sorted(self.attributes)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.id, self.service, self.health, dict(self.attributes))
+
+    @property
+    def host(self) -> str | None:
+        """AWS_INSTANCE_IPV4, or else AWS_INSTANCE_IPV6, or else AWS_INSTANCE_CNAME; None without any.
+
+        Raises:
+            InvalidAttributeError: The attribute holds no address or host name.
+        """
+        for key, check in _HOST_ATTRIBUTES.items():
+            if value := self.attributes.get(key):
+                try:
+                    return check(value)
+                except ValueError:
+                    raise self._invalid(key, "an address or a host name") from None
+        return None
+
+    @property
+    def port(self) -> int | None:
+        """AWS_INSTANCE_PORT, 1 to 65535; None without.
+
+        Raises:
+            InvalidAttributeError: The attribute holds no such number.
+        """
+        text = self.attributes.get("AWS_INSTANCE_PORT")
+        if text is None:
+            return None
+        if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535:
+            return int(text)
+        raise self._invalid("AWS_INSTANCE_PORT", "a port from 1 to 65535")
+
+    @property
+    def zone(self) -> str | None:
+        """AVAILABILITY_ZONE, which ECS writes; None without."""
+        return self.attributes.get("AVAILABILITY_ZONE")
+
+    def url(self, scheme: str = "http", path: str = "") -> str:
+        """`scheme://host:port/path`, without the port where the instance has none, IPv6 addresses in brackets.
+
+        Raises:
+            AttributeNotFoundError: The instance has no address.
+            InvalidAttributeError: Its address or port is not one.
+        """
+        host = self.host
+        if host is None:
+            raise AttributeNotFoundError(
+                f"instance {self.id} has no address",
+                service=self.service,
+                key="AWS_INSTANCE_IPV4",
+                available=self.attributes,
+                advice=f"It has: {', '.join(sorted(self.attributes)) or 'no attributes'}.",
+            )
+        authority = f"[{host}]" if ":" in host else host
+        if (port := self.port) is not None:
+            authority = f"{authority}:{port}"
+        return f"{scheme}://{authority}{path if not path or path.startswith('/') else '/' + path}"
+
+    def _invalid(self, key: str, expected: str) -> InvalidAttributeError:
+        return InvalidAttributeError(
+            f"{key} of instance {self.id} is not {expected}",
+            service=self.service,
+            advice="Correct the attribute where the instance is registered.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """What a backend found.
+
+    Args:
+        instances: Every instance that matches, in any order; MAX_INSTANCES of them may be all there are or not.
+        revision: Cloud Map's revision of the service's instances, None where the source has none.
+    """
+
+    instances: tuple[Instance, ...]
+    revision: int | None = None
+
+
+class Snapshot(Sequence[Instance]):
+    """The complete set of instances that matched at one moment, sorted by id, never changed afterwards.
+
+    Args:
+        service: The service asked about.
+        instances: In any order.
+        revision: Cloud Map's revision of the service's instances, None where the source has none.
+        clock: Tells when it was fetched, and how old it is.
+    """
+
+    __slots__ = ("_clock", "_fetched", "_written", "instances", "revision", "service")
+
+    def __init__(
+        self,
+        service: ServiceName,
+        instances: Iterable[Instance] = (),
+        *,
+        revision: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.service: Final = service
+        self.instances: Final = tuple(sorted(instances, key=attrgetter("id")))
+        self.revision: Final = revision
+        self._clock = clock
+        self._fetched, self._written = clock.time(), clock.monotonic()
+
+    @property
+    def fetched_at(self) -> datetime:
+        """When the answer arrived, in UTC."""
+        return datetime.fromtimestamp(self._fetched, UTC)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the answer arrived.
+
+        The longer of what the two clocks say: a monotonic clock may stand still while a sandbox is frozen, a wall
+        clock may be set back.
+        """
+        clock = self._clock
+        return max(clock.monotonic() - self._written, clock.time() - self._fetched)
+
+    @property
+    def maybe_truncated(self) -> bool:
+        """Whether there are as many instances as one answer can hold, so that there may be more."""
+        return len(self.instances) >= MAX_INSTANCES
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """The attribute `key` of every instance that has it, in the order of the instances."""
+        return tuple(instance.attributes[key] for instance in self.instances if key in instance.attributes)
+
+    @overload
+    def __getitem__(self, index: int) -> Instance: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Instance, ...]: ...
+    def __getitem__(self, index: int | slice) -> Instance | tuple[Instance, ...]:
+        return self.instances[index]
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self.instances)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where service, instances and revision are; when they were fetched does not count."""
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return (self.service, self.revision, self.instances) == (other.service, other.revision, other.instances)
+
+    def __hash__(self) -> int:
+        return hash((self.service, self.revision, self.instances))
+
+    def __repr__(self) -> str:
+        count = len(self.instances)
+        return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
+
+
+_HOST_ATTRIBUTES: Final = MappingProxyType(
+    {
+        "AWS_INSTANCE_IPV4": lambda value: str(IPv4Address(value)),
+        "AWS_INSTANCE_IPV6": lambda value: str(IPv6Address(value)),
+        "AWS_INSTANCE_CNAME": lambda value: _host_name(value),
+    }
+)
+
+
+def _host_name(value: str) -> str:
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError(value)
+    return value
+
+
+def _health(value: HealthFilter | str) -> HealthFilter:
+    try:
+        return HealthFilter(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{_shown(str(value))} is no health filter", advice=f"Use one of {', '.join(HealthFilter)}."
+        ) from None
+
+
+def _pairs(argument: str, value: object) -> tuple[tuple[str, str], ...]:
+    """Sorted, checked pairs: the order in which somebody wrote them must not make another question."""
+    if isinstance(value, Mapping):
+        value = value.items()
+    try:
+        pairs = tuple(sorted((key, text) for key, text in value))  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"{argument} is no mapping of attribute names to values", advice=f"Write {argument}={{'STAGE': 'live'}}."
+        ) from None
+    for key, text in pairs:
+        if not (isinstance(key, str) and _ATTRIBUTE_KEY.fullmatch(key)):
+            raise ConfigurationError(
+                f"{argument} has {_shown(str(key))}, which is no attribute name",
+                advice="An attribute name has 1 to 255 printable ASCII characters and no spaces.",
+            )
+        if not (isinstance(text, str) and _ATTRIBUTE_VALUE.fullmatch(text)):
+            raise ConfigurationError(
+                f"{argument} asks for a value of {key} that no attribute can have",
+                advice="A value is a string of up to 1,024 printable ASCII characters that starts with no space.",
+            )
+    return pairs
+
+
+def _shown(text: str) -> str:
+    """The text for a message, shortened, with everything unprintable escaped."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
