@@ -79,7 +79,7 @@ async def _pending_tasks() -> list[str]:
 
 @contextlib.contextmanager
 def _asyncio_complaints() -> Iterator[list[str]]:
-    """What asyncio logs as an error: exceptions never retrieved, tasks destroyed, sessions and connectors not closed."""
+    """What asyncio logs as an error: exceptions never retrieved, tasks destroyed, sessions not closed."""
     complaints: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
