@@ -1,0 +1,123 @@
+"""What the application says about a client, brought together with what the shared transport needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.config import Config
+
+from aiocloudmap.errors import ConfigurationError
+
+__all__ = ["ClientView", "by_value", "lasting_default", "with_http_session"]
+
+
+def with_http_session(config: Config | None, http_session_class: type[AIOHTTPSession], **settings: Any) -> AioConfig:
+    """The caller's settings on the shared transport, with `settings` of ours over them.
+
+    Raises:
+        ConfigurationError: The caller brings a transport, or settings for one.
+    """
+    refuse_transport(config, "config")
+    merged = AioConfig() if config is None else AioConfig().merge(config)
+    merged = merged.merge(AioConfig(http_session_cls=http_session_class, **settings))
+    merged.http_session_cls = http_session_class  # aiobotocore 2 forgets it in merge()
+    return merged
+
+
+def lasting_default(config: Config) -> AioConfig:
+    """A session's default configuration, which keeps the http session class of whatever is merged into it.
+
+    aiobotocore 2 loses that class in `merge`, and a plain botocore `Config` cannot hold it.
+
+    Raises:
+        ConfigurationError: It brings a transport of its own.
+    """
+    refuse_transport(config, "the session's default client config")
+    default = copy.copy(config) if isinstance(config, AioConfig) else AioConfig().merge(config)
+    plain_merge = default.merge
+
+    def merge(other: Config) -> AioConfig:
+        merged = plain_merge(other)
+        merged.http_session_cls = getattr(other, "http_session_cls", default.http_session_cls)
+        return merged
+
+    default.merge = merge
+    return default
+
+
+def refuse_transport(config: Config | None, where: str) -> None:
+    """Nothing, where the configuration leaves the transport alone.
+
+    Raises:
+        ConfigurationError: It names an http session class or connector arguments.
+    """
+    if config is None:
+        return
+    if not isinstance(config, Config):
+        raise ConfigurationError(
+            f"{where} is a {type(config).__name__}", advice="Give an aiobotocore AioConfig or a botocore Config."
+        )
+    plain = AioConfig()
+    for name in ("http_session_cls", "connector_args"):
+        if getattr(config, name, None) not in (None, getattr(plain, name)):
+            raise ConfigurationError(
+                f"{where} sets {name}",
+                advice="All clients share one bounded connector, which ConnectionPolicy describes: leave it out, or"
+                " make a client of your own.",
+            )
+
+
+def by_value(value: Any) -> Any:
+    """A hashable stand-in, equal for equal settings: two `Config` objects that say the same are one client."""
+    if isinstance(value, Config):
+        return type(value), by_value(vars(value))
+    if isinstance(value, Mapping):
+        return "mapping", frozenset((key, by_value(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "sequence", tuple(by_value(item) for item in value)
+    if isinstance(value, (set, frozenset)):
+        return "set", frozenset(by_value(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return "object", id(value)
+    return type(value), value  # 1 and True are equal to Python and not to botocore
+
+
+class ClientView:
+    """An aiobotocore client whose end is not the caller's business: `close()` and `async with` do nothing.
+
+    Everything else is the client's own. It works on every event loop; the transport closes its connections.
+    """
+
+    __slots__ = ("__weakref__", "_client")
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_client":  # half-made, by copy or pickle
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self._client), *super().__dir__()})
+
+    def __repr__(self) -> str:
+        return f"<shared {type(self._client).__name__} client>"
+
+    async def close(self) -> None:
+        """Nothing: others use the same client."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
