@@ -5,7 +5,7 @@ Run it with `uvicorn fastapi_app:app --app-dir examples`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ cloud_map = CloudMap()
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Hold the connections while the application runs, and know the queue before the first request."""
     async with cloud_map:
         await cloud_map.prefetch("shop/orders")

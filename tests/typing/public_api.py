@@ -1,0 +1,119 @@
+"""What type checkers see of the API. Checked by mypy and pyright (`nox -s types`), never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_type
+
+import aiohttp
+
+from aiocloudmap import (
+    Backend,
+    CachePolicy,
+    CloudMap,
+    CloudMapError,
+    ConfigurationError,
+    ConnectionPolicy,
+    Discovery,
+    Event,
+    Explanation,
+    HealthFilter,
+    Instance,
+    NotFoundError,
+    Query,
+    Service,
+    ServiceName,
+    Snapshot,
+    Stats,
+    UnavailableError,
+)
+
+
+class Fixed:
+    """A source of truth of one's own needs no base class."""
+
+    async def discover(self, query: Query) -> Discovery:
+        """Always the same."""
+        return Discovery((Instance("orders-1", query.service, attributes={"QUEUE_URL": "here"}),), revision=1)
+
+
+def listen(event: Event) -> None:
+    """A listener."""
+    print(event)
+
+
+def make() -> CloudMap:
+    """Every argument of the constructor."""
+    backend: Backend = Fixed()
+    CloudMap.from_env(ttl=5, region="eu-west-1")
+    return CloudMap(
+        region="eu-west-1",
+        endpoint_url=None,
+        cache=CachePolicy(ttl=60, refresh="inline"),
+        connections=ConnectionPolicy(max_connections=32),
+        backend=backend,
+        shared=False,
+        on_event=listen,
+    )
+
+
+async def ask(cloud_map: CloudMap) -> None:
+    """Handles and what they give."""
+    orders = cloud_map.service("shop/orders", health="ALL", where={"STAGE": "live"}, prefer={"ZONE": "a"})
+    cloud_map.service(ServiceName("shop", "orders"), health=HealthFilter.HEALTHY, cache=CachePolicy(ttl=1))
+    assert_type(orders, Service)
+    assert_type(orders.name, ServiceName)
+    assert_type(orders.query, Query)
+    assert_type(await orders.resolve(), Snapshot)
+    assert_type(await orders.resolve(max_age=0), Snapshot)
+    assert_type(await orders.pick(), Instance)
+    assert_type(orders.peek(), Snapshot | None)
+    assert_type(orders.explain(), Explanation)
+    assert_type(await orders.attribute("QUEUE_URL"), str)
+    assert_type(await orders.attribute("WEIGHT", int), int)
+    assert_type(await orders.attribute("WEIGHT", int, default=None), int | None)
+    assert_type(await orders.attribute("QUEUE_URL", default=None), str | None)
+    assert_type(await orders.attribute("QUEUE_URL", default=""), str)
+
+
+async def look(snapshot: Snapshot) -> None:
+    """A snapshot is a sequence of instances."""
+    everything: Sequence[Instance] = snapshot
+    assert_type(everything[0], Instance)
+    assert_type(snapshot[0], Instance)
+    assert_type(snapshot[:2], tuple[Instance, ...])
+    assert_type([instance.id for instance in snapshot], list[str])
+    assert_type(snapshot.values("ZONE"), tuple[str, ...])
+    assert_type(snapshot.revision, int | None)
+    assert_type(snapshot[0].attributes, Mapping[str, str])
+    assert_type(snapshot[0].host, str | None)
+    assert_type(snapshot[0].port, int | None)
+
+
+async def use(cloud_map: CloudMap) -> None:
+    """The rest of CloudMap."""
+    async with cloud_map as same:
+        assert_type(same, CloudMap)
+    await cloud_map.prefetch("shop/orders", cloud_map.service("shop/payments"), required=True)
+    assert_type(await cloud_map.client("sqs"), Any)
+    assert_type(await cloud_map.http_session(), aiohttp.ClientSession)
+    assert_type(cloud_map.invalidate("shop/orders"), int)
+    assert_type(cloud_map.clear(), int)
+    assert_type(cloud_map.stats(), Stats)
+    await cloud_map.aclose()
+
+
+async def fail(orders: Service) -> None:
+    """Errors are caught by what one wants to do about them."""
+    try:
+        await orders.pick()
+    except NotFoundError as error:
+        assert_type(error.service, ServiceName | None)
+    except UnavailableError as error:
+        assert_type(error.retry_after, float | None)
+    except CloudMapError as error:
+        assert_type(error.last_good_age, float | None)
+    try:
+        CachePolicy(ttl=-1)
+    except ValueError as error:
+        assert isinstance(error, ConfigurationError)
