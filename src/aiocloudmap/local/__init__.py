@@ -1,0 +1,49 @@
+"""A Cloud Map on your desk: a world by AWS's rules, a server that speaks AWS's protocol, faults to order.
+
+Loaded on first use: the world alone imports neither aiohttp nor botocore.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiocloudmap.local.backend import LocalBackend
+    from aiocloudmap.local.cloud_map import LocalCloudMap
+    from aiocloudmap.local.faults import Faults
+    from aiocloudmap.local.quotas import Quotas, Rate
+    from aiocloudmap.local.refusals import RefusedError
+    from aiocloudmap.local.server import LocalServer
+    from aiocloudmap.local.thread import serve_in_thread
+    from aiocloudmap.local.world import World
+
+__all__ = [
+    "Faults",
+    "LocalBackend",
+    "LocalCloudMap",
+    "LocalServer",
+    "Quotas",
+    "Rate",
+    "RefusedError",
+    "World",
+    "serve_in_thread",
+]
+
+_HOMES = {
+    "Faults": "faults",
+    "LocalBackend": "backend",
+    "LocalCloudMap": "cloud_map",
+    "LocalServer": "server",
+    "Quotas": "quotas",
+    "Rate": "quotas",
+    "RefusedError": "refusals",
+    "World": "world",
+    "serve_in_thread": "thread",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,126 @@
+"""The world as a source of truth inside the process: no server, no sockets, the same answers and the same errors."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Never
+
+from aiocloudmap.errors import (
+    AccessDeniedError,
+    CloudMapError,
+    ConnectError,
+    CredentialsError,
+    InvalidRequestError,
+    NamespaceNotFoundError,
+    ProtocolError,
+    RequestError,
+    ServiceNotFoundError,
+    ThrottledError,
+    UnavailableError,
+)
+from aiocloudmap.local.counts import CallCounts
+from aiocloudmap.local.faults import Fault, Faults, Kind
+from aiocloudmap.local.pauses import pass_pauses
+from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.world import World
+from aiocloudmap.model import MAX_INSTANCES, Discovery, HealthStatus, Instance, Query, ServiceName
+from aiocloudmap.ports import Clock
+
+__all__ = ["LocalBackend"]
+
+_OPERATION: Final = "DiscoverInstances"
+
+_BY_CODE: Final[dict[str, type[CloudMapError]]] = {
+    "InvalidInput": InvalidRequestError,
+    "NamespaceNotFound": NamespaceNotFoundError,
+    "RequestLimitExceeded": ThrottledError,
+    "ServiceNotFound": ServiceNotFoundError,
+}
+
+_BY_FAULT: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
+    Kind.ACCESS_DENIED: (AccessDeniedError, "the caller may not call DiscoverInstances"),
+    Kind.EMPTY: (ProtocolError, "the answer was empty"),
+    Kind.EXPIRED_TOKEN: (CredentialsError, "the security token has expired"),
+    Kind.GARBAGE: (ProtocolError, "the answer was no JSON"),
+    Kind.RESET: (ConnectError, "the connection was reset"),
+    Kind.SERVER_ERROR: (UnavailableError, "AWS answered with a server error"),
+    Kind.THROTTLE: (ThrottledError, "AWS limits the rate of requests"),
+    Kind.TRUNCATE: (ConnectError, "the connection broke in the middle of the answer"),
+}
+
+_CODES: Final = {Kind.ACCESS_DENIED: "AccessDeniedException"}
+
+
+class LocalBackend:
+    """A `Backend` that asks a world in the same process.
+
+    Args:
+        world: What it asks.
+        faults: What goes wrong; None for nothing.
+        clock: What delays are measured by; the world's where nothing is said.
+    """
+
+    def __init__(self, world: World, faults: Faults | None = None, *, clock: Clock | None = None) -> None:
+        self.world = world
+        self.faults = Faults() if faults is None else faults
+        self.calls = CallCounts()
+        self._clock = clock or world.clock
+
+    async def discover(self, query: Query) -> Discovery:
+        """Every instance that matches, in random order.
+
+        Raises:
+            NotFoundError: The world has no such namespace or service.
+            CloudMapError: What AWS would refuse, or a fault that is switched on.
+        """
+        service = str(query.service)
+        self.calls.add(_OPERATION, service)
+        fault = await pass_pauses(*self.faults.take(_OPERATION, service), self._clock)
+        keep: int | None = None
+        if fault is not None and fault.kind is Kind.FEWER:
+            keep = int(fault.amount)
+        elif fault is not None:
+            _fail(fault, query.service)
+        try:
+            answer = self.world.call(_OPERATION, _request(query))
+        except RefusedError as refusal:
+            raise _translated(refusal, query.service) from refusal
+        instances = tuple(_instance(each) for each in answer["Instances"][:keep])
+        return Discovery(instances, answer["InstancesRevision"])
+
+    def __repr__(self) -> str:
+        return f"<LocalBackend of {self.world!r}, {self.calls.total} calls>"
+
+
+def _request(query: Query) -> dict[str, Any]:
+    members: dict[str, Any] = {
+        "NamespaceName": query.service.namespace,
+        "ServiceName": query.service.service,
+        "MaxResults": MAX_INSTANCES,
+        "HealthStatus": str(query.health),
+        "QueryParameters": dict(query.where),
+        "OptionalParameters": dict(query.prefer),
+    }
+    return members if query.owner_account is None else {**members, "OwnerAccount": query.owner_account}
+
+
+def _instance(summary: dict[str, Any]) -> Instance:
+    return Instance(
+        summary["InstanceId"],
+        ServiceName(summary["NamespaceName"], summary["ServiceName"]),
+        HealthStatus(summary["HealthStatus"]),
+        summary["Attributes"],
+    )
+
+
+def _fail(fault: Fault, service: ServiceName) -> Never:
+    kind, what = _BY_FAULT[fault.kind]
+    if issubclass(kind, RequestError):
+        raise kind(what, code=_CODES[fault.kind], service=service)
+    raise kind(what, service=service)
+
+
+def _translated(refusal: RefusedError, service: ServiceName) -> CloudMapError:
+    kind = _BY_CODE.get(refusal.code, RequestError)
+    if issubclass(kind, RequestError):
+        return kind(refusal.what, code=refusal.code, service=service)
+    return kind(refusal.what, service=service)

@@ -1,0 +1,139 @@
+"""`LocalCloudMap`: a world, its server, and `CloudMap` objects that ask it. No AWS account, no environment."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from contextlib import AsyncExitStack, ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from aiocloudmap.client import CloudMap
+from aiocloudmap.local.backend import LocalBackend
+from aiocloudmap.local.counts import ServerStats
+from aiocloudmap.local.faults import Faults
+from aiocloudmap.local.server import LocalServer
+from aiocloudmap.local.thread import serve_in_thread
+from aiocloudmap.local.world import World
+from aiocloudmap.ports import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+
+__all__ = ["LocalCloudMap", "local_session"]
+
+
+class LocalCloudMap:
+    """A Cloud Map on your desk.
+
+    ```python
+    async with LocalCloudMap() as local:            # served by this event loop
+        local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://..."})
+        async with local.cloud_map() as cloud_map:
+            snapshot = await cloud_map.service("shop/orders").resolve()
+
+    with LocalCloudMap() as local:                  # served by a thread of its own, for boto3 and synchronous tests
+        ...
+    ```
+
+    Leaving the block stops the server at once, whatever is still open or waiting.
+
+    Args:
+        world: What it serves; None makes an empty one.
+        host: Where it listens: on this machine only, unless told otherwise.
+        port: 0 takes a free one.
+        ssl_context: Serves TLS with it; None serves plain HTTP.
+    """
+
+    def __init__(
+        self,
+        world: World | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self.world = World() if world is None else world
+        self.faults = Faults()
+        self.server = LocalServer(self.world, self.faults, host=host, port=port, ssl_context=ssl_context)
+        self._exits = ExitStack()
+        self._async_exits = AsyncExitStack()
+
+    @classmethod
+    def from_toml(cls, path_or_text: str | os.PathLike[str], **settings: Any) -> Self:
+        """One whose world is described by a TOML file: see `aiocloudmap.local.definition`.
+
+        Raises:
+            ConfigurationError: The file does not describe a world.
+        """
+        return cls(World.from_toml(path_or_text), **settings)
+
+    @property
+    def endpoint_url(self) -> str:
+        """What to give an AWS client as its endpoint_url. Only while it runs."""
+        return self.server.endpoint_url
+
+    @property
+    def stats(self) -> ServerStats:
+        """What the server has seen: calls and connections."""
+        return self.server.stats
+
+    def backend(self) -> LocalBackend:
+        """The same world and faults as a backend in this process; each one counts its own calls."""
+        return LocalBackend(self.world, self.faults)
+
+    def cloud_map(self, *, in_process: bool = False, **settings: Any) -> CloudMap:
+        """A CloudMap that asks this world, and shares nothing with any other.
+
+        Args:
+            in_process: Ask the world directly, without server and sockets. Works without running it.
+            settings: As for `CloudMap`; they win.
+        """
+        if self.world.clock is not SYSTEM_CLOCK:
+            settings = {"clock": self.world.clock, **settings}
+        if in_process:
+            return CloudMap(**({"backend": self.backend()} | settings))
+        defaults: dict[str, Any] = {
+            "endpoint_url": self.endpoint_url,
+            "region": self.world.region,
+            "session_factory": local_session,
+            "shared": False,
+        }
+        return CloudMap(**(defaults | settings))
+
+    async def __aenter__(self) -> Self:
+        await self._async_exits.enter_async_context(self.server)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._async_exits.aclose()
+
+    def __enter__(self) -> Self:
+        self._exits.enter_context(serve_in_thread(self.server))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    def __repr__(self) -> str:
+        return f"<LocalCloudMap {self.server!r}, {self.world!r}>"
+
+
+def local_session() -> AioSession:
+    """An aiobotocore session with credentials that mean nothing, which reads no configuration of the user's."""
+    from aiobotocore.session import AioSession  # noqa: PLC0415 - slow to import, and only needed here
+
+    session = AioSession(
+        session_vars={
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+            "profile": (None, None, None, None),
+            "region": (None, None, "eu-west-1", None),
+        }
+    )
+    session.set_credentials("local", "local")
+    return session

@@ -1,0 +1,256 @@
+"""Trouble to order: one line switches a fault on, for the server and for the in-process backend alike.
+
+| fault | over the wire | in process |
+|---|---|---|
+| throttle | RequestLimitExceeded; ThrottlingException on the control plane | ThrottledError |
+| delay | the answer comes later | the same, by the world's clock |
+| hang | no answer, ever | waits until it is cancelled |
+| hold | no answer before `release` | the same |
+| reset | RST | ConnectError |
+| server_error | status 500, or another | UnavailableError |
+| garbage | status 200, and no JSON | ProtocolError |
+| empty | status 200, and no body | ProtocolError |
+| truncate | half the body, then the end of the connection | ConnectError |
+| truncate(instances=n) | the first n instances, as if that were all | the same |
+| drop_idle | idle connections are closed, or silently dead | nothing: there are no connections |
+| expired_token | ExpiredTokenException | CredentialsError |
+| access_denied | AccessDeniedException | AccessDeniedError |
+
+Every fault takes `next`, the number of calls it meets (None: all until it is cleared), `operation`, AWS's name of those
+it meets, and `service`, as `namespace/service`. A call meets every pause that is on (delay, hold), then the first other
+fault, in the order they were switched on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from types import TracebackType
+from typing import Self, TypedDict, Unpack
+
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.local.gate import Gate
+from aiocloudmap.model import ServiceName
+
+__all__ = ["Fault", "Faults", "Kind", "Scope"]
+
+
+class Kind(Enum):
+    """What goes wrong."""
+
+    ACCESS_DENIED = auto()
+    DELAY = auto()
+    EMPTY = auto()
+    EXPIRED_TOKEN = auto()
+    FEWER = auto()
+    GARBAGE = auto()
+    HANG = auto()
+    HOLD = auto()
+    RESET = auto()
+    SERVER_ERROR = auto()
+    THROTTLE = auto()
+    TRUNCATE = auto()
+
+
+_PAUSES = (Kind.DELAY, Kind.HOLD)
+
+
+class Scope(TypedDict, total=False):
+    """Which calls a fault meets."""
+
+    next: int | None
+    operation: str | None
+    service: str | ServiceName | None
+
+
+@dataclass(slots=True, eq=False)
+class Fault:
+    """A fault that is switched on. As a context manager it is cleared at the end.
+
+    Args:
+        kind: What goes wrong.
+        amount: Seconds of a delay, the status of a server error, how many instances are left.
+        remaining: Calls that it will still meet; None for all.
+        operation: The only operation it meets; None for all.
+        service: The only service it meets; None for all.
+        hits: Calls that it has met.
+    """
+
+    kind: Kind
+    amount: float = 0
+    remaining: int | None = None
+    operation: str | None = None
+    service: str | None = None
+    hits: int = 0
+    _owner: Faults | None = field(default=None, repr=False)
+
+    def clear(self) -> None:
+        """Switch it off. Calls that it has met already are not helped by that, but held ones go on."""
+        if self._owner is not None:
+            self._owner.remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def meets(self, operation: str, service: str | None) -> bool:
+        """Whether a call is one of its own."""
+        return self.operation in (None, operation) and self.service in (None, service)
+
+
+class Faults:
+    """The faults of one local world. May be switched from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._on: list[Fault] = []
+        self._gate = Gate()
+        self._listeners: list[Callable[[bool], None]] = []
+
+    def throttle(self, **scope: Unpack[Scope]) -> Fault:
+        """AWS limits the rate of requests."""
+        return self._switch_on(Kind.THROTTLE, 0, scope)
+
+    def delay(self, seconds: float, **scope: Unpack[Scope]) -> Fault:
+        """The answer takes `seconds` longer."""
+        if seconds < 0:
+            raise ConfigurationError(f"a delay of {seconds!r} s is none", advice="Give seconds, 0 or more.")
+        return self._switch_on(Kind.DELAY, seconds, scope)
+
+    def hang(self, **scope: Unpack[Scope]) -> Fault:
+        """No answer ever comes; clearing it helps later calls only."""
+        return self._switch_on(Kind.HANG, 0, scope)
+
+    def hold(self, **scope: Unpack[Scope]) -> Fault:
+        """Answers wait for `release`, so that a test decides when they come."""
+        return self._switch_on(Kind.HOLD, 0, scope)
+
+    def reset(self, **scope: Unpack[Scope]) -> Fault:
+        """The connection is reset instead of an answer."""
+        return self._switch_on(Kind.RESET, 0, scope)
+
+    def server_error(self, status: int = 500, **scope: Unpack[Scope]) -> Fault:
+        """AWS fails, with a status from 500 to 599."""
+        if not 500 <= status <= 599:
+            raise ConfigurationError(f"{status!r} is no server error", advice="Give a status from 500 to 599.")
+        return self._switch_on(Kind.SERVER_ERROR, status, scope)
+
+    def garbage(self, **scope: Unpack[Scope]) -> Fault:
+        """What comes back is no JSON."""
+        return self._switch_on(Kind.GARBAGE, 0, scope)
+
+    def empty(self, **scope: Unpack[Scope]) -> Fault:
+        """What comes back is nothing, successfully."""
+        return self._switch_on(Kind.EMPTY, 0, scope)
+
+    def truncate(self, *, instances: int | None = None, **scope: Unpack[Scope]) -> Fault:
+        """The body breaks off in the middle; or, with `instances`, only so many of them come."""
+        if instances is None:
+            return self._switch_on(Kind.TRUNCATE, 0, scope)
+        if instances < 0:
+            raise ConfigurationError(f"{instances!r} instances cannot be left", advice="Give 0 or more.")
+        return self._switch_on(Kind.FEWER, instances, scope)
+
+    def expired_token(self, **scope: Unpack[Scope]) -> Fault:
+        """The caller's session token has expired."""
+        return self._switch_on(Kind.EXPIRED_TOKEN, 0, scope)
+
+    def access_denied(self, **scope: Unpack[Scope]) -> Fault:
+        """The caller's identity may not do this."""
+        return self._switch_on(Kind.ACCESS_DENIED, 0, scope)
+
+    def drop_idle(self, *, silently: bool = False) -> None:
+        """Servers close the connections that are idle now.
+
+        Args:
+            silently: They are not closed, but nothing that is sent on them is ever answered, as when a router on the
+                way has forgotten them.
+        """
+        for listener in list(self._listeners):
+            listener(silently)
+
+    def release(self, count: int | None = None) -> None:
+        """Let held calls go on.
+
+        Args:
+            count: So many of them, the first ones first, and later ones are held; None: all, and no more are held.
+        """
+        if count is not None:
+            self._gate.let_go(count)
+            return
+        with self._lock:
+            self._on = [fault for fault in self._on if fault.kind is not Kind.HOLD]
+            gate, self._gate = self._gate, Gate()
+        gate.open()
+
+    @property
+    def held(self) -> int:
+        """How many calls are held now."""
+        return self._gate.held
+
+    async def until_held(self, count: int = 1) -> None:
+        """Wait until so many calls are held. Bound it with a timeout: it waits for ever where they never come."""
+        await self._gate.until_held(count)
+
+    def clear(self) -> None:
+        """Switch every fault off, and let held calls go on."""
+        with self._lock:
+            self._on = []
+        self.release()
+
+    def remove(self, fault: Fault) -> None:
+        """Switch one fault off; the last hold takes the held calls along."""
+        with self._lock:
+            self._on = [each for each in self._on if each is not fault]
+            holds = any(each.kind is Kind.HOLD for each in self._on)
+        if fault.kind is Kind.HOLD and not holds:
+            self.release()
+
+    def take(self, operation: str, service: str | None) -> tuple[list[Fault], Gate]:
+        """The faults that a call meets, in the order in which it meets them, and the gate that holds it."""
+        with self._lock:
+            meeting = [fault for fault in self._on if fault.meets(operation, service)]
+            pauses = [fault for fault in meeting if fault.kind in _PAUSES]
+            others = [fault for fault in meeting if fault.kind not in _PAUSES]
+            met = pauses + others[:1]
+            for fault in met:
+                fault.hits += 1
+                fault.remaining = None if fault.remaining is None else fault.remaining - 1
+            self._on = [fault for fault in self._on if fault.remaining != 0]
+            return met, self._gate
+
+    def attach(self, listener: Callable[[bool], None]) -> None:
+        """Have a server told to drop its idle connections; the argument says whether silently."""
+        self._listeners.append(listener)
+
+    def detach(self, listener: Callable[[bool], None]) -> None:
+        """Tell it no more."""
+        self._listeners.remove(listener)
+
+    def __repr__(self) -> str:
+        with self._lock:
+            return f"<Faults {[fault.kind.name.lower() for fault in self._on]}, {self.held} held>"
+
+    def _switch_on(self, kind: Kind, amount: float, scope: Scope) -> Fault:
+        times, service = scope.get("next"), scope.get("service")
+        if times is not None and (times < 1):
+            raise ConfigurationError(f"next={times!r} is no number of calls", advice="Give 1 or more, or leave it out.")
+        if isinstance(service, str):
+            service = ServiceName.parse(service)
+        fault = Fault(
+            kind,
+            amount,
+            remaining=times,
+            operation=scope.get("operation"),
+            service=None if service is None else str(service),
+            _owner=self,
+        )
+        with self._lock:
+            self._on.append(fault)
+        return fault

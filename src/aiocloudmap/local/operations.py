@@ -1,0 +1,126 @@
+"""Operations: what RegisterInstance and its like start, and what takes effect when they end.
+
+| since it was submitted | status | what holds |
+|---|---|---|
+| less than half its time | SUBMITTED | nothing has changed; another on the same target meets DuplicateRequest |
+| less than its time | PENDING | likewise |
+| longer | SUCCESS | its effect is visible |
+| longer, told to fail | FAIL | nothing has changed |
+
+Nothing ticks: `settle` is called before each look at the world, and applies whatever is due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiocloudmap.local.refusals import RefusedError
+
+__all__ = ["Operation", "OperationLog"]
+
+_KEPT = 1000
+
+Target = tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Operation:
+    """One operation, running or done."""
+
+    id: str
+    number: int
+    type: str
+    owner: str
+    targets: Mapping[str, str]
+    target: Target
+    created: float
+    submitted_at: float
+    due_at: float
+    apply: Callable[[str], None]
+    token: str | None = None
+    fails_with: tuple[str, str] | None = None
+    done: bool = False
+
+    def status(self, now: float) -> str:
+        """AWS's word for how far it is."""
+        if self.done:
+            return "FAIL" if self.fails_with else "SUCCESS"
+        return "SUBMITTED" if now < (self.submitted_at + self.due_at) / 2 else "PENDING"
+
+    def updated(self, now: float) -> float:
+        """When its status last changed, in seconds since the epoch."""
+        took = self.due_at - self.submitted_at
+        if self.done:
+            return self.created + took
+        return self.created + (took / 2 if self.status(now) == "PENDING" else 0)
+
+
+@dataclass(slots=True)
+class OperationLog:
+    """Every operation that was submitted, up to the last thousand finished ones.
+
+    Args:
+        duration: Seconds that an operation takes; 0 ends it at once. May be changed at any time, for those to come.
+    """
+
+    duration: float = 0.0
+    by_id: dict[str, Operation] = field(default_factory=dict)
+    _running: dict[Target, Operation] = field(default_factory=dict)
+    _failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def fail(self, times: int, code: str, message: str) -> None:
+        """Make the next operations end as FAIL."""
+        self._failures += [(code, message)] * times
+
+    def submit(self, operation: Operation) -> Operation:
+        """Start it, and end it where it takes no time.
+
+        Returns:
+            The operation; or the one that is running already, where this is the same request made again.
+
+        Raises:
+            RefusedError: `DuplicateRequest`: another one on the same target is running.
+        """
+        running = self._running.get(operation.target)
+        if (
+            running
+            and operation.token is not None
+            and (running.type, running.token) == (operation.type, operation.token)
+        ):
+            return running
+        self.check_free(operation.target)
+        if self._failures:
+            operation.fails_with = self._failures.pop(0)
+        self.by_id[operation.id] = self._running[operation.target] = operation
+        self.settle(operation.submitted_at)
+        self._forget()
+        return operation
+
+    def check_free(self, target: Target) -> None:
+        """Refuse with DuplicateRequest where an operation on the target is running."""
+        if running := self._running.get(target):
+            raise RefusedError(
+                f"operation {running.id} ({running.type}) on it is still in progress",
+                code="DuplicateRequest",
+                members={"DuplicateOperationId": running.id},
+            )
+
+    def running_under(self, target: Target) -> bool:
+        """Whether an operation runs on the target or on anything inside it."""
+        return any(other[: len(target)] == target for other in self._running)
+
+    def settle(self, now: float) -> None:
+        """Apply everything that is due, in the order in which it became due."""
+        due = sorted((each for each in self._running.values() if each.due_at <= now), key=lambda each: each.due_at)
+        for operation in due:
+            del self._running[operation.target]
+            operation.done = True
+            if not operation.fails_with:
+                operation.apply(operation.id)
+
+    def _forget(self) -> None:
+        if len(self.by_id) > 2 * _KEPT:
+            finished = [each.id for each in self.by_id.values() if each.done]
+            for operation_id in finished[:-_KEPT]:
+                del self.by_id[operation_id]

@@ -1,0 +1,105 @@
+"""What AWS allows an account per Region: how much of everything, and how many requests.
+
+The numbers are those of the quotas page of the AWS Cloud Map developer guide. It gives DiscoverInstances a bucket of
+2,000 requests that refills by 1,000 a second; for DiscoverInstancesRevision it names the rate only, so its bucket here
+holds one second's worth. Rates of the control plane are not published, and not limited here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Final
+
+from aiocloudmap.local.refusals import RefusedError
+
+__all__ = ["Quotas", "Rate", "RateLimiter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket.
+
+    Args:
+        burst: Requests that it holds when full.
+        per_second: Requests by which it refills.
+    """
+
+    burst: float
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quotas:
+    """How much an account may have in a Region. Faithful where nothing is said."""
+
+    namespaces: float = 50
+    """Namespaces that the account owns; AWS raises it on request."""
+
+    instances_per_namespace: float = 2000
+    """Instances over all services of a namespace; AWS raises it on request."""
+
+    instances_per_service: float = 1000
+    """Instances of a service; AWS never raises it."""
+
+    discover_instances: Rate = Rate(burst=2000, per_second=1000)
+    """Requests to DiscoverInstances."""
+
+    discover_instances_revision: Rate = Rate(burst=3000, per_second=3000)
+    """Requests to DiscoverInstancesRevision."""
+
+    @classmethod
+    def unlimited(cls) -> Quotas:
+        """As much as you like of everything."""
+        no_limit = Rate(inf, inf)
+        return cls(
+            namespaces=inf,
+            instances_per_namespace=inf,
+            instances_per_service=inf,
+            discover_instances=no_limit,
+            discover_instances_revision=no_limit,
+        )
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    filled_at: float
+
+
+@dataclass(slots=True)
+class RateLimiter:
+    """Token buckets of one account, one an operation."""
+
+    quotas: Quotas
+    _buckets: dict[str, _Bucket] = field(default_factory=dict)
+
+    def take(self, operation: str, now: float) -> None:
+        """Count one request.
+
+        Raises:
+            RefusedError: `RequestLimitExceeded`: the bucket is empty.
+        """
+        rate = self._rate(operation)
+        if rate is None or rate.burst == inf:
+            return
+        bucket = self._buckets.get(operation)
+        if bucket is None:
+            bucket = self._buckets[operation] = _Bucket(rate.burst, now)
+        refill = max(0.0, now - bucket.filled_at) * rate.per_second
+        bucket.tokens, bucket.filled_at = min(rate.burst, bucket.tokens + refill), now
+        if bucket.tokens < 1:
+            raise RefusedError(
+                f"more than {rate.burst:g} requests at once, or {rate.per_second:g} a second, to {operation}",
+                code="RequestLimitExceeded",
+            )
+        bucket.tokens -= 1
+
+    def _rate(self, operation: str) -> Rate | None:
+        if operation == "DiscoverInstances":
+            return self.quotas.discover_instances
+        return self.quotas.discover_instances_revision if operation == "DiscoverInstancesRevision" else None
+
+
+SECONDS_TO_CHANGE_HEALTH: Final = 30.0
+"""How long the real service waits before a custom health status takes effect."""

@@ -1,0 +1,119 @@
+"""AWS's JSON 1.1 protocol: requests in, answers and errors out.
+
+A request is a POST to / whose X-Amz-Target names service and operation, with a JSON object as its body. An error is an
+object with `__type`, a message and the error's own members; its status is 400 unless AWS itself has failed.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from aiocloudmap.local.faults import Fault, Kind
+from aiocloudmap.local.refusals import RefusedError
+
+__all__ = ["Incoming", "answer", "faulty_answer", "read_request", "refusal_answer"]
+
+_PREFIX: Final = "Route53AutoNaming_v20170314."
+_CONTENT_TYPE: Final = "application/x-amz-json-1.1"
+_DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A request that could be read.
+
+    Args:
+        target: The whole X-Amz-Target.
+        members: The body.
+    """
+
+    target: str
+    members: dict[str, Any]
+
+    @property
+    def operation(self) -> str:
+        """The operation's name; the whole target where it is another service's."""
+        return self.target.removeprefix(_PREFIX)
+
+    @property
+    def is_cloud_map(self) -> bool:
+        """Whether it is for Cloud Map."""
+        return self.target.startswith(_PREFIX)
+
+    @property
+    def service(self) -> str | None:
+        """Whom it is about, as `namespace/service`, where it names both."""
+        namespace, service = self.members.get("NamespaceName"), self.members.get("ServiceName")
+        return f"{namespace}/{service}" if isinstance(namespace, str) and isinstance(service, str) else None
+
+
+async def read_request(request: web.BaseRequest) -> Incoming:
+    """The request, of a bounded size.
+
+    Raises:
+        RefusedError: It is none that AWS's protocol knows.
+    """
+    if request.method != "POST":
+        raise RefusedError(
+            "this is a Cloud Map for local use: point an AWS client's endpoint_url at it",
+            code="MethodNotAllowedException",
+            status=405,
+        )
+    target = request.headers.get("X-Amz-Target", "")
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise RefusedError("the request is too large", code="RequestEntityTooLargeException", status=413) from error
+    try:
+        members = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise RefusedError("the body is no JSON", code="SerializationException") from error
+    if not isinstance(members, dict):
+        raise RefusedError("the body is no JSON object", code="SerializationException")
+    if not target:
+        raise RefusedError("the header X-Amz-Target is missing", code="UnknownOperationException")
+    return Incoming(target, members)
+
+
+def answer(members: dict[str, Any]) -> web.Response:
+    """A success."""
+    return _response(200, json.dumps(members).encode())
+
+
+def refusal_answer(refusal: RefusedError) -> web.Response:
+    """An error, in the words that the refusal carries. Cloud Map writes Message, AWS's front doors write message."""
+    return _error(refusal.status, refusal.code, refusal.what, **refusal.members)
+
+
+def faulty_answer(fault: Fault, incoming: Incoming) -> web.Response | None:
+    """What comes instead of an answer; None where the answer itself is needed."""
+    if fault.kind is Kind.GARBAGE:
+        return _response(200, b"<html>no JSON, and not for you \xff\xfe")
+    if fault.kind is Kind.EMPTY:
+        return _response(200, b"")
+    if fault.kind is Kind.SERVER_ERROR:
+        status = int(fault.amount)
+        return _error(status, "ServiceUnavailable" if status == 503 else "InternalFailure", "told to fail")
+    action = f"servicediscovery:{incoming.operation}" if incoming.is_cloud_map else incoming.operation
+    throttled = "RequestLimitExceeded" if incoming.operation in _DATA_PLANE else "ThrottlingException"
+    refused = {
+        Kind.ACCESS_DENIED: ("AccessDeniedException", f"the caller is not authorized to perform: {action}"),
+        Kind.EXPIRED_TOKEN: ("ExpiredTokenException", "The security token included in the request is expired"),
+        Kind.THROTTLE: (throttled, "Rate exceeded"),
+    }
+    return _error(400, *refused[fault.kind]) if fault.kind in refused else None
+
+
+def _error(status: int, code: str, message: str, **members: str) -> web.Response:
+    body = {"__type": code, "Message": message, "message": message, **members}
+    return _response(status, json.dumps(body).encode())
+
+
+def _response(status: int, body: bytes) -> web.Response:
+    headers = {"Content-Type": _CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())}
+    return web.Response(status=status, body=body, headers=headers)
