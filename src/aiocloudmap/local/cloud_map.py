@@ -89,16 +89,16 @@ class LocalCloudMap:
             in_process: Ask the world directly, without server and sockets. Works without running it.
             settings: As for `CloudMap`; they win.
         """
-        if self.world.clock is not SYSTEM_CLOCK:
-            settings = {"clock": self.world.clock, **settings}
+        defaults: dict[str, Any] = {} if self.world.clock is SYSTEM_CLOCK else {"clock": self.world.clock}
         if in_process:
-            return CloudMap(**({"backend": self.backend()} | settings))
-        defaults: dict[str, Any] = {
-            "endpoint_url": self.endpoint_url,
-            "region": self.world.region,
-            "session_factory": local_session,
-            "shared": False,
-        }
+            defaults["backend"] = self.backend()
+        else:
+            defaults |= {
+                "endpoint_url": self.endpoint_url,
+                "region": self.world.region,
+                "session_factory": local_session,
+                "shared": False,
+            }
         return CloudMap(**(defaults | settings))
 
     async def __aenter__(self) -> Self:

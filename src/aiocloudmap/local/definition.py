@@ -166,7 +166,14 @@ def _strings(source: str, place: tuple[str, ...], value: object) -> Mapping[str,
 
 
 def _kind(value: object) -> str:
-    kinds = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table", str: "a string"}
+    kinds: dict[type[object], str] = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "a table",
+        str: "a string",
+    }
     return kinds.get(type(value), "a date or time")
 
 

@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-import socket
 import ssl
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Never, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
 
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.local.connections import Connection, Connections
 from aiocloudmap.local.counts import ServerStats
 from aiocloudmap.local.faults import Fault, Faults, Kind
 from aiocloudmap.local.pauses import for_ever, pass_pauses
@@ -33,23 +31,7 @@ __all__ = ["LocalServer", "Target"]
 Target = Callable[[dict[str, Any]], dict[str, Any]]
 
 _logger = logging.getLogger("aiocloudmap.local")
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _HANDSHAKE_TIMEOUT: Final = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class _Connection:
-    """One client's connection.
-
-    Args:
-        transport: Its transport.
-        busy: Requests on it that wait for their answer.
-        muted: Whether nothing on it is answered any more.
-    """
-
-    transport: asyncio.Transport
-    busy: int = 0
-    muted: bool = False
 
 
 class LocalServer:
@@ -82,8 +64,7 @@ class LocalServer:
         self._ssl_context = ssl_context
         self._keepalive_timeout = keepalive_timeout
         self._targets: dict[str, Target] = {}
-        self._connections: dict[asyncio.BaseTransport, _Connection] = {}
-        self._protocols: _Protocols | None = None
+        self._connections: Connections | None = None
         self._listener: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -123,10 +104,10 @@ class LocalServer:
         if self._listener is not None:
             raise ConfigurationError("the local server is running already", advice="Stop it first.")
         self._loop = asyncio.get_running_loop()
-        self._protocols = _Protocols(self, self._keepalive_timeout)
+        self._connections = connections = Connections(self._handle, self.stats, self._keepalive_timeout)
         try:
             self._listener = await self._loop.create_server(
-                self._protocols,
+                connections,
                 self._host,
                 self._port,
                 ssl=self._ssl_context,
@@ -143,13 +124,11 @@ class LocalServer:
     async def stop(self) -> None:
         """Stop at once: connections are cut, waiting requests with them. Harmless where it is not running."""
         listener, self._listener = self._listener, None
-        if listener is None or self._protocols is None:
+        if listener is None or self._connections is None:
             return
         self.faults.detach(self._drop_idle)
         listener.close()
-        for connection in list(self._connections.values()):
-            connection.transport.abort()
-        await self._protocols.until_idle()
+        await self._connections.cut()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -164,19 +143,8 @@ class LocalServer:
         where = "not running" if self._listener is None else self.endpoint_url
         return f"<LocalServer {where}, {self.stats.connections_open} connections, {self.stats.calls.total} calls>"
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        """Told by the protocol."""
-        self._connections[transport] = _Connection(transport)
-        self.stats.connection_made()
-
-    def connection_lost(self, transport: asyncio.Transport) -> None:
-        """Told by the protocol."""
-        if self._connections.pop(transport, None):
-            self.stats.connection_lost()
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request. Its task is cancelled when the client goes."""
-        connection = self._connections.get(request.transport) if request.transport else None
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = None if self._connections is None else self._connections.of(request)
         if connection is None or connection.muted:
             await for_ever()
         connection.busy += 1
@@ -192,7 +160,7 @@ class LocalServer:
             connection.busy -= 1
             self.stats.request_ended()
 
-    async def _respond(self, request: web.BaseRequest, connection: _Connection) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         incoming = await read_request(request)
         self.stats.calls.add(incoming.operation, incoming.service)
         met, gate = self.faults.take(incoming.operation, incoming.service)
@@ -200,12 +168,12 @@ class LocalServer:
         if fault is None:
             return answer(self._members(incoming))
         if fault.kind is Kind.RESET:
-            await _reset(connection.transport)
+            await connection.reset()
         if (wrong := faulty_answer(fault, incoming)) is not None:
             return wrong
         members = self._members(incoming)
         if fault.kind is Kind.TRUNCATE:
-            await _break_off(request, answer(members), connection.transport)
+            await connection.break_off(request, answer(members))
         return answer(_fewer(members, fault))
 
     def _members(self, incoming: Incoming) -> dict[str, Any]:
@@ -218,76 +186,27 @@ class LocalServer:
 
     def _drop_idle(self, silently: bool) -> None:
         """Called from any thread; done when it returns."""
-        loop = self._loop
-        if loop is None or loop.is_closed():
+        loop, connections = self._loop, self._connections
+        if loop is None or connections is None or loop.is_closed():
             return
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
             here = None
         if here is loop:
-            self._drop_idle_here(silently=silently)
+            connections.drop_idle(silently=silently)
             return
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
         def drop() -> None:
-            self._drop_idle_here(silently=silently)
+            connections.drop_idle(silently=silently)
             done.set_result(None)
 
         loop.call_soon_threadsafe(drop)
         done.result()
-
-    def _drop_idle_here(self, *, silently: bool) -> None:
-        for connection in list(self._connections.values()):
-            if connection.busy == 0 and silently:
-                connection.muted = True
-            elif connection.busy == 0:
-                connection.transport.close()
-
-
-class _Protocols(web.Server):
-    """aiohttp's low-level server, which is the factory of its protocols, telling of connections as they come and go."""
-
-    def __init__(self, server: LocalServer, keepalive_timeout: float) -> None:
-        super().__init__(server.handle, handler_cancellation=True, access_log=None, keepalive_timeout=keepalive_timeout)
-        self._server = server
-        self._transports: dict[Any, asyncio.Transport] = {}
-
-    async def until_idle(self) -> None:
-        """Wait for the tasks of cut connections: cutting one cancels its task, whose end is a few turns away."""
-        while self.connections:  # noqa: ASYNC110 - aiohttp has no event for it
-            await asyncio.sleep(0)
-
-    def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        super().connection_made(handler, transport)
-        self._transports[handler] = transport
-        self._server.connection_made(transport)
-
-    def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
-        super().connection_lost(handler, exc)
-        if transport := self._transports.pop(handler, None):
-            self._server.connection_lost(transport)
 
 
 def _fewer(members: dict[str, Any], fault: Fault) -> dict[str, Any]:
     if fault.kind is Kind.FEWER and isinstance(members.get("Instances"), list):
         return {**members, "Instances": members["Instances"][: int(fault.amount)]}
     return members
-
-
-async def _reset(transport: asyncio.Transport) -> Never:
-    """Close with RST: a socket that may not linger has nothing to say goodbye with."""
-    if (sock := transport.get_extra_info("socket")) is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-    transport.abort()
-    await for_ever()
-
-
-async def _break_off(request: web.BaseRequest, whole: web.Response, transport: asyncio.Transport) -> Never:
-    """Promise the whole body, send half of it, and close."""
-    body = bytes(whole.body) if isinstance(whole.body, bytes | bytearray) else b""
-    response = web.StreamResponse(headers={**whole.headers, "Content-Length": str(len(body))})
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    transport.close()
-    await for_ever()
