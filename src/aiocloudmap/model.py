@@ -6,7 +6,7 @@ Patterns and limits are AWS's own: the API reference of `DiscoverInstances` and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -67,10 +67,9 @@ class ServiceName:
     service: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.namespace, str) or not isinstance(self.service, str):
-            raise ConfigurationError(
-                f"a service name is made of two strings, not {self.namespace!r} and {self.service!r}"
-            )
+        parts: tuple[object, ...] = (self.namespace, self.service)
+        if not all(isinstance(part, str) for part in parts):
+            raise ConfigurationError(f"a service name is made of two strings, not {parts!r}")
         if not _NAMESPACE.fullmatch(self.namespace):
             raise ConfigurationError(
                 f"{_shown(self.namespace)} is no namespace name",
@@ -79,8 +78,8 @@ class ServiceName:
         if not _SERVICE.fullmatch(self.service):
             raise ConfigurationError(
                 f"{_shown(self.service)} is no service name",
-                advice="A service name has labels of letters, digits, '_' and '-' (none starts or ends with '-', none is"
-                " longer than 63) joined by dots, and at most 127 characters.",
+                advice="A service name has labels of letters, digits, '_' and '-' joined by dots: at most 63 characters a"
+                " label, 127 in all, and no '-' at either end of a label.",
             )
 
     @classmethod
@@ -254,6 +253,7 @@ class Snapshot(Sequence[Instance]):
         instances: In any order.
         revision: Cloud Map's revision of the service's instances, None where the source has none.
         clock: Tells when it was fetched, and how old it is.
+        elapsed: Seconds since the answer was given, where they passed before it could be noticed.
     """
 
     __slots__ = ("_clock", "_fetched", "_written", "instances", "revision", "service")
@@ -265,12 +265,13 @@ class Snapshot(Sequence[Instance]):
         *,
         revision: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        elapsed: float = 0.0,
     ) -> None:
         self.service: Final = service
         self.instances: Final = tuple(sorted(instances, key=attrgetter("id")))
         self.revision: Final = revision
         self._clock = clock
-        self._fetched, self._written = clock.time(), clock.monotonic()
+        self._fetched, self._written = clock.time() - elapsed, clock.monotonic() - elapsed
 
     @property
     def fetched_at(self) -> datetime:
@@ -323,19 +324,19 @@ class Snapshot(Sequence[Instance]):
         return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
 
 
-_HOST_ATTRIBUTES: Final = MappingProxyType(
-    {
-        "AWS_INSTANCE_IPV4": lambda value: str(IPv4Address(value)),
-        "AWS_INSTANCE_IPV6": lambda value: str(IPv6Address(value)),
-        "AWS_INSTANCE_CNAME": lambda value: _host_name(value),
-    }
-)
-
-
 def _host_name(value: str) -> str:
     if not _HOST_NAME.fullmatch(value):
         raise ValueError(value)
     return value
+
+
+_HOST_ATTRIBUTES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
+    {
+        "AWS_INSTANCE_IPV4": lambda value: str(IPv4Address(value)),
+        "AWS_INSTANCE_IPV6": lambda value: str(IPv6Address(value)),
+        "AWS_INSTANCE_CNAME": _host_name,
+    }
+)
 
 
 def _health(value: HealthFilter | str) -> HealthFilter:

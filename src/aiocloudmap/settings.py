@@ -120,7 +120,11 @@ class ConnectionPolicy:
 def policies_from_env(
     overrides: dict[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[CachePolicy, ConnectionPolicy]:
-    """Both policies from one variable a field (`AIOCLOUDMAP_TTL`, ...), or from `overrides`, which win and are taken out.
+    """Both policies from one variable a field (`AIOCLOUDMAP_TTL`, ...).
+
+    Args:
+        overrides: Fields that win over their variables; those that are used are taken out.
+        environ: The environment.
 
     Raises:
         ConfigurationError: A variable holds something that its field cannot be.
@@ -138,9 +142,7 @@ def policies_from_env(
 _Policy = TypeVar("_Policy", CachePolicy, ConnectionPolicy)
 
 
-def _from_env(
-    policy: type[_Policy], overrides: dict[str, Any], environ: Mapping[str, str], known: set[str]
-) -> _Policy:
+def _from_env(policy: type[_Policy], overrides: dict[str, Any], environ: Mapping[str, str], known: set[str]) -> _Policy:
     values: dict[str, Any] = {}
     for item in fields(policy):
         variable = _PREFIX + item.name.upper()
@@ -148,12 +150,14 @@ def _from_env(
         if item.name in overrides:
             values[item.name] = overrides.pop(item.name)
         elif text := environ.get(variable, "").strip():
-            kind = type(item.default)
+            kind: type = type(item.default)
             try:
                 values[item.name] = kind(text)
             except ValueError:
-                what = "a whole number" if kind is int else "a number of seconds"
-                raise ConfigurationError(f"{variable}={text!r} is not {what}", advice=f"Say {what}, or unset it.") from None
+                what = "a whole number" if kind is int else "a number"
+                raise ConfigurationError(
+                    f"{variable}={text!r} is not {what}", advice=f"Say {what}, or unset it."
+                ) from None
     return policy(**values)
 
 

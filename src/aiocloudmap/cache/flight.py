@@ -1,0 +1,270 @@
+"""One call per question and event loop, shared by all who ask meanwhile.
+
+Every waiter has a future of its own, so cancelling one touches neither the call nor the others. Who may not join the
+call under way (it began too early for them, or before an invalidation) shares one successor, which begins when that
+call has ended: never are two calls under way at once.
+
+| a flight | means |
+|---|---|
+| waiting | a successor that has not begun |
+| launched | its task exists; until the task's first step whoever comes now still counts as having come before |
+| landed | its outcome is known and told; it is not in the way of anybody any more |
+
+Outcomes travel as values, not as exceptions of futures or tasks: nothing can be "never retrieved".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiocloudmap.cache.cell import Cell
+from aiocloudmap.errors import CloudMapError, DeadlineError, UnavailableError
+from aiocloudmap.model import Query, Snapshot
+from aiocloudmap.ports import Clock, Timer
+
+__all__ = ["Flight", "Flights", "Outcome", "Waiter"]
+
+Outcome = Snapshot | CloudMapError | None
+"""What a call brought; None where it was cancelled, which says nothing about the question."""
+
+
+class Waiter:
+    """One caller that waits for a flight, on behalf of a cell."""
+
+    __slots__ = ("_future", "cell", "flight", "max_age", "patience")
+
+    def __init__(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> None:
+        self.flight: Final = flight
+        self.cell: Final = cell
+        self.max_age: Final = max_age
+        self.patience: Final = patience
+        """Seconds that the caller waits at most; None for as long as the flight takes."""
+        self._future: Final[asyncio.Future[Snapshot | CloudMapError | None]] = flight.loop.create_future()
+
+    def tell(self, outcome: Snapshot | CloudMapError | None) -> None:
+        """End the wait, unless it has ended already."""
+        # A loop that was closed in the middle of a call takes no callbacks any more, and nobody waits on it.
+        if not self._future.done() and not self.flight.loop.is_closed():
+            self._future.set_result(outcome)
+
+    async def outcome(self, clock: Clock) -> Snapshot | CloudMapError | None:
+        """What the flight brings, or None once the patience is over."""
+        if self.patience is None:
+            return await self._future
+        timer = clock.call_later(self.patience, lambda: self.tell(None))
+        try:
+            return await self._future
+        finally:
+            timer.cancel()
+
+
+class Flight:
+    """One call, under way or about to be, and those who wait for it."""
+
+    __slots__ = (
+        "aged",
+        "barred",
+        "begun",
+        "cells",
+        "keep",
+        "landed",
+        "loop",
+        "query",
+        "started",
+        "successor",
+        "task",
+        "timer",
+        "truthful",
+        "waiters",
+    )
+
+    def __init__(self, query: Query, loop: asyncio.AbstractEventLoop) -> None:
+        self.query: Final = query
+        self.loop: Final = loop
+        self.cells: Final[set[Cell]] = set()
+        self.waiters: Final[set[Waiter]] = set()
+        self.task: asyncio.Task[None] | None = None
+        self.timer: Timer | None = None
+        self.successor: Flight | None = None
+        self.started = 0.0
+        self.aged = 0.0
+        """Seconds that passed unseen while it was under way: what it brings may be that much older."""
+        self.begun = self.landed = False
+        self.keep = False
+        """Whether it goes on when nobody waits any more."""
+        self.barred = False
+        """Whether what it brings is no longer to be written, because it began before an invalidation."""
+        self.truthful = False
+        """Whether somebody insists on the truth, so that an empty answer is believed."""
+
+    def __repr__(self) -> str:
+        state = "landed" if self.landed else "launched" if self.task else "waiting"
+        return f"<Flight {self.query.service} {state}, {len(self.waiters)} waiting>"
+
+
+class Flights:
+    """The calls under way, by event loop and query.
+
+    Args:
+        fetch: Makes the call.
+        land: Is told each flight's outcome, once, before the flight is freed; tells the waiters.
+        clock: Where time comes from.
+        timeout: Seconds that one call may take.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[Flight], Awaitable[Snapshot]],
+        land: Callable[[Flight, Outcome], None],
+        clock: Clock,
+        timeout: float,
+    ) -> None:
+        self._fetch = fetch
+        self._land = land
+        self._clock = clock
+        self.timeout: Final = timeout
+        self._current: dict[tuple[asyncio.AbstractEventLoop, Query], Flight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def is_current(self, flight: Flight) -> bool:
+        """Whether the flight need not wait for another one to end first."""
+        return self._current.get((flight.loop, flight.query)) is flight
+
+    def under_way(self, query: Query) -> bool:
+        """Whether a call for this query is under way on the running event loop; no where none is running."""
+        try:
+            return (asyncio.get_running_loop(), query) in self._current
+        except RuntimeError:
+            return False
+
+    def board(self, cell: Cell, *, keep: bool, fresh: bool = False) -> Flight:
+        """The flight that a caller on the running loop may share: one under way, its successor, or a new one.
+
+        Args:
+            cell: The cell that the outcome is for.
+            keep: Whether the flight is to go on when nobody waits any more.
+            fresh: Whether a call that has begun already is too old.
+        """
+        loop = asyncio.get_running_loop()
+        query = cell.query
+        flight = self._current.get((loop, query))
+        if flight is None:
+            self._sweep()
+            flight = self._current[loop, query] = Flight(query, loop)
+        elif flight.barred or (fresh and flight.begun):
+            if flight.successor is None:
+                flight.successor = Flight(query, loop)
+            flight = flight.successor
+        flight.cells.add(cell)
+        flight.keep |= keep
+        return flight
+
+    def launch(self, flight: Flight) -> None:
+        """Begin the call, if it is its turn and it has not begun."""
+        if flight.task is not None or flight.landed or not self.is_current(flight):
+            return
+        flight.started = self._clock.monotonic()
+        flight.timer = self._clock.call_later(self.timeout, lambda: self._expire(flight))
+        # An empty context: a refresh must not inherit the request that happened to trigger it.
+        name = f"aiocloudmap {flight.query.service}"
+        flight.task = task = flight.loop.create_task(self._run(flight), name=name, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def leave(self, waiter: Waiter) -> asyncio.Task[None] | None:
+        """A caller stops waiting. Returns the task of a flight that nobody needs now: it is cancelled, await it."""
+        flight = waiter.flight
+        flight.waiters.discard(waiter)
+        if flight.waiters or flight.keep or flight.landed:
+            return None
+        if flight.task is None:
+            self._drop_successor(flight)
+            return None
+        self._finish(flight, None)
+        flight.task.cancel()
+        return flight.task
+
+    def bar(self, matches: Callable[[Query], bool]) -> None:
+        """What is under way for these queries answers those who wait, and is not written."""
+        for flight in list(self._current.values()):
+            if matches(flight.query):
+                flight.barred = True
+
+    def age(self, seconds: float) -> None:
+        """So many seconds passed unseen by the calls under way."""
+        for flight in list(self._current.values()):
+            flight.aged += seconds
+
+    def forget(self) -> None:
+        """After a fork: the calls under way belong to the parent."""
+        self._current.clear()
+        self._tasks.clear()
+
+    async def _run(self, flight: Flight) -> None:
+        flight.begun = True
+        outcome: Outcome = None
+        try:
+            outcome = await self._fetch(flight)
+        except CloudMapError as error:
+            outcome = error
+        except Exception as error:  # noqa: BLE001 - whatever a backend does wrong, nobody may wait for ever
+            outcome = UnavailableError(f"the backend failed with {type(error).__name__}", service=flight.query.service)
+            outcome.__cause__ = error
+        finally:
+            self._finish(flight, outcome, going_down=outcome is None)
+
+    def _expire(self, flight: Flight) -> None:
+        """The deadline: whoever waits is told now, however long the call takes to notice that it is cancelled."""
+        if flight.landed:
+            return
+        self._finish(
+            flight,
+            DeadlineError(
+                f"no answer within {self.timeout:g} s",
+                service=flight.query.service,
+                advice="Check the network path to AWS, or raise ConnectionPolicy(discovery_timeout=...).",
+            ),
+        )
+        if flight.task is not None:
+            flight.task.cancel()
+
+    def _finish(self, flight: Flight, outcome: Outcome, *, going_down: bool = False) -> None:
+        if flight.landed:
+            return
+        flight.landed = True
+        if flight.timer is not None:
+            flight.timer.cancel()
+        try:
+            self._land(flight, outcome)
+        finally:
+            self._free(flight, going_down=going_down)
+
+    def _free(self, flight: Flight, *, going_down: bool) -> None:
+        key = (flight.loop, flight.query)
+        if self._current.get(key) is not flight:
+            return
+        del self._current[key]
+        successor, flight.successor = flight.successor, None
+        if successor is None:
+            return
+        if going_down:
+            # The loop is cancelling its tasks: a new one would be destroyed while it is pending.
+            self._finish(successor, None)
+            return
+        self._current[key] = successor
+        self.launch(successor)
+
+    def _drop_successor(self, flight: Flight) -> None:
+        current = self._current.get((flight.loop, flight.query))
+        if current is not None and current.successor is flight:
+            current.successor = None
+        elif current is flight:
+            del self._current[flight.loop, flight.query]
+
+    def _sweep(self) -> None:
+        """A loop that was closed in the middle of a call left its flights behind."""
+        for key in [key for key in list(self._current) if key[0].is_closed()]:
+            self._current.pop(key, None)

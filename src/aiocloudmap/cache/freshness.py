@@ -1,0 +1,65 @@
+"""What an answer is good for, as pure functions of times and policy (RFC 9111, RFC 5861).
+
+| from | to | the answer is |
+|---|---|---|
+| written | soft = written + ttl * (1 - jitter * U) | fresh |
+| soft | min(soft + stale_while_revalidate, hard) | stale |
+| then | hard = written + ttl + stale_if_error | fallback |
+| hard, or never written | | absent |
+
+Where nothing may outlive the callers (`CachePolicy.inline`) there is no stale period, its time is fallback. An empty
+answer lives for negative_ttl and has neither.
+
+U is drawn evenly from 0 to 1 and passed in, so that the functions stay pure.
+"""
+
+from __future__ import annotations
+
+from aiocloudmap.cache.cell import NEVER, Cell, Lifetime
+from aiocloudmap.reports import Freshness
+from aiocloudmap.settings import CachePolicy
+
+__all__ = ["backoff", "hold_end", "lifetime", "state"]
+
+_FIRST_BACKOFF = 0.5
+_MAX_BACKOFF = 30.0
+
+
+def lifetime(policy: CachePolicy, written: float, *, empty: bool, u: float) -> Lifetime:
+    """The times of an answer that is written at `written`."""
+    if empty:
+        end = written + policy.negative_ttl
+        return Lifetime(end, end, end)
+    soft = written + policy.ttl * (1 - policy.jitter * u)
+    hard = written + policy.ttl + policy.stale_if_error
+    return Lifetime(soft, soft if policy.inline else min(soft + policy.stale_while_revalidate, hard), hard)
+
+
+def state(cell: Cell, now: float) -> Freshness:
+    """What the cell's answer is good for now."""
+    soft, stale_until, hard = cell.lifetime
+    if now < soft:
+        return Freshness.FRESH
+    if now < stale_until:
+        return Freshness.STALE
+    if now < hard:
+        return Freshness.FALLBACK
+    return Freshness.ABSENT
+
+
+def backoff(failures: int, u: float) -> float:
+    """Seconds before the next attempt after so many failures in a row: 0.5, 1, 2, ... 30, times U[1/2, 1)."""
+    # The exponent is capped because a float cannot hold what years of failures would make of it.
+    return min(_MAX_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(failures - 1, 16)) * (0.5 + u / 2)
+
+
+def hold_end(cell: Cell, now: float) -> float:
+    """Until when an empty answer that came now is doubted; NEVER where it is to be believed.
+
+    A HEALTHY or UNHEALTHY filter asked for just this emptiness; an answer without instances has nothing to keep.
+    """
+    if cell.policy.empty_hold_time == 0 or cell.query.believes_empty or not cell.snapshot:
+        return NEVER
+    since = now if cell.empty_since == NEVER else cell.empty_since
+    end = min(since + cell.policy.empty_hold_time, cell.lifetime.hard)
+    return end if now < end else NEVER

@@ -1,0 +1,69 @@
+"""The bounded set of cells, on cachetools.
+
+It is written once at each refetch and not read on a hit: an answer in use is refetched every ttl, so the order of
+writes is the order of use, at the grain of the ttl.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cachetools
+
+from aiocloudmap.cache.cell import Cell
+from aiocloudmap.model import Query
+from aiocloudmap.settings import CachePolicy
+
+__all__ = ["MAX_CELLS", "Table"]
+
+MAX_CELLS: Final = 4096
+
+_Key = tuple[Query, CachePolicy]
+
+
+class _Cells(cachetools.LRUCache[_Key, Cell]):
+    """Retires what it evicts."""
+
+    def popitem(self) -> tuple[_Key, Cell]:
+        key, cell = super().popitem()
+        cell.retire()
+        return key, cell
+
+
+class Table:
+    """At most `max_cells` cells, the least recently written evicted first. Its caller holds a lock around changes."""
+
+    def __init__(self, max_cells: int = MAX_CELLS) -> None:
+        self._cells = _Cells(max_cells)
+
+    def find(self, query: Query, policy: CachePolicy) -> Cell | None:
+        """The listed cell of this query and policy."""
+        return self._cells.get((query, policy))
+
+    def adopt(self, cell: Cell) -> Cell:
+        """The listed cell of the same query and policy: `cell` itself where there was none."""
+        key = (cell.query, cell.policy)
+        listed = self._cells.get(key)
+        if listed is None:
+            listed = self._cells[key] = cell
+            cell.listed = True
+        return listed
+
+    def touch(self, cell: Cell) -> None:
+        """The cell was written: it goes last when room is needed."""
+        self._cells[cell.query, cell.policy] = cell
+
+    def cells(self) -> list[Cell]:
+        """All listed cells, without counting as a use of any."""
+        return [cachetools.Cache.__getitem__(self._cells, key) for key in self._cells]
+
+    def clear(self) -> int:
+        """Drop every cell; tells how many there were."""
+        cells = self.cells()
+        self._cells.clear()
+        for cell in cells:
+            cell.retire()
+        return len(cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)

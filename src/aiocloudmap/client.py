@@ -1,0 +1,274 @@
+"""The root: `CloudMap`, a cheap view of what equal settings share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+from urllib.parse import urlsplit
+
+from aiocloudmap.engine import EngineKey, registry
+from aiocloudmap.errors import CloudMapError, ConfigurationError
+from aiocloudmap.events import Event
+from aiocloudmap.model import HealthFilter, Query, ServiceName
+from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
+from aiocloudmap.reports import Stats
+from aiocloudmap.resolver import require_loop
+from aiocloudmap.service import Service
+from aiocloudmap.settings import CachePolicy, ConnectionPolicy, policies_from_env
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import aiohttp
+    from aiobotocore.session import AioSession
+
+__all__ = ["CloudMap"]
+
+_DEFAULT_CACHE: Final = CachePolicy()
+_DEFAULT_CONNECTIONS: Final = ConnectionPolicy()
+_MAX_HANDLES: Final = 1024
+
+
+class CloudMap:
+    """Service discovery through AWS Cloud Map, from memory whenever it can be.
+
+    Constructing one costs no I/O and needs no event loop: do it at import, in a request, anywhere. All that are made
+    with equal settings in an equal `AWS_*` environment share one session, one set of credentials and one set of
+    answers per process, and one bounded set of connections per event loop.
+
+    `async with` holds this loop's connections until its end. Without it, the first call holds them until the loop
+    ends. Either way the answers stay, and the object may be used again, on any event loop.
+
+    Args:
+        region: AWS Region; None follows AWS's own chain (AWS_REGION, profile, ...).
+        endpoint_url: Another endpoint for Cloud Map; None follows AWS_ENDPOINT_URL_SERVICEDISCOVERY and the rest of
+            AWS's chain.
+        cache: How long answers are good for. Not part of what is shared: it belongs to the handles made here.
+        connections: How the network is used.
+        session_factory: Makes the aiobotocore session; None is aiobotocore's own `get_session`. Objects made with
+            another factory share nothing, so give each tenant one factory object and keep it.
+        backend: Another source of truth than AWS; implies `shared=False`.
+        clock: Another source of time; implies `shared=False`.
+        shared: False gives an engine of its own, with its own session and answers.
+        on_event: Called with every `Event` of the engine for as long as this object or a handle of it lives. It is
+            called on the thread that the event happened on and must not block.
+
+    Raises:
+        ConfigurationError: An argument cannot be what it is.
+    """
+
+    __slots__ = ("__weakref__", "_cache", "_engine", "_handles", "_listener", "_resolver")
+
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        cache: CachePolicy = _DEFAULT_CACHE,
+        connections: ConnectionPolicy = _DEFAULT_CONNECTIONS,
+        session_factory: Callable[[], AioSession] | None = None,
+        backend: Backend | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        shared: bool = True,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        _check(region, endpoint_url, cache, connections)
+        key = EngineKey.of(region, endpoint_url, session_factory, connections)
+        if shared and backend is None and clock is SYSTEM_CLOCK:
+            self._engine = registry.shared(key, clock)
+        else:
+            self._engine = registry.unshared(key, clock=clock, backend=backend)
+        self._resolver = self._engine.resolver
+        self._cache = cache
+        self._handles: dict[str | ServiceName, Service] = {}
+        # Handles refer to the listener, not to this object: it may go while they are in use, and takes no cycle along.
+        self._listener = None if on_event is None else self._engine.listen(on_event)
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """A CloudMap whose policies come from the environment, one variable a field.
+
+        `AIOCLOUDMAP_TTL`, `AIOCLOUDMAP_STALE_IF_ERROR`, `AIOCLOUDMAP_MAX_CONNECTIONS`, ...: the fields of `CachePolicy`
+        and `ConnectionPolicy`. Region, endpoint and credentials have AWS's own variables. A variable that names no
+        field is warned of in the log.
+
+        Args:
+            overrides: Fields of the policies, or arguments of `CloudMap`; they win over the environment.
+
+        Raises:
+            ConfigurationError: A variable holds something that its field cannot be.
+        """
+        arguments = dict(overrides)
+        cache, connections = policies_from_env(arguments)
+        arguments.setdefault("cache", cache)
+        arguments.setdefault("connections", connections)
+        return cls(**arguments)
+
+    def service(
+        self,
+        name: str | ServiceName,
+        *,
+        health: HealthFilter | str = HealthFilter.HEALTHY_OR_ELSE_ALL,
+        where: Mapping[str, str] | None = None,
+        prefer: Mapping[str, str] | None = None,
+        owner_account: str | None = None,
+        cache: CachePolicy | None = None,
+    ) -> Service:
+        """A handle for the instances of one service. No I/O, no AWS call.
+
+        Args:
+            name: `namespace/service`, the namespace by its HttpName.
+            health: Which instances count. Cloud Map ignores it for a service without a health check.
+            where: Attributes that every instance must have (AWS's QueryParameters).
+            prefer: Attributes asked for where anything matches them (AWS's OptionalParameters).
+            owner_account: The account that shares the namespace with this one; AWS finds shared ones only with it.
+            cache: Another policy than this object's.
+
+        Raises:
+            ConfigurationError: AWS would refuse one of them.
+        """
+        plain = (
+            where is None
+            and prefer is None
+            and owner_account is None
+            and cache is None
+            and health is HealthFilter.HEALTHY_OR_ELSE_ALL
+        )
+        if plain and (handle := self._handles.get(name)) is not None:
+            return handle
+        service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
+        # Query checks and orders what it is given, whatever its type.
+        query = Query(
+            service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
+        )
+        handle = Service(self._resolver, query, cache or self._cache, owner=self._listener)
+        if plain:
+            if len(self._handles) >= _MAX_HANDLES:
+                self._handles.clear()  # handles are cheap; a bound is all that is needed
+            self._handles[name] = handle
+        return handle
+
+    async def client(self, aws_service: str, **create_client_options: Any) -> Any:
+        """An aiobotocore client for any AWS service, on the shared session and connections.
+
+        Made once per service and options, then handed out again: get one per use, keep none across event loops. Its
+        `close` and `async with` do nothing. It has botocore's own time-outs and retries, or those of your `config`.
+
+        Args:
+            aws_service: botocore's name, such as `sqs`.
+            create_client_options: As for `AioSession.create_client`.
+
+        Raises:
+            ConfigurationError: No such service, no region, no credentials, or options that would bypass the shared
+                connections.
+        """
+        require_loop()
+        self._engine.observe()
+        return await self._engine.aws().client(aws_service, **create_client_options)
+
+    async def http_session(self, **options: Any) -> aiohttp.ClientSession:
+        """An aiohttp session for your own HTTP calls, on the shared bounded connections of this loop.
+
+        Kept per event loop and options; its `close` and `async with` do nothing. It has aiohttp's own time-outs.
+
+        Args:
+            options: As for `aiohttp.ClientSession`, but for the connector.
+        """
+        require_loop()
+        self._engine.observe()
+        return await self._engine.aws().http_session(**options)
+
+    async def prefetch(self, *services: str | ServiceName | Service, required: bool = False) -> None:
+        """Ask for several services at once, so that their first callers need not wait.
+
+        Fresh ones cost nothing; the others one AWS call each, a bounded number of them at a time.
+
+        Args:
+            services: Names, or handles made with other filters.
+            required: Whether it is an error if one of them cannot be had.
+
+        Raises:
+            ExceptionGroup: `required`, and some could not be had; raised after all were tried.
+            ConfigurationError: A name, or the configuration, is wrong; raised whether `required` or not.
+        """
+        handles = [item if isinstance(item, Service) else self.service(item) for item in services]
+        permits = asyncio.Semaphore(self._engine.key.connections.max_connections_per_host)
+
+        async def fetch(handle: Service) -> CloudMapError | None:
+            async with permits:
+                try:
+                    await handle.resolve()
+                except ConfigurationError:
+                    raise
+                except CloudMapError as error:
+                    return error
+                return None
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(fetch(handle)) for handle in handles]
+        except* ConfigurationError as wrong:
+            raise wrong.exceptions[0] from None
+        errors = [error for task in tasks if (error := task.result()) is not None]
+        if required and errors:
+            raise ExceptionGroup(f"{len(errors)} of {len(handles)} services could not be prefetched", errors)
+
+    def invalidate(self, name: str | ServiceName | None = None) -> int:
+        """Answers count as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
+
+        Args:
+            name: Whose answers, for every filter and policy; None for all of this engine.
+
+        Returns:
+            How many answers could have been given until now.
+        """
+        if name is None:
+            return self._resolver.invalidate(lambda _: True)
+        service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
+        return self._resolver.invalidate(lambda query: query.service == service)
+
+    def clear(self) -> int:
+        """Answers are forgotten, for everybody who shares this engine. Returns how many could have been given."""
+        return self._resolver.clear()
+
+    def stats(self) -> Stats:
+        """Counts of the engine since it was made."""
+        return self._engine.stats()
+
+    async def aclose(self) -> None:
+        """Give back this event loop's connections; waits for calls in flight. Answers stay, and it may be used again.
+
+        Whoever holds the same connections with `async with` keeps them. Cancelling it loses nothing: the connections
+        are then closed together with the loop.
+        """
+        await self._engine.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._engine.enter()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._engine.leave()
+
+    def __repr__(self) -> str:
+        return f"<CloudMap on {self._engine!r}>"
+
+
+def _check(region: object, endpoint_url: object, cache: object, connections: object) -> None:
+    if region is not None and not (isinstance(region, str) and region):
+        raise ConfigurationError(f"region={region!r} is no Region", advice="Give one like 'eu-west-1', or None.")
+    if endpoint_url is not None:
+        parts = urlsplit(endpoint_url) if isinstance(endpoint_url, str) else None
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigurationError(
+                f"endpoint_url={endpoint_url!r} is no URL", advice="Give one like 'http://127.0.0.1:5000', or None."
+            )
+    if not isinstance(cache, CachePolicy):
+        raise ConfigurationError(f"cache={cache!r} is no CachePolicy", advice="Write cache=CachePolicy(ttl=30).")
+    if not isinstance(connections, ConnectionPolicy):
+        raise ConfigurationError(
+            f"connections={connections!r} is no ConnectionPolicy", advice="Write connections=ConnectionPolicy()."
+        )

@@ -1,0 +1,251 @@
+"""What equal settings share: one engine with its session, credentials, clients and answers; and the registry of them.
+
+An engine lives as long as the process, so that a `CloudMap` made for one request finds the answers of the last one.
+Engines are few: one per combination of settings. A program that makes more and more of them is told so.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aiocloudmap.events import ClockJumped, Event, log
+from aiocloudmap.ports import Backend, Clock
+from aiocloudmap.reports import Stats
+from aiocloudmap.resolver import Resolver
+from aiocloudmap.settings import ConnectionPolicy
+
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+
+    from aiocloudmap.aws.session import AwsSession
+    from aiocloudmap.aws.transport import Transport
+
+__all__ = ["Engine", "EngineKey", "Listener", "Registry", "registry"]
+
+_MANY_ENGINES = 8
+_UNSEEN = 1.0
+"""Seconds that the wall clock may run ahead of the monotonic one before the process counts as having been frozen."""
+
+_logger = logging.getLogger("aiocloudmap")
+
+
+class Listener:
+    """One `on_event`; it is called for as long as somebody keeps this object."""
+
+    __slots__ = ("__weakref__", "on_event")
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        self.on_event: Final = on_event
+
+
+class EngineKey(NamedTuple):
+    """The settings that make an engine: equal ones share it."""
+
+    region: str | None
+    endpoint_url: str | None
+    session_factory: Callable[[], AioSession] | None
+    connections: ConnectionPolicy
+    environment: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(
+        cls,
+        region: str | None,
+        endpoint_url: str | None,
+        session_factory: Callable[[], AioSession] | None,
+        connections: ConnectionPolicy,
+    ) -> EngineKey:
+        """With the environment that AWS's settings and credentials come from, as it is now."""
+        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+        return cls(region, endpoint_url, session_factory, connections, environment)
+
+    def differences(self, other: EngineKey) -> list[str]:
+        """Which settings differ; names only, since values may be secret."""
+        names = [name for name in self._fields[:-1] if getattr(self, name) != getattr(other, name)]
+        changed = set(self.environment) ^ set(other.environment)
+        return names + sorted({variable for variable, _ in changed})
+
+
+class Engine:
+    """Session, credentials, clients and answers of one combination of settings. Constructing it costs no I/O.
+
+    Args:
+        key: The settings.
+        clock: Where time comes from.
+        backend: Another source of truth than AWS.
+        transport: Gives the connections of the process.
+    """
+
+    def __init__(
+        self, key: EngineKey, *, clock: Clock, backend: Backend | None, transport: Callable[[], Transport]
+    ) -> None:
+        self.key: Final = key
+        self.resolver: Final = Resolver(
+            self._source, clock=clock, timeout=key.connections.discovery_timeout, emit=self.emit, observe=self.observe
+        )
+        self._clock = clock
+        self._skew = clock.time() - clock.monotonic()
+        self._backend = backend
+        self._aws: AwsSession | None = None
+        self._transport = transport
+        self._lock = threading.RLock()
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+
+    def _source(self) -> Backend:
+        if self._backend is None:
+            from aiocloudmap.aws.backend import AwsBackend  # noqa: PLC0415 - heavy, and not needed for a hit
+
+            self._backend = AwsBackend(self.aws())
+        return self._backend
+
+    def aws(self) -> AwsSession:
+        """The AWS side of the engine, made at the first use."""
+        with self._lock:
+            if self._aws is None:
+                from aiocloudmap.aws.session import AwsSession  # noqa: PLC0415 - heavy, and not needed for a hit
+
+                key = self.key
+                self._aws = AwsSession(
+                    transport=self._transport(),
+                    connections=key.connections,
+                    region=key.region,
+                    endpoint_url=key.endpoint_url,
+                    session_factory=key.session_factory,
+                    holder=self,
+                )
+            return self._aws
+
+    def enter(self) -> None:
+        """Somebody holds this loop's connections."""
+        self._transport().enter(self)
+
+    async def leave(self) -> None:
+        """Somebody who held them does no more; the last one waits for calls in flight and closes them."""
+        await self._transport().leave(self)
+
+    async def aclose(self) -> None:
+        """Give back what calls outside of any `async with` hold on this loop."""
+        if self._aws is not None:
+            await self._transport().aclose(self)
+
+    def listen(self, on_event: Callable[[Event], None]) -> Listener:
+        """Call `on_event` with what happens, for as long as the caller keeps what is returned."""
+        listener = Listener(on_event)
+        self._listeners.add(listener)
+        return listener
+
+    def emit(self, event: Event) -> None:
+        """Log the event and tell the listeners; one that raises is logged, and harms nobody."""
+        log(event)
+        for listener in list(self._listeners):
+            try:
+                listener.on_event(event)
+            except Exception:
+                _logger.exception("on_event raised while it was told of %s", type(event).__name__)
+
+    def observe(self) -> None:
+        """Notice whether time passed unseen: a frozen sandbox, a restored snapshot, a clock set forward."""
+        with self._lock:
+            skew = self._clock.time() - self._clock.monotonic()
+            unseen, self._skew = skew - self._skew, skew
+        if unseen <= _UNSEEN:
+            return
+        self.resolver.thaw(unseen)
+        if self._aws is not None:
+            self._transport().drop_idle()
+        self.emit(ClockJumped(unseen))
+
+    def stats(self) -> Stats:
+        """The counts so far; open connections are those of the process."""
+        counts = self.resolver.counts
+        return Stats(
+            misses=counts.misses,
+            coalesced=counts.coalesced,
+            refreshes=counts.refreshes,
+            stale_served=counts.stale_served,
+            failures=counts.failures,
+            throttled=counts.throttled,
+            entries=self.resolver.entries,
+            open_connections=0 if self._aws is None else self._transport().open_connections,
+        )
+
+    def forget_after_fork(self) -> None:
+        """In the child: answers stay; locks, calls under way and connections are the parent's."""
+        self._lock = threading.RLock()
+        self.resolver.forget_after_fork()
+        if self._aws is not None:
+            self._aws.forget_after_fork()
+
+    def __repr__(self) -> str:
+        where = self.key.endpoint_url or self.key.region or "the default region"
+        return f"<Engine for {where}: {self.resolver.entries} answer(s)>"
+
+
+class Registry:
+    """The engines of the process, and the transport they share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: dict[EngineKey, Engine] = {}
+        self._all: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._transport: Transport | None = None
+
+    def shared(self, key: EngineKey, clock: Clock) -> Engine:
+        """The engine of these settings."""
+        engine = self._shared.get(key)
+        if engine is None:
+            with self._lock:
+                engine = self._shared.get(key)
+                if engine is None:
+                    self._warn_of_many(key)
+                    engine = self._shared[key] = self.unshared(key, clock=clock, backend=None)
+        return engine
+
+    def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
+        """An engine of its own."""
+        engine = Engine(key, clock=clock, backend=backend, transport=self.transport)
+        self._all.add(engine)
+        return engine
+
+    def transport(self) -> Transport:
+        """The connections of the process, per event loop."""
+        if self._transport is None:
+            from aiocloudmap.aws.transport import Transport  # noqa: PLC0415 - heavy, and not needed for a hit
+
+            with self._lock:
+                if self._transport is None:
+                    self._transport = Transport()
+        return self._transport
+
+    def reset(self) -> None:
+        """Forget the shared engines and with them all answers; connections close with their event loops."""
+        with self._lock:
+            self._shared.clear()
+
+    def _warn_of_many(self, key: EngineKey) -> None:
+        if len(self._shared) != _MANY_ENGINES - 1:
+            return
+        differing = sorted({name for other in self._shared for name in key.differences(other)})
+        _logger.warning(
+            "%d combinations of settings, each with a session and answers of its own; they differ in: %s. "
+            "Pass the same objects each time, or shared=False where the isolation is meant.",
+            _MANY_ENGINES,
+            ", ".join(differing),
+        )
+
+    def forget_after_fork(self) -> None:
+        """In the child: settings and answers stay; locks, calls under way and connections are the parent's."""
+        self._lock = threading.Lock()
+        if self._transport is not None:
+            self._transport.forget_after_fork()
+        for engine in list(self._all):
+            engine.forget_after_fork()
+
+
+registry: Final = Registry()
+os.register_at_fork(after_in_child=registry.forget_after_fork)

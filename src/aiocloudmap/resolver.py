@@ -1,0 +1,351 @@
+"""The cold path: what happens when a cell has no answer that can be given without a thought.
+
+| the answer is | the caller gets | what else happens |
+|---|---|---|
+| fresh | it | |
+| stale | it | one refresh in the background |
+| fallback | the new answer, or the old one if that fails or takes over soft_timeout | the refresh goes on |
+| absent | the new answer, or the error | the error stands for negative_ttl, or for the backoff |
+
+`Resolver` decides synchronously, under a lock, and awaits outside of it; what a fetch brought is settled in
+`aiocloudmap.settling`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
+from aiocloudmap.cache.freshness import state
+from aiocloudmap.cache.table import Table
+from aiocloudmap.errors import (
+    CloudMapError,
+    ConfigurationError,
+    DeadlineError,
+    NotFoundError,
+    ThrottledError,
+    UnavailableError,
+)
+from aiocloudmap.events import Event
+from aiocloudmap.model import Query, ServiceName, Snapshot
+from aiocloudmap.ports import Backend, Clock
+from aiocloudmap.reports import Explanation, Freshness
+from aiocloudmap.settings import CachePolicy
+from aiocloudmap.settling import Counts, Settling, Throttle, good, last_good_age, or_else
+
+__all__ = ["Resolver", "require_loop"]
+
+
+class _Decision(NamedTuple):
+    """What to do about one call: give `answer`, or wait; and begin `flight` first."""
+
+    answer: Snapshot | None = None
+    flight: Flight | None = None
+    waiter: Waiter | None = None
+
+
+class Resolver:
+    """Answers from memory where it can, and from the backend where it must.
+
+    Args:
+        backend: Gives the source of truth; called at each fetch.
+        clock: Where time comes from.
+        timeout: Seconds that one question to the backend may take.
+        emit: Is told what happens, outside of the lock.
+        observe: Is called before every decision on the cold path, to notice a clock that jumped.
+    """
+
+    def __init__(
+        self,
+        backend: Callable[[], Backend],
+        *,
+        clock: Clock,
+        timeout: float,
+        emit: Callable[[Event], None],
+        observe: Callable[[], None],
+    ) -> None:
+        self.clock: Final = clock
+        self.counts: Final = Counts()
+        self._backend = backend
+        self._emit = emit
+        self._observe = observe
+        self._table = Table()
+        self._throttle = Throttle()
+        self._settling = Settling(self._table, self._throttle, self.counts)
+        self._flights = Flights(self._fetch, self._land, clock, timeout)
+        # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
+        self._lock = threading.RLock()
+
+    def cell(self, query: Query, policy: CachePolicy) -> Cell:
+        """The listed cell, or an empty one that the next miss will list."""
+        with self._lock:
+            return self._table.find(query, policy) or Cell(query, policy)
+
+    def adopt(self, cell: Cell) -> Cell:
+        """The listed cell of the same query and policy: `cell` itself where there was none."""
+        with self._lock:
+            return self._table.adopt(cell)
+
+    async def resolve(self, cell: Cell, max_age: float | None = None) -> Snapshot:
+        """The answer by the table above, for a listed cell.
+
+        Args:
+            cell: Listed by `adopt`.
+            max_age: Seconds; nothing older is returned. 0 forces a fetch.
+        """
+        _check_max_age(max_age)
+        require_loop(cell.query.service)
+        self._observe()
+        with self._lock:
+            decision = self._decide(cell, max_age, self.clock.monotonic())
+        if decision.flight is not None:
+            self._flights.launch(decision.flight)
+        if decision.waiter is not None:
+            return await self._wait(decision.waiter)
+        assert decision.answer is not None
+        return decision.answer
+
+    def _decide(self, cell: Cell, max_age: float | None, now: float) -> _Decision:  # noqa: PLR0911 - one a table row
+        judged, snapshot = state(cell, now), good(cell, now)
+        if max_age is not None and not (judged in _AT_ONCE and _young(cell, max_age, now)):
+            if now < self._throttle.until:
+                return self._decline(cell, max_age, now)
+            return self._await_flight(cell, max_age)
+        barrier = max(cell.retry_at, self._throttle.until)
+        if snapshot is None:
+            return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
+        if judged is Freshness.FRESH and cell.empty_since == NEVER:
+            cell.reopen()
+            return _Decision(snapshot)
+        if now < barrier:
+            return self._serve_old(cell, snapshot, until=min(barrier, cell.lifetime.hard))
+        if judged is Freshness.FALLBACK or cell.policy.inline:
+            return self._await_flight_or_old(cell, snapshot, now)
+        flight = self._flights.board(cell, keep=True)
+        at_once = max(cell.lifetime.stale_until, cell.lifetime.soft)
+        return self._serve_old(cell, snapshot, until=min(now + self._flights.timeout, at_once), flight=flight)
+
+    def _decline(self, cell: Cell, max_age: float | None, now: float) -> _Decision:
+        """No call is made now: what the caller may still have, or else the error that stands."""
+        snapshot = good(cell, now)
+        if snapshot is not None and max_age is not None and _young(cell, max_age, now):
+            return _Decision(snapshot)
+        error = cell.error if now < cell.retry_at else None
+        if error is None:
+            error = ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
+        raise self._fresh(error, cell, now)
+
+    def _serve_old(self, cell: Cell, snapshot: Snapshot, *, until: float, flight: Flight | None = None) -> _Decision:
+        """The old answer at once; and to whoever comes before `until` without a thought."""
+        self.counts.stale_served += 1
+        cell.serve_until = until
+        return _Decision(snapshot, flight)
+
+    def _await_flight(self, cell: Cell, max_age: float | None = None) -> _Decision:
+        flight = self._flights.board(cell, keep=not cell.policy.inline, fresh=max_age is not None)
+        flight.truthful |= max_age == 0
+        # The flight's own deadline ends the wait, unless the flight has to wait for another one first.
+        patience = None if self._flights.is_current(flight) else self._flights.timeout
+        return self._board(flight, cell, max_age, patience)
+
+    def _await_flight_or_old(self, cell: Cell, snapshot: Snapshot, now: float) -> _Decision:
+        flight = self._flights.board(cell, keep=not cell.policy.inline)
+        begun = flight.started if flight.task is not None else now
+        patience = begun + cell.policy.soft_timeout - now
+        if patience > 0:
+            return self._board(flight, cell, None, patience)
+        until = min(begun + self._flights.timeout, cell.lifetime.hard)
+        return self._serve_old(cell, snapshot, until=until, flight=flight)
+
+    def _board(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> _Decision:
+        self.counts.misses += 1
+        if flight.task is not None or flight.waiters:
+            self.counts.coalesced += 1
+        waiter = Waiter(flight, cell, max_age, patience)
+        flight.waiters.add(waiter)
+        return _Decision(None, flight, waiter)
+
+    async def _fetch(self, flight: Flight) -> Snapshot:
+        with self._lock:
+            self.counts.refreshes += 1
+        query = flight.query
+        found = await self._backend().discover(query)
+        self._observe()
+        return Snapshot(query.service, found.instances, revision=found.revision, clock=self.clock, elapsed=flight.aged)
+
+    async def _wait(self, waiter: Waiter) -> Snapshot:
+        try:
+            outcome = await waiter.outcome(self.clock)
+        except asyncio.CancelledError:
+            if (task := self._flights.leave(waiter)) is not None:
+                await asyncio.wait({task})
+            raise
+        if outcome is None:
+            outcome = await self._run_out(waiter)
+        if isinstance(outcome, CloudMapError):
+            raise self._fresh(outcome, waiter.cell, self.clock.monotonic())
+        return outcome
+
+    async def _run_out(self, waiter: Waiter) -> Snapshot | CloudMapError:
+        """The wait has taken too long: the old answer where it may be given, else the deadline's error."""
+        events: list[Event] = []
+        cell, flight = waiter.cell, waiter.flight
+        error = DeadlineError(
+            f"no answer within {waiter.patience:g} s", advice="Check the network path to AWS, or ask again later."
+        )
+        outcome: Snapshot | CloudMapError = error
+        with self._lock:
+            task = self._flights.leave(waiter)
+            now = self.clock.monotonic()
+            snapshot = good(cell, now)
+            if task is not None:  # inline, and nobody else waits: the attempt is over, and it failed
+                self.counts.failures += 1
+                outcome = self._settling.fail(cell, error, now, events)
+            elif waiter.max_age is None and snapshot is not None:
+                outcome = snapshot
+                self.counts.stale_served += 1
+                if not flight.landed:
+                    begun = flight.started if flight.task is not None else now
+                    cell.serve_until = min(begun + self._flights.timeout, cell.lifetime.hard)
+        self._tell(events)
+        if task is not None:
+            await asyncio.wait({task})
+        return outcome
+
+    def _land(self, flight: Flight, outcome: Outcome) -> None:
+        """What a flight brought is written, then told to those who wait for it."""
+        self._observe()
+        events: list[Event] = []
+        with self._lock:
+            now = self.clock.monotonic()
+            if outcome is None:
+                truth: Snapshot | CloudMapError = UnavailableError("the call was cancelled with its event loop's tasks")
+                verdicts = {cell: or_else(good(cell, now), truth) for cell in flight.cells}
+                for cell in flight.cells:
+                    cell.reopen()
+            else:
+                truth = outcome
+                verdicts, events = self._settling.settle(flight, truth, now)
+        for waiter in list(flight.waiters):
+            if waiter.max_age is None:
+                waiter.tell(verdicts[waiter.cell])
+            else:
+                waiter.tell(self._young_or(truth, waiter, now))
+        self._tell(events)
+
+    @staticmethod
+    def _young_or(truth: Snapshot | CloudMapError, waiter: Waiter, now: float) -> Snapshot | CloudMapError:
+        """For a caller with a max_age: what the call brought, or where it failed an answer that is young enough."""
+        if isinstance(truth, Snapshot | NotFoundError | ConfigurationError) or waiter.max_age is None:
+            return truth
+        return or_else(good(waiter.cell, now) if _young(waiter.cell, waiter.max_age, now) else None, truth)
+
+    def _fresh(self, error: CloudMapError, cell: Cell, now: float) -> CloudMapError:
+        """The error as this caller gets it: an exception of its own, and the state of things now."""
+        changes: dict[str, object] = {"last_good_age": last_good_age(cell, now)}
+        if error.service is None:
+            changes["service"] = cell.query.service
+        if isinstance(error, UnavailableError):
+            wait = max(cell.retry_at, self._throttle.until) - now
+            changes["retry_after"] = wait if wait > 0 else None
+        return error.again(**changes)
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            self._emit(event)
+
+    def explain(self, cell: Cell) -> Explanation:
+        """Why the cell gives the answer it gives, at this moment."""
+        with self._lock:
+            now = self.clock.monotonic()
+            snapshot = good(cell, now)
+            return Explanation(
+                query=cell.query,
+                state=state(cell, now),
+                instances=None if snapshot is None else len(snapshot),
+                age=None if snapshot is None else now - cell.written,
+                expires_in=None if snapshot is None else cell.lifetime.hard - now,
+                refresh_in=max(0.0, max(cell.serve_until, cell.retry_at, self._throttle.until) - now),
+                failures=cell.failures,
+                last_error=cell.error,
+                held_empty=cell.empty_since > NEVER,
+                in_flight=self._flights.under_way(cell.query),
+            )
+
+    def invalidate(self, matches: Callable[[Query], bool]) -> int:
+        """Answers to these queries count as expired; tells how many could have been given."""
+        with self._lock:
+            now = self.clock.monotonic()
+            cells = [cell for cell in self._table.cells() if matches(cell.query)]
+            known = sum(now < cell.lifetime.hard for cell in cells)
+            for cell in cells:
+                cell.expire()
+            self._flights.bar(matches)
+            return known
+
+    def clear(self) -> int:
+        """Every answer is forgotten; tells how many could have been given."""
+        with self._lock:
+            known = self.entries
+            self._table.clear()
+            self._flights.bar(lambda _: True)
+            return known
+
+    def thaw(self, seconds: float) -> None:
+        """So many seconds passed unseen: every answer counts as that much older."""
+        with self._lock:
+            for cell in self._table.cells():
+                cell.shift(seconds)
+            self._throttle.until -= seconds
+            self._flights.age(seconds)
+
+    def forget_after_fork(self) -> None:
+        """In the child: calls under way are the parent's, and so may be the holder of the lock."""
+        self._lock = threading.RLock()
+        self._flights.forget()
+        for cell in self._table.cells():
+            cell.reopen()
+
+    @property
+    def entries(self) -> int:
+        """How many answers could be given now."""
+        with self._lock:
+            now = self.clock.monotonic()
+            return sum(now < cell.lifetime.hard for cell in self._table.cells())
+
+
+_AT_ONCE: Final = frozenset({Freshness.FRESH, Freshness.STALE})
+
+
+def _young(cell: Cell, max_age: float, now: float) -> bool:
+    """Whether the answer is young enough for the caller; for a max_age of 0 no answer in memory is."""
+    return 0 < max_age >= now - cell.written
+
+
+def _check_max_age(max_age: float | None) -> None:
+    if max_age is None:
+        return
+    number: object = max_age
+    if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number) or number < 0:
+        raise ConfigurationError(f"max_age={max_age!r} is no age", advice="Give seconds, 0 or more; 0 forces a fetch.")
+
+
+def require_loop(service: ServiceName | None = None) -> None:
+    """Refuse to go on where no asyncio event loop runs: trio, or a call from synchronous code.
+
+    Raises:
+        ConfigurationError: None runs.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "no asyncio event loop is running",
+            service=service,
+            advice="Await this in a coroutine that asyncio or uvloop runs.",
+        ) from error

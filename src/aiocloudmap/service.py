@@ -1,0 +1,222 @@
+"""The handle of one question: the hot path.
+
+A hit reads two slots of a cell, calls the clock once and compares once. Each of the hot methods reads the cell itself
+rather than awaiting another, because an await costs as much as the whole hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from aiocloudmap.cache.cell import Cell
+from aiocloudmap.errors import (
+    AttributeNotFoundError,
+    CloudMapError,
+    ConfigurationError,
+    InvalidAttributeError,
+    NoInstancesError,
+)
+from aiocloudmap.model import Instance, Query, ServiceName, Snapshot
+from aiocloudmap.reports import Explanation
+from aiocloudmap.resolver import Resolver
+
+if TYPE_CHECKING:
+    from aiocloudmap.settings import CachePolicy
+
+__all__ = ["Service"]
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_MISSING: Final = object()
+
+
+class Service:
+    """The instances of one service that match one question. Made by `CloudMap.service`; cheap; never goes stale.
+
+    Every method but `peek`, `invalidate` and `explain` is a coroutine. One that finds a fresh answer in memory costs
+    no AWS call and does not suspend. One that does not costs at most one `DiscoverInstances` (and its retries), shared
+    with everybody who asks the same meanwhile. Cancelling one disturbs nobody else.
+    """
+
+    __slots__ = ("_cell", "_now", "_owner", "_resolver", "name", "query")
+
+    def __init__(self, resolver: Resolver, query: Query, policy: CachePolicy, *, owner: object = None) -> None:
+        self.name: Final[ServiceName] = query.service
+        self.query: Final = query
+        self._resolver = resolver
+        self._now = resolver.clock.monotonic
+        self._cell = resolver.cell(query, policy)
+        # The handle keeps its CloudMap alive, and with it the listener that somebody gave it.
+        self._owner = owner
+
+    async def resolve(self, *, max_age: float | None = None) -> Snapshot:
+        """Every matching instance, sorted by id; possibly none.
+
+        Args:
+            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch, believes
+                what it says, and waits for it as long as it takes.
+
+        Returns:
+            The complete set, unless its `maybe_truncated` is true.
+
+        Raises:
+            NamespaceNotFoundError: Cloud Map does not know the namespace.
+            ServiceNotFoundError: Cloud Map does not know the service.
+            RequestError: AWS refused the request.
+            UnavailableError: No answer can be had, within `ConnectionPolicy.discovery_timeout` at the latest.
+            ConfigurationError: No region, no credentials, a bad `max_age`, or no running asyncio event loop.
+        """
+        if max_age is None:
+            cell = self._cell
+            if self._now() < cell.serve_until:
+                return cell.snapshot  # type: ignore[return-value]
+        return await self._miss(max_age)
+
+    async def pick(self) -> Instance:
+        """One matching instance, the next one at each call.
+
+        The rotation is shared by all handles of the question and starts at a random instance, so that a handle made
+        for one request, or a process started for one, spreads its load like all others.
+
+        Raises:
+            NoInstancesError: No instance matches.
+            CloudMapError: As `resolve`.
+        """
+        cell = self._cell
+        snapshot = cell.snapshot if self._now() < cell.serve_until else await self._miss()
+        if not snapshot:
+            raise self._no_instances()
+        instances = snapshot.instances
+        return instances[self._cell.turn() % len(instances)]
+
+    @overload
+    async def attribute(self, key: str) -> str: ...
+    @overload
+    async def attribute(self, key: str, cast: Callable[[str], _T]) -> _T: ...
+    @overload
+    async def attribute(self, key: str, *, default: _D) -> str | _D: ...
+    @overload
+    async def attribute(self, key: str, cast: Callable[[str], _T], default: _D) -> _T | _D: ...
+    async def attribute(self, key: str, cast: Callable[[str], Any] = str, default: Any = _MISSING) -> Any:
+        """One attribute of one instance: of the next one in the rotation that has it.
+
+        Args:
+            key: The attribute's name, such as `QUEUE_URL`.
+            cast: What makes a value of the text, such as `int`.
+            default: Returned where the attribute, the instances, the service or AWS cannot be had: for a cold start in
+                the middle of an outage. A setting that is wrong is not covered up.
+
+        Raises:
+            AttributeNotFoundError: No instance has it; the message lists the keys there are.
+            NoInstancesError: No instance matches.
+            InvalidAttributeError: `cast` refused the value; raised with a default, too.
+            CloudMapError: As `resolve`.
+        """
+        cell = self._cell
+        if self._now() < cell.serve_until:
+            snapshot = cell.snapshot
+        else:
+            try:
+                snapshot = await self._miss()
+            except ConfigurationError:
+                raise
+            except CloudMapError:
+                if default is _MISSING:
+                    raise
+                return default
+        instances = snapshot.instances  # type: ignore[union-attr]
+        if len(instances) == 1 and key in (attributes := instances[0].attributes):
+            text = attributes[key]
+        elif (found := self._rotate(instances, key)) is not None:
+            text = found
+        elif default is not _MISSING:
+            return default
+        else:
+            raise self._attribute_not_found(instances, key)
+        return text if cast is str else self._cast(text, key, cast)
+
+    def peek(self) -> Snapshot | None:
+        """What is known now: the answer until its hard end, else None. Never any I/O, no event loop needed.
+
+        A service that is known to have no instances gives an empty snapshot, which is falsy.
+        """
+        cell = self._cell
+        if self._now() < cell.serve_until:
+            return cell.snapshot
+        return self._peek()
+
+    def invalidate(self) -> None:
+        """The answer counts as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
+
+        For every handle of this question, whatever its cache policy. Costs nothing now.
+        """
+        query = self.query
+        self._resolver.invalidate(query.__eq__)
+
+    def explain(self) -> Explanation:
+        """Why the next answer will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
+        return self._resolver.explain(self._listed())
+
+    async def _miss(self, max_age: float | None = None) -> Snapshot:
+        resolver = self._resolver
+        cell = self._cell = resolver.adopt(self._cell)
+        return await resolver.resolve(cell, max_age)
+
+    def _peek(self) -> Snapshot | None:
+        cell = self._listed()
+        return cell.snapshot if self._now() < cell.lifetime.hard else None
+
+    def _listed(self) -> Cell:
+        """The cell that other handles of the question write, where there is one."""
+        cell = self._cell
+        if not cell.listed:
+            cell = self._cell = self._resolver.cell(cell.query, cell.policy)
+        return cell
+
+    def _rotate(self, instances: tuple[Instance, ...], key: str) -> str | None:
+        count = len(instances)
+        first = self._cell.turn() if count > 1 else 0
+        for step in range(count):
+            text = instances[(first + step) % count].attributes.get(key)
+            if text is not None:
+                return text
+        return None
+
+    def _cast(self, text: str, key: str, cast: Callable[[str], _T]) -> _T:
+        try:
+            return cast(text)
+        except Exception as error:
+            # The value stays out of the message: it may be a secret, or hostile. So does the cause's, which quotes it.
+            name = getattr(cast, "__name__", type(cast).__name__)
+            raise InvalidAttributeError(
+                f"{key} cannot be read as {name} ({type(error).__name__})",
+                service=self.name,
+                advice="Correct the attribute where the instance is registered.",
+            ) from error
+
+    def _no_instances(self) -> NoInstancesError:
+        query = self.query
+        asked = "" if not query.where else f" with {', '.join(key for key, _ in query.where)} as asked"
+        return NoInstancesError(
+            f"the service has no {query.health} instance{asked}",
+            service=self.name,
+            advice="Register one, or ask for others with health= and where=.",
+        )
+
+    def _attribute_not_found(self, instances: tuple[Instance, ...], key: str) -> CloudMapError:
+        if not instances:
+            return self._no_instances()
+        available = {name for instance in instances for name in instance.attributes}
+        return AttributeNotFoundError(
+            f"no instance has the attribute {key}",
+            service=self.name,
+            key=key,
+            available=available,
+            advice=f"There are: {', '.join(sorted(available)) or 'no attributes'}.",
+        )
+
+    def __repr__(self) -> str:
+        snapshot = self.peek()
+        known = "nothing known" if snapshot is None else f"{len(snapshot)} instance(s)"
+        return f"<Service {self.name} {known}>"

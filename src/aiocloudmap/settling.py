@@ -1,0 +1,159 @@
+"""What a fetch brought, written into the cells it was for: synchronous, under the resolver's lock.
+
+| the fetch brought | the old answer | then |
+|---|---|---|
+| instances | | they are the answer |
+| nothing, or not-found | has instances, may be given | it is held for empty_hold_time, the next nothing is believed |
+| nothing, or not-found | otherwise | it is the answer for negative_ttl |
+| a failure | may be given | it is given, and nobody asks before the backoff |
+| a failure | otherwise | the error is the answer until the backoff |
+| ConfigurationError | | everybody gets it; it is never remembered |
+| cancellation | | nothing is learnt |
+
+A flight that is older than the cell's answer, or was barred by an invalidation, answers its waiters and writes nothing.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.flight import Flight
+from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
+from aiocloudmap.cache.table import Table
+from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
+from aiocloudmap.events import AnswerTruncated, EmptyAnswerHeld, Event, Refreshed, RefreshFailed, Throttled
+from aiocloudmap.model import Snapshot
+
+__all__ = ["Counts", "Settling", "Throttle", "good", "last_good_age", "or_else"]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened so far; the fields are those of `aiocloudmap.reports.Stats`."""
+
+    misses: int = 0
+    coalesced: int = 0
+    refreshes: int = 0
+    stale_served: int = 0
+    failures: int = 0
+    throttled: int = 0
+
+
+class Throttle:
+    """The floor that throttling sets under the whole engine: nobody asks AWS before `until`."""
+
+    __slots__ = ("_hits", "until")
+
+    def __init__(self) -> None:
+        self._hits = 0
+        self.until = NEVER
+
+    def hit(self, now: float) -> float:
+        """AWS throttled a call. Returns the seconds to wait."""
+        if now >= self.until:  # calls that were under way when the floor was set do not raise it further
+            self._hits += 1
+            self.until = now + backoff(self._hits, random.random())  # noqa: S311 - spreads load, guards nothing
+        return self.until - now
+
+    def clear(self) -> None:
+        """AWS answered again."""
+        self._hits, self.until = 0, NEVER
+
+
+class Settling:
+    """Writes outcomes into cells, and says what the waiters of each cell get."""
+
+    def __init__(self, table: Table, throttle: Throttle, counts: Counts) -> None:
+        self._table: Final = table
+        self._throttle: Final = throttle
+        self._counts: Final = counts
+
+    def settle(
+        self, flight: Flight, truth: Snapshot | CloudMapError, now: float
+    ) -> tuple[dict[Cell, Snapshot | CloudMapError], list[Event]]:
+        """What each cell's waiters get, and what there is to tell.
+
+        Args:
+            flight: Has just landed.
+            truth: What it brought.
+            now: The moment it landed.
+        """
+        events: list[Event] = []
+        denied = isinstance(truth, NotFoundError)
+        if isinstance(truth, ThrottledError):
+            self._counts.throttled += 1
+            events.append(Throttled(self._throttle.hit(now)))
+        elif isinstance(truth, Snapshot) or denied:
+            self._throttle.clear()
+        if not isinstance(truth, Snapshot) and not denied:
+            self._counts.failures += 1
+        elif isinstance(truth, Snapshot):
+            events.append(Refreshed(flight.query, len(truth), now - flight.started))
+            if truth.maybe_truncated:
+                events.append(AnswerTruncated(flight.query, len(truth)))
+        return {cell: self._settle(cell, flight, truth, now, events) for cell in flight.cells}, events
+
+    def _settle(
+        self, cell: Cell, flight: Flight, truth: Snapshot | CloudMapError, now: float, events: list[Event]
+    ) -> Snapshot | CloudMapError:
+        if flight.barred or not cell.listed or cell.started > flight.started:
+            return truth if isinstance(truth, Snapshot | NotFoundError) else or_else(good(cell, now), truth)
+        if isinstance(truth, Snapshot) and truth:
+            return self._write(cell, flight, truth, now)
+        if isinstance(truth, Snapshot | NotFoundError):
+            return self._settle_nothing(cell, flight, truth, now, events)
+        if isinstance(truth, ConfigurationError):
+            cell.error = truth
+            cell.reopen()
+            return truth
+        return self.fail(cell, truth, now, events)
+
+    def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Snapshot | CloudMapError:
+        """A failed attempt: the old answer where it is still good, else the error."""
+        wait = max(backoff(cell.failures + 1, random.random()), self._throttle.until - now)  # noqa: S311
+        cell.fail(error, until=now + wait)
+        snapshot = good(cell, now)
+        age = None if snapshot is None else last_good_age(cell, now)
+        events.append(RefreshFailed(cell.query, error, cell.failures, age, wait))
+        return or_else(snapshot, error)
+
+    def _settle_nothing(
+        self, cell: Cell, flight: Flight, truth: Snapshot | CloudMapError, now: float, events: list[Event]
+    ) -> Snapshot | CloudMapError:
+        old = good(cell, now)
+        end = NEVER if old is None or flight.truthful else hold_end(cell, now)
+        if old is not None and end > now:
+            since = now if cell.empty_since == NEVER else cell.empty_since
+            cell.hold(since=since, until=min(end, now + cell.policy.negative_ttl))
+            events.append(EmptyAnswerHeld(cell.query, len(old), end - now))
+            return old
+        if isinstance(truth, Snapshot):
+            return self._write(cell, flight, truth, now)
+        cell.deny(truth, until=now + cell.policy.negative_ttl, started=flight.started)
+        self._table.touch(cell)
+        return truth
+
+    def _write(self, cell: Cell, flight: Flight, snapshot: Snapshot, now: float) -> Snapshot:
+        written = now - flight.aged
+        times = lifetime(cell.policy, written, empty=not snapshot, u=random.random())  # noqa: S311
+        cell.write(snapshot, times, written=written, started=flight.started)
+        self._table.touch(cell)
+        return snapshot
+
+
+def good(cell: Cell, now: float) -> Snapshot | None:
+    """The cell's answer, while it may be given."""
+    return cell.snapshot if now < cell.lifetime.hard else None
+
+
+def or_else(snapshot: Snapshot | None, error: Snapshot | CloudMapError) -> Snapshot | CloudMapError:
+    """The snapshot if there is one; an empty one is one, though it is falsy."""
+    return error if snapshot is None else snapshot
+
+
+def last_good_age(cell: Cell, now: float) -> float | None:
+    """Age in seconds of the last answer that was written, None if there never was one."""
+    return None if cell.written == NEVER else now - cell.written
