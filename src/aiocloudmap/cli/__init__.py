@@ -1,0 +1,22 @@
+"""The command line. It needs the `cli` extra; without it, `main` says so."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line and leave the process, with an exit code of `aiocloudmap.cli.exits.Exit`."""
+    missing = [name for name in ("typer", "rich") if find_spec(name) is None]
+    if missing:
+        sys.stderr.write(
+            f"error: the command line needs {' and '.join(missing)}, which the plain package does not bring\n"
+            "  hint: pip install 'aiocloudmap[cli]'\n"
+        )
+        sys.exit(2)
+    from aiocloudmap.cli.app import run
+
+    run()

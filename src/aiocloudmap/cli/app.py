@@ -1,0 +1,79 @@
+"""The typer application: what all commands share."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from aiocloudmap.cli.demo.command import demo
+from aiocloudmap.cli.exits import Exit
+from aiocloudmap.cli.resolve import resolve
+from aiocloudmap.cli.running import leave
+from aiocloudmap.cli.serve import serve
+
+__all__ = ["app", "run"]
+
+_EPILOG = (
+    "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 configuration or credentials, "
+    "5 AWS refused or cannot be reached, 124 --timeout, 130 Ctrl-C."
+)
+
+app = typer.Typer(
+    name="aiocloudmap",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_EPILOG,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"aiocloudmap {version('aiocloudmap')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _shared(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks on standard error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Service discovery with AWS Cloud Map: ask it, have one on your desk, see why it matters how you ask."""
+    context.obj = "debug" if debug else None
+    # Without a handler, Python would write the library's warnings between our own lines.
+    logging.basicConfig(handlers=None if debug else [logging.NullHandler()], level="DEBUG" if debug else "WARNING")
+
+
+for command in (resolve, serve, demo):
+    app.command(epilog=None)(command)
+
+
+def run() -> None:
+    """Parse the command line, do what it says, and leave the process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that does not know a character gets its escape, not our traceback.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="aiocloudmap")
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else Exit.OK if done.code is None else Exit.FAILURE
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    else:
+        code = Exit.OK
+    try:
+        sys.stdout.flush()
+    except OSError:
+        code = code or Exit.FAILURE
+    leave(code)

@@ -1,0 +1,100 @@
+"""The process under load: `python -m aiocloudmap.cli.demo.load WAY PLAN`, one JSON object a line on standard output.
+
+| line     | fields                       | when                                                                 |
+|----------|------------------------------|----------------------------------------------------------------------|
+| ready    |                              | the descriptor limit is set; it waits for a line on standard input   |
+| answered | at, took                     | a request is done; `took` counts from when it was due                |
+| failed   | at, call, error, descriptors | a request failed; whether for want of a descriptor                   |
+| done     |                              | every request was tried, or there is no descriptor left              |
+
+It ends when its standard input does, so it never outlives the one who started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+from itertools import cycle
+from typing import Any
+
+from aiocloudmap.cli.demo.descriptors import lacks_descriptors, limit_descriptors
+from aiocloudmap.cli.demo.plan import SERVICES, Plan
+from aiocloudmap.cli.demo.ways import WAYS, Steps
+
+__all__ = ["main"]
+
+# Once is an accident; by then nothing that this process might try can work.
+_FAILURES_THAT_END_IT = 3
+
+
+def main() -> None:
+    """Do one act."""
+    way, plan = sys.argv[1], Plan.from_json(sys.argv[2])
+    asyncio.run(_act(way, plan))
+
+
+async def _act(way: str, plan: Plan) -> None:
+    async with WAYS[way].steps(plan) as steps:
+        limit_descriptors(plan.descriptors)
+        _tell("ready")
+        await _go_ahead()
+        await _requests(steps, plan)
+        _tell("done")
+
+
+async def _requests(steps: Steps, plan: Plan) -> None:
+    began, dead = time.monotonic(), 0
+    for number, service in zip(range(plan.requests), cycle(SERVICES), strict=False):
+        due = began + number / plan.rate
+        await asyncio.sleep(due - time.monotonic())
+        call = "DiscoverInstances"
+        try:
+            queue_url = await steps.find(service)
+            call = "PutEvents"
+            await steps.announce(queue_url)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the story is about
+            lacking = lacks_descriptors(error)
+            dead += lacking
+            _tell("failed", at=time.monotonic() - began, call=call, error=_line(error), descriptors=lacking)
+            if dead == _FAILURES_THAT_END_IT:
+                return
+        else:
+            now = time.monotonic()
+            _tell("answered", at=now - began, took=now - due)
+
+
+async def _go_ahead() -> None:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+
+    def listen() -> None:
+        if sys.stdin.readline():
+            loop.call_soon_threadsafe(told.set)
+            sys.stdin.readline()
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    await told.wait()
+
+
+def _tell(kind: str, **fields: Any) -> None:
+    sys.stdout.write(json.dumps({"kind": kind} | fields) + "\n")
+    sys.stdout.flush()
+
+
+def _line(error: BaseException) -> str:
+    """The error and, where it hides one, the system's own words beneath it."""
+    text = f"{type(error).__name__}: {error}"
+    beneath: BaseException | None = error
+    while beneath is not None:
+        if isinstance(beneath, OSError) and beneath.strerror and beneath.strerror not in text:
+            return f"{text} ([Errno {beneath.errno}] {os.strerror(beneath.errno or 0)})"
+        beneath = beneath.__cause__ or beneath.__context__
+    return text
+
+
+if __name__ == "__main__":
+    main()

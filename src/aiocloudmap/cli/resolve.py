@@ -1,0 +1,154 @@
+"""`aiocloudmap resolve`: one question to Cloud Map, answered for eyes or for a script."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aiocloudmap.cli.failure import reporting
+from aiocloudmap.cli.formats import Format, chosen_format, having, write
+from aiocloudmap.cli.running import run_async
+from aiocloudmap.cli.terminal import console, draws
+from aiocloudmap.errors import ConfigurationError, NoInstancesError
+from aiocloudmap.model import HealthFilter, Query, ServiceName
+
+if TYPE_CHECKING:
+    from aiocloudmap.model import Snapshot
+
+__all__ = ["resolve"]
+
+
+def resolve(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="namespace/service, like shop/orders.")],
+    *,
+    attribute: Annotated[
+        str | None, typer.Option("--attribute", "-a", metavar="KEY", help="Only this attribute.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="KEY=VALUE", help="Only instances with this attribute. May be repeated."),
+    ] = None,
+    prefer: Annotated[
+        list[str] | None,
+        typer.Option("--prefer", metavar="KEY=VALUE", help="Like --where, unless nothing matches. May be repeated."),
+    ] = None,
+    health: Annotated[
+        HealthFilter, typer.Option("--health", case_sensitive=False, help="Which instances count.")
+    ] = HealthFilter.HEALTHY_OR_ELSE_ALL,
+    region: Annotated[str | None, typer.Option("--region", metavar="REGION", help="Instead of AWS_REGION.")] = None,
+    endpoint_url: Annotated[
+        str | None,
+        typer.Option("--endpoint-url", metavar="URL", help="Instead of AWS; see 'aiocloudmap serve'."),
+    ] = None,
+    profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of AWS's files.")] = None,
+    owner_account: Annotated[
+        str | None, typer.Option("--owner-account", metavar="ACCOUNT", help="The account that shares the namespace.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up then, with exit code 124.")
+    ] = None,
+    output: Annotated[
+        Format | None,
+        typer.Option(
+            "--output", "-o", help="How to write it.", show_default="table on a terminal, else value or jsonl"
+        ),
+    ] = None,
+) -> None:
+    """Show the instances of a service.
+
+    [bold]Examples[/bold]
+
+    aiocloudmap resolve shop/orders
+
+    QUEUE_URL=$(aiocloudmap resolve shop/orders --attribute QUEUE_URL)
+
+    aiocloudmap resolve shop/orders --where STAGE=live --health healthy -o json
+
+    [dim]value and env speak of one instance, taken at random among those that match.
+    The answer goes to standard output, everything else to standard error.[/dim]
+    """
+    form = chosen_format(output, attribute=attribute, on_terminal=sys.stdout.isatty())
+    query = _query(name, health, where, prefer, owner_account)
+    if form is Format.VALUE and attribute is None:
+        raise typer.BadParameter("'-o value' needs --attribute: which value?", param_hint="'--output' / '-o'")
+    with reporting(context, as_json=form in (Format.JSON, Format.JSONL)):
+        with _spinner(f"asking for {query.service}"):
+            snapshot = run_async(_ask(query, region, endpoint_url, profile), timeout=timeout)
+        if not snapshot:
+            raise NoInstancesError(
+                "no instance is registered" if not where else "no instance matches",
+                service=query.service,
+                advice="Look at --where and --health, and at what is registered.",
+            )
+        write(having(snapshot, attribute), form, attribute)
+
+
+async def _ask(query: Query, region: str | None, endpoint_url: str | None, profile: str | None) -> Snapshot:
+    from aiocloudmap import CloudMap
+
+    cloud_map = CloudMap.from_env(region=region, endpoint_url=endpoint_url, session_factory=_session_factory(profile))
+    service = cloud_map.service(
+        str(query.service),
+        health=query.health,
+        where=dict(query.where),
+        prefer=dict(query.prefer),
+        owner_account=query.owner_account,
+    )
+    return await service.resolve()
+
+
+def _session_factory(profile: str | None) -> Callable[[], Any] | None:
+    """As `aws --profile` does, the profile wins over keys in the environment."""
+    if profile is None:
+        return None
+
+    def session() -> Any:
+        from aiobotocore.session import AioSession
+
+        return AioSession(profile=profile)
+
+    return session
+
+
+def _query(
+    name: str, health: HealthFilter, where: list[str] | None, prefer: list[str] | None, owner_account: str | None
+) -> Query:
+    """What the command line asks; whatever AWS would refuse in it is wrong usage."""
+    wanted, preferred = _pairs("--where", where), _pairs("--prefer", prefer)
+    with _usage("NAME"):
+        service = ServiceName.parse(name)
+    with _usage("--where"):
+        Query(service, where=wanted)
+    with _usage("--prefer"):
+        Query(service, prefer=preferred)
+    with _usage("--owner-account"):
+        return Query(service, health, wanted, preferred, owner_account)
+
+
+@contextmanager
+def _usage(parameter: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError as error:
+        raise typer.BadParameter(str(error.again(service=None)), param_hint=f"'{parameter}'") from None
+
+
+def _pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"{text!a} is not of the form KEY=VALUE", param_hint=f"'{option}'")
+        if key in found:
+            raise typer.BadParameter(f"{key!a} is given twice", param_hint=f"'{option}'")
+        found[key] = value
+    return tuple(sorted(found.items()))
+
+
+def _spinner(text: str) -> AbstractContextManager[Any]:
+    return console(sys.stderr).status(text) if draws(sys.stderr) else nullcontext()

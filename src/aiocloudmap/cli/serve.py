@@ -1,0 +1,151 @@
+"""`aiocloudmap serve`: a Cloud Map on your desk, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiocloudmap.cli.failure import explain, reporting
+from aiocloudmap.cli.running import run_async
+from aiocloudmap.cli.terminal import printable, say, shell_quoted
+from aiocloudmap.errors import CloudMapError
+
+if TYPE_CHECKING:
+    from aiocloudmap.local import LocalServer, World
+
+__all__ = ["DEFAULT_PORT", "serve"]
+
+DEFAULT_PORT = 5556
+_LOOKING = 0.5
+
+
+def serve(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="What there is, as TOML.", show_default="a sample shop")
+    ] = None,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = DEFAULT_PORT,
+    reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Follow the file when it changes.")] = True,
+) -> None:
+    r"""Run a local Cloud Map that any AWS client can talk to.
+
+    Prints the lines that point a shell's programs at it. The file holds services, instances and their attributes:
+
+    \[shop.orders.instances.orders-1]
+
+    QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+
+    [bold]Examples[/bold]
+
+    aiocloudmap serve services.toml
+
+    aiocloudmap serve --port 0
+
+    [dim]Ctrl-C ends it with exit code 130, SIGTERM with 0.
+    It reads the file again when it changes, or on SIGHUP; what programs registered meanwhile is gone then.
+    There is no authentication: leave it on loopback.[/dim]
+    """
+    with reporting(context):
+        run_async(_serve(file, host, port, reload=reload))
+
+
+async def _serve(file: Path | None, host: str, port: int, *, reload: bool) -> None:
+    from aiocloudmap.local import LocalServer
+
+    server = LocalServer(_world(file), host=host, port=port)
+    watch = _Watch(file, reload=reload)
+    async with server:
+        if not _is_loopback(host):
+            say(f"warning: {host} can be reached from other machines, and this server asks nobody who they are")
+        print("\n".join(_introduction(server, file)), flush=True)
+        while (renewed := await watch.next_world()) is not None:
+            server.world = renewed
+            say(f"read {file or 'the sample shop'} again: {_size(renewed)}")
+
+
+class _Watch:
+    """Waits for what ends the server or renews its world. Made on the event loop, once."""
+
+    def __init__(self, file: Path | None, *, reload: bool) -> None:
+        self._file = file
+        self._ended = False
+        self._signalled = asyncio.Event()
+        self._looks = reload and file is not None
+        self._seen = self._stamp()
+        loop = asyncio.get_running_loop()
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(signal.SIGTERM, self._end)
+            loop.add_signal_handler(signal.SIGHUP, self._signalled.set)
+
+    async def next_world(self) -> World | None:
+        """The world of the file when it has changed and can be read, or was asked for; None when it is time to end."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOKING if self._looks else None):
+                    await self._signalled.wait()
+            if self._ended:
+                return None
+            stamp = self._stamp()
+            if stamp == self._seen and not self._signalled.is_set():
+                continue
+            self._signalled.clear()
+            self._seen = stamp
+            try:
+                return _world(self._file)
+            except CloudMapError as error:
+                say(f"{explain(error).message}; going on with what was there before")
+
+    def _end(self) -> None:
+        self._ended = True
+        self._signalled.set()
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            status = self._file.stat() if self._file is not None else None
+        except OSError:
+            return None
+        # The size as well: two changes within one tick of the file system's clock look like one.
+        return None if status is None else (status.st_mtime_ns, status.st_size)
+
+
+def _world(file: Path | None) -> World:
+    from aiocloudmap.cli.sample import SAMPLE_WORLD
+    from aiocloudmap.local import World
+
+    return World.from_toml(SAMPLE_WORLD if file is None else file)
+
+
+def _introduction(server: LocalServer, file: Path | None) -> Iterator[str]:
+    """Lines of shell: all may be pasted, only the exports do something."""
+    world, what = server.world, "a sample shop" if file is None else printable(str(file))
+    yield f"# Cloud Map at {server.endpoint_url}: {what}, {_size(world)}"
+    yield f"export AWS_ENDPOINT_URL_SERVICEDISCOVERY={server.endpoint_url}"
+    yield f"export AWS_REGION={world.region} AWS_DEFAULT_REGION={world.region}"
+    yield "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+    if names := world.services():
+        yield f"# then, for example: aiocloudmap resolve {shell_quoted(str(names[0]))}"
+
+
+def _size(world: World) -> str:
+    names = world.services()
+    instances = sum(len(world.instances(name)) for name in names)
+    return f"{_count(len(names), 'service')}, {_count(instances, 'instance')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
