@@ -1,0 +1,72 @@
+"""A stage for behaviour: a local world, faults to order, and a clock that moves only when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from aiocloudmap import CachePolicy, CloudMap
+from aiocloudmap.local import Faults, LocalBackend, Quotas, World
+from aiocloudmap.testing import ManualClock
+
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+_POLICY = frozenset(field.name for field in fields(CachePolicy))
+
+
+class Stage:
+    """What a test of behaviour acts on; all of it in this process, on one manual clock."""
+
+    def __init__(self, world: World, clock: ManualClock) -> None:
+        self.world = world
+        self.clock = clock
+        self.faults = Faults()
+        self.backend = LocalBackend(world, self.faults)
+
+    @property
+    def calls(self) -> int:
+        """How many DiscoverInstances there have been."""
+        return self.backend.calls["DiscoverInstances"]
+
+    def cloud_map(self, **settings: Any) -> CloudMap:
+        """A CloudMap with an engine of its own, without jitter, refreshing in the background.
+
+        Args:
+            settings: Arguments of `CloudMap`, or fields of its `CachePolicy`.
+        """
+        fields_given = {name: settings.pop(name) for name in _POLICY & settings.keys()}
+        policy = CachePolicy(**{"jitter": 0.0, "refresh": "background", **fields_given})
+        return CloudMap(**{"cache": policy, "backend": self.backend, "clock": self.clock, **settings})
+
+    async def settle(self) -> None:
+        """Let every task run until it waits for the clock, for the faults or for nothing any more."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def tick(self, seconds: float) -> None:
+        """Let time pass, and then the tasks that it woke."""
+        self.clock.tick(seconds)
+        await self.settle()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def world(clock: ManualClock) -> World:
+    """Has shop/orders with one instance, orders-1; knows no rate limit, so that tests may ask as often as they like."""
+    world = World(clock=clock, quotas=Quotas.unlimited(), seed=1)
+    world.register("shop/orders", "orders-1", {"QUEUE_URL": QUEUE_URL})
+    return world
+
+
+@pytest.fixture
+def stage(world: World, clock: ManualClock) -> Iterator[Stage]:
+    stage = Stage(world, clock)
+    yield stage
+    stage.faults.clear()
