@@ -27,6 +27,7 @@ __all__ = ["CloudMap"]
 
 _DEFAULT_CACHE: Final = CachePolicy()
 _DEFAULT_CONNECTIONS: Final = ConnectionPolicy()
+_DEFAULT_HEALTH: Final = HealthFilter.HEALTHY_OR_ELSE_ALL
 _MAX_HANDLES: Final = 1024
 
 
@@ -109,7 +110,7 @@ class CloudMap:
         self,
         name: str | ServiceName,
         *,
-        health: HealthFilter | str = HealthFilter.HEALTHY_OR_ELSE_ALL,
+        health: HealthFilter | str = _DEFAULT_HEALTH,
         where: Mapping[str, str] | None = None,
         prefer: Mapping[str, str] | None = None,
         owner_account: str | None = None,
@@ -128,15 +129,13 @@ class CloudMap:
         Raises:
             ConfigurationError: AWS would refuse one of them.
         """
-        plain = (
-            where is None
-            and prefer is None
-            and owner_account is None
-            and cache is None
-            and health is HealthFilter.HEALTHY_OR_ELSE_ALL
-        )
-        if plain and (handle := self._handles.get(name)) is not None:
-            return handle
+        # A name alone is the common case, and must cost next to nothing: no key is built, no enum is looked up.
+        plain = False
+        if health is _DEFAULT_HEALTH and where is None and prefer is None and owner_account is None and cache is None:
+            try:
+                return self._handles[name]
+            except (KeyError, TypeError):
+                plain = True
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
         # Query checks and orders what it is given, whatever its type.
         query = Query(

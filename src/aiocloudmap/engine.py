@@ -227,6 +227,9 @@ class Registry:
         with self._lock:
             self._shared.clear()
 
+    def __len__(self) -> int:
+        return len(self._shared)
+
     def _warn_of_many(self, key: EngineKey) -> None:
         if len(self._shared) != _MANY_ENGINES - 1:
             return

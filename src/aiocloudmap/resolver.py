@@ -230,6 +230,8 @@ class Resolver:
                     cell.reopen()
             else:
                 truth = outcome
+                if isinstance(truth, CloudMapError) and truth.service is None:
+                    truth = truth.again(service=flight.query.service)
                 verdicts, events = self._settling.settle(flight, truth, now)
         for waiter in list(flight.waiters):
             if waiter.max_age is None:
@@ -247,9 +249,7 @@ class Resolver:
 
     def _fresh(self, error: CloudMapError, cell: Cell, now: float) -> CloudMapError:
         """The error as this caller gets it: an exception of its own, and the state of things now."""
-        changes: dict[str, object] = {"last_good_age": last_good_age(cell, now)}
-        if error.service is None:
-            changes["service"] = cell.query.service
+        changes: dict[str, object] = {"last_good_age": last_good_age(cell, now), "service": cell.query.service}
         if isinstance(error, UnavailableError):
             wait = max(cell.retry_at, self._throttle.until) - now
             changes["retry_after"] = wait if wait > 0 else None

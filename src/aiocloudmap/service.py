@@ -50,7 +50,7 @@ class Service:
         # The handle keeps its CloudMap alive, and with it the listener that somebody gave it.
         self._owner = owner
 
-    async def resolve(self, *, max_age: float | None = None) -> Snapshot:
+    async def resolve(self, max_age: float | None = None) -> Snapshot:
         """Every matching instance, sorted by id; possibly none.
 
         Args:
@@ -126,14 +126,16 @@ class Service:
                     raise
                 return default
         instances = snapshot.instances  # type: ignore[union-attr]
-        if len(instances) == 1 and key in (attributes := instances[0].attributes):
-            text = attributes[key]
-        elif (found := self._rotate(instances, key)) is not None:
+        try:
+            (only,) = instances
+            text = only.attributes[key]
+        except (ValueError, KeyError):  # not one instance, or not this key
+            found = self._rotate(instances, key)
+            if found is None:
+                if default is _MISSING:
+                    raise self._attribute_not_found(instances, key) from None
+                return default
             text = found
-        elif default is not _MISSING:
-            return default
-        else:
-            raise self._attribute_not_found(instances, key)
         return text if cast is str else self._cast(text, key, cast)
 
     def peek(self) -> Snapshot | None:
@@ -187,7 +189,7 @@ class Service:
         try:
             return cast(text)
         except Exception as error:
-            # The value stays out of the message: it may be a secret, or hostile. So does the cause's, which quotes it.
+            # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
                 f"{key} cannot be read as {name} ({type(error).__name__})",

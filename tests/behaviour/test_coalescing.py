@@ -1,0 +1,116 @@
+"""One question, one call: however many ask, whatever policy they ask with."""
+
+import asyncio
+import contextvars
+
+from aiocloudmap import CachePolicy, CloudMap, Discovery, Query
+
+POLICY = CachePolicy(jitter=0, refresh="background")
+
+
+async def test_ten_thousand_callers_of_a_cold_key_share_one_call(stage):
+    """A stampede on a key that nobody knows costs one DiscoverInstances."""
+    orders = stage.cloud_map().service("shop/orders")
+    answers = await asyncio.gather(*(orders.resolve() for _ in range(10_000)))
+    assert stage.calls == 1
+    assert all(answer is answers[0] for answer in answers)
+
+
+async def test_ten_thousand_callers_at_expiry_share_one_call_and_none_waits(stage):
+    """At the moment of expiry everybody is answered from memory while one refresh is held at the backend."""
+    orders = stage.cloud_map().service("shop/orders")
+    old = await orders.resolve()
+    stage.clock.tick(30)
+    stage.faults.hold()
+    answers = [await orders.resolve() for _ in range(10_000)]
+    assert all(answer is old for answer in answers)
+    await asyncio.wait_for(stage.faults.until_held(), 5)
+    assert stage.calls == 2
+    stage.faults.release()
+
+
+async def test_the_refresh_at_expiry_reaches_the_next_caller(stage):
+    """What the background refresh brought is what callers get afterwards."""
+    orders = stage.cloud_map().service("shop/orders")
+    await orders.resolve()
+    stage.world.register("shop/orders", "orders-2", {"QUEUE_URL": "https://two"})
+    stage.clock.tick(30)
+    assert len(await orders.resolve()) == 1
+    await stage.settle()
+    assert len(await orders.resolve()) == 2
+
+
+async def test_other_questions_do_not_wait_for_each_other(stage):
+    """A held call for one service leaves the calls for others alone."""
+    cloud_map = stage.cloud_map()
+    stage.world.register("shop/payments", "payments-1", {"QUEUE_URL": "https://payments"})
+    stage.faults.hold(service="shop/orders")
+    held = asyncio.create_task(cloud_map.service("shop/orders").resolve())
+    await asyncio.wait_for(stage.faults.until_held(), 5)
+    assert await cloud_map.service("shop/payments").attribute("QUEUE_URL") == "https://payments"
+    stage.faults.release()
+    assert len(await held) == 1
+
+
+async def test_handles_with_other_policies_share_the_call(stage):
+    """A policy makes another answer in memory, not another question to AWS."""
+    cloud_map = stage.cloud_map()
+    handles = [
+        cloud_map.service("shop/orders", cache=CachePolicy(ttl=ttl, refresh="background")) for ttl in range(1, 9)
+    ]
+    stage.faults.hold()
+    waiting = [asyncio.create_task(handle.resolve()) for handle in handles]
+    await asyncio.wait_for(stage.faults.until_held(), 5)
+    stage.faults.release()
+    assert len({id(answer) for answer in await asyncio.gather(*waiting)}) == 1
+    assert stage.calls == 1
+    assert all(handle.peek() is not None for handle in handles)
+
+
+async def test_the_call_runs_in_an_empty_context(stage):
+    """A shared call must not carry the request that happened to trigger it: no trace id, no user."""
+    request = contextvars.ContextVar("request", default="nobody")
+    seen = []
+
+    class Spy:
+        async def discover(self, query: Query) -> Discovery:
+            seen.append(request.get())
+            return await stage.backend.discover(query)
+
+    request.set("somebody's request")
+    await CloudMap(backend=Spy(), clock=stage.clock, cache=POLICY).service("shop/orders").resolve()
+    assert seen == ["nobody"]
+
+
+async def test_a_backend_that_answers_at_once_wakes_its_callers_on_an_eager_loop(stage):
+    """Where tasks begin eagerly, a call may be over before it was seen to begin."""
+    loop = asyncio.get_running_loop()
+    eager = getattr(asyncio, "eager_task_factory", None)
+    loop.set_task_factory(eager)
+    try:
+        answers = await asyncio.gather(*(stage.cloud_map().service("shop/orders").resolve() for _ in range(3)))
+    finally:
+        loop.set_task_factory(None)
+    assert [len(answer) for answer in answers] == [1, 1, 1]
+
+
+async def test_a_backend_that_returns_nonsense_is_a_named_error_for_everybody(stage):
+    """Whatever another backend does wrong, nobody waits for ever."""
+
+    class Broken:
+        async def discover(self, query: Query) -> Discovery:
+            return None  # type: ignore[return-value]
+
+    orders = CloudMap(backend=Broken(), clock=stage.clock, cache=POLICY).service("shop/orders")
+    errors = await asyncio.gather(*(orders.resolve() for _ in range(3)), return_exceptions=True)
+    assert [type(error).__name__ for error in errors] == ["UnavailableError"] * 3
+    assert len({id(error) for error in errors}) == 3
+    assert isinstance(errors[0].__cause__, AttributeError)
+
+
+async def test_figures_tell_who_waited_and_who_shared(stage):
+    """stats() counts callers that waited, those who shared a call, and calls."""
+    cloud_map = stage.cloud_map()
+    await asyncio.gather(*(cloud_map.service("shop/orders").resolve() for _ in range(10)))
+    stats = cloud_map.stats()
+    assert (stats.misses, stats.coalesced, stats.refreshes, stats.entries) == (10, 9, 1, 1)
