@@ -13,7 +13,7 @@ from typing import Any
 
 from aiocloudmap import CloudMap, UnavailableError
 
-cloud_map = CloudMap()
+cloud_map = CloudMap.from_env()
 orders = cloud_map.service("shop/orders")
 
 

@@ -1,0 +1,67 @@
+"""The FastAPI application, served by uvicorn."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from aiocloudmap.local import LocalCloudMap
+
+UVICORN = ("-m", "uvicorn", "fastapi_app:app", "--app-dir", "examples", "--port", "0")
+
+
+@asynccontextmanager
+async def serving(start) -> AsyncIterator[tuple[aiohttp.ClientSession, Any]]:
+    """A client of the application, and the application's process."""
+    async with start(*UVICORN) as program:
+        line = await program.line("INFO:     Uvicorn running on ")
+        found = re.search(r"http://[\d.]+:\d+", line)
+        assert found
+        async with aiohttp.ClientSession(found.group()) as client:
+            yield client, program
+
+
+async def test_orders_go_to_the_queue_that_cloud_map_names(start, shop: LocalCloudMap, queue):
+    """Twenty requests send twenty messages, and cost one question to Cloud Map."""
+    async with serving(start) as (client, _):
+        for number in range(20):
+            async with client.post("/orders", json={"number": number}) as response:
+                assert response.status == 202
+                assert (await response.json())["message_id"]
+    assert queue.left() == 20
+    assert shop.stats.calls["DiscoverInstances"] == 1
+
+
+async def test_it_ends_cleanly_on_sigterm(start):
+    """The lifespan gives back its connections, and nothing complains."""
+    async with serving(start) as (client, program):
+        async with client.post("/orders", json={"number": 1}) as response:
+            assert response.status == 202
+        code, output = await program.end(signal.SIGTERM)
+    assert code in (0, -signal.SIGTERM)
+    assert "Application shutdown complete" in output
+    assert "Error" not in output
+    assert "Warning" not in output
+
+
+async def test_a_start_in_an_outage_answers_503_and_says_when_to_come_again(start, shop: LocalCloudMap):
+    """There is no old answer, so callers are told to try again later."""
+    shop.faults.server_error()
+    async with serving(start) as (client, _), client.post("/orders", json={"number": 1}) as response:
+        assert response.status == 503
+        assert int(response.headers["Retry-After"]) >= 1
+
+
+async def test_an_outage_after_the_start_is_not_noticed(start, shop: LocalCloudMap, queue):
+    """The answer that was fetched at the start is served on."""
+    async with serving(start) as (client, _):
+        shop.faults.server_error()
+        async with client.post("/orders", json={"number": 7}) as response:
+            assert response.status == 202
+    assert [json.loads(body) for body in queue.bodies()] == [{"number": 7}]
