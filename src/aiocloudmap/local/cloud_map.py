@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +13,7 @@ from aiocloudmap.client import CloudMap
 from aiocloudmap.local.backend import LocalBackend
 from aiocloudmap.local.counts import ServerStats
 from aiocloudmap.local.faults import Faults
-from aiocloudmap.local.server import LocalServer
+from aiocloudmap.local.server import LocalServer, Target
 from aiocloudmap.local.thread import serve_in_thread
 from aiocloudmap.local.world import World
 from aiocloudmap.ports import SYSTEM_CLOCK
@@ -43,6 +44,7 @@ class LocalCloudMap:
         host: Where it listens: on this machine only, unless told otherwise.
         port: 0 takes a free one.
         ssl_context: Serves TLS with it; None serves plain HTTP.
+        targets: Answers for other AWS services on the same endpoint, by X-Amz-Target: see `LocalServer.add_target`.
     """
 
     def __init__(
@@ -52,10 +54,13 @@ class LocalCloudMap:
         host: str = "127.0.0.1",
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
+        targets: Mapping[str, Target] | None = None,
     ) -> None:
         self.world = World() if world is None else world
         self.faults = Faults()
         self.server = LocalServer(self.world, self.faults, host=host, port=port, ssl_context=ssl_context)
+        for target, handler in (targets or {}).items():
+            self.server.add_target(target, handler)
         self._exits = ExitStack()
         self._async_exits = AsyncExitStack()
 

@@ -157,15 +157,15 @@ class World:
             name: The service, as `namespace/service`.
             instance_id: Unique in its service.
             attributes: Its attributes.
-            owner_account: The account that owns the namespace, for one that is shared.
+            owner_account: The account that owns the namespace. Where it is not said, here and below, the account's
+                own namespace is meant, or else one that is shared under this name.
 
         Raises:
             RefusedError: AWS would refuse it.
         """
         with self._lock:
-            self._state.operations.settle(self._state.now)
-            service = self._service_made(name, owner_account)
             INSTANCE_ID.check("InstanceId", instance_id)
+            service = self._service_made(name, owner_account)
             given = Request({"Attributes": dict(attributes or {})})
             checked = given.mapping("Attributes", ATTRIBUTE_KEY, ATTRIBUTE_VALUE, required=True)
             check_registration(self._state, service, instance_id, checked)
@@ -255,7 +255,7 @@ class World:
             RefusedError: There is none.
         """
         with self._lock:
-            namespace = self._state.find_namespace(name, owner_account)
+            namespace = self._namespace(name, owner_account)
             if namespace is None:
                 raise RefusedError(f"there is no namespace {name}", code="NamespaceNotFound")
             for service in list(self._state.services_of(namespace)):
@@ -303,8 +303,20 @@ class World:
 
     def _service(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:
         parsed = ServiceName.parse(name) if isinstance(name, str) else name
+        namespace = self._namespace(parsed.namespace, owner)
+        service = self._state.find_service(namespace, parsed.service) if namespace else None
+        if namespace is None or service is None:
+            what, code = ("service", "ServiceNotFound") if namespace else ("namespace", "NamespaceNotFound")
+            raise RefusedError(f"there is no {what} for {parsed}", code=code)
+        return service
+
+    def _namespace(self, name: str, owner: str | None) -> NamespaceRecord | None:
+        """The owner's namespace; where no owner is said, the account's own, or else anybody's."""
         self._state.operations.settle(self._state.now)
-        return self._state.discover(parsed.namespace, parsed.service, owner)
+        found = self._state.find_namespace(name, owner)
+        if found is None and owner is None:
+            return next((each for each in self._state.namespaces.values() if each.http_name == name), None)
+        return found
 
     def _service_made(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:
         parsed = ServiceName.parse(name) if isinstance(name, str) else name
@@ -316,7 +328,7 @@ class World:
         return service
 
     def _namespace_made(self, name: str, owner: str | None) -> NamespaceRecord:
-        namespace = self._state.find_namespace(name, owner)
+        namespace = self._namespace(name, owner)
         if namespace is None:
             owner = self.account if owner is None else ACCOUNT.check("owner_account", owner)
             namespace = new_namespace(self._state, name, kind="HTTP", owner=owner)

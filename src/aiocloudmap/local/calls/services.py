@@ -86,7 +86,7 @@ def list_services(state: State, request: Request) -> dict[str, Any]:
         },
     )
     found, token = page(request, "ListServices", state.services.values(), keep)
-    return {"Services": [_described(service) for service in found], **token}
+    return {"Services": [_summary(service) for service in found], **token}
 
 
 def update_service(state: State, request: Request) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def update_service(state: State, request: Request) -> dict[str, Any]:
         raise RefusedError("a service without DNS records cannot get any; delete it and create it anew")
     if "DnsConfig" in change and dns_config is not None:
         records = _dns_records(change.structure("DnsConfig"))
-        if {each["Type"] for each in records} != service.record_types:
+        if frozenset(each["Type"] for each in records) != service.record_types:
             raise RefusedError("the types of a service's DNS records cannot be changed; delete it and create it anew")
         dns_config = {**dns_config, "DnsRecords": records}
     route53_check, _ = _health_checks(change, service.namespace, set(service.record_types))
@@ -203,6 +203,10 @@ def _health_checks(
 
 
 def _described(service: ServiceRecord) -> dict[str, Any]:
+    return {**_summary(service), "NamespaceId": service.namespace.id}
+
+
+def _summary(service: ServiceRecord) -> dict[str, Any]:
     optional = {
         "Description": service.description,
         "DnsConfig": service.dns_config,
@@ -214,7 +218,6 @@ def _described(service: ServiceRecord) -> dict[str, Any]:
         "Arn": service.arn,
         "ResourceOwner": service.namespace.owner,
         "Name": service.name,
-        "NamespaceId": service.namespace.id,
         "InstanceCount": len(service.instances),
         "Type": service.type,
         "CreateDate": service.created,
