@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -14,6 +14,7 @@ from aiocloudmap.local import Faults, LocalBackend, Quotas, World
 from aiocloudmap.testing import ManualClock
 
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+_T = TypeVar("_T")
 _POLICY = frozenset(field.name for field in fields(CachePolicy))
 
 
@@ -46,6 +47,16 @@ class Stage:
         for _ in range(20):
             await asyncio.sleep(0)
 
+    @staticmethod
+    def at_once(call: Coroutine[Any, Any, _T]) -> _T:
+        """What the call returns without ever having suspended; one that waits fails the test."""
+        try:
+            call.send(None)
+        except StopIteration as done:
+            return done.value
+        call.close()
+        pytest.fail("the call waited")
+
     async def tick(self, seconds: float) -> None:
         """Let time pass, and then the tasks that it woke."""
         self.clock.tick(seconds)
@@ -54,6 +65,7 @@ class Stage:
 
 @pytest.fixture
 def clock() -> ManualClock:
+    """Moves when the test ticks it."""
     return ManualClock()
 
 
@@ -67,6 +79,7 @@ def world(clock: ManualClock) -> World:
 
 @pytest.fixture
 def stage(world: World, clock: ManualClock) -> Iterator[Stage]:
+    """World, faults, clock, and CloudMaps on them."""
     stage = Stage(world, clock)
     yield stage
     stage.faults.clear()
