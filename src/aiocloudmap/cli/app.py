@@ -34,9 +34,12 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        typer.echo(f"aiocloudmap {version('aiocloudmap')}")
+        try:
+            typer.echo(f"aiocloudmap {version('aiocloudmap')}")
+        except PackageNotFoundError:
+            typer.echo("aiocloudmap, from a source tree that is not installed")
         raise typer.Exit
 
 
