@@ -124,6 +124,8 @@ class Resolver:
             return _Decision(snapshot)
         if now < barrier:
             return self._serve_old(cell, snapshot, until=min(barrier, cell.lifetime.hard))
+        if isinstance(cell.error, ConfigurationError):  # no old answer covers it up, a stale one neither
+            return self._await_flight(cell)
         if judged is Freshness.FALLBACK or cell.policy.inline:
             return self._await_flight_or_old(cell, snapshot, now)
         flight = self._flights.board(cell, keep=True)

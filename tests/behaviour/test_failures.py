@@ -1,0 +1,421 @@
+"""AWS is down, slow, angry or nonsense: who is answered, who is told, and how often AWS is asked meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from aiocloudmap import (
+    AccessDeniedError,
+    CloudMap,
+    CloudMapError,
+    ConfigurationError,
+    ConnectError,
+    CredentialsError,
+    DeadlineError,
+    Discovery,
+    Instance,
+    NamespaceNotFoundError,
+    ProtocolError,
+    Query,
+    Service,
+    ServiceNotFoundError,
+    ThrottledError,
+    UnavailableError,
+)
+
+EPSILON = 0.001
+FAULTS = [
+    ("access_denied", AccessDeniedError),
+    ("empty", ProtocolError),
+    ("expired_token", CredentialsError),
+    ("garbage", ProtocolError),
+    ("reset", ConnectError),
+    ("server_error", UnavailableError),
+    ("throttle", ThrottledError),
+    ("truncate", ConnectError),
+]
+
+
+async def known(stage, **settings) -> Service:
+    """A service whose answer has just been fetched."""
+    service = stage.cloud_map(**settings).service("shop/orders")
+    await service.resolve()
+    return service
+
+
+def depth(error: BaseException) -> int:
+    """How many frames the traceback of an error has."""
+    frames, traceback = 0, error.__traceback__
+    while traceback is not None:
+        frames, traceback = frames + 1, traceback.tb_next
+    return frames
+
+
+class Failing:
+    """A backend that raises what it is given, after an answer or not."""
+
+    def __init__(self, *outcomes: BaseException | None) -> None:
+        self.outcomes = list(outcomes)
+        self.calls = 0
+
+    async def discover(self, query: Query) -> Discovery:
+        self.calls += 1
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if outcome is None:
+            return Discovery((Instance("a", query.service),))
+        raise outcome
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
+@pytest.mark.parametrize("age", [30, 60, 629.9])
+async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
+    """Stale or fallback, until hard: an expired token or a role without rights is no outage."""
+    service = await known(stage)
+    getattr(stage.faults, fault)()
+    stage.clock.tick(age)
+    assert len(await service.resolve()) == 1
+    await stage.settle()
+    assert len(await service.resolve()) == 1
+    assert stage.calls == 2
+    assert type(service.explain().last_error) is error
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS)
+async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, error):
+    """Nothing in memory: the caller gets the error, which names the service."""
+    service = stage.cloud_map().service("shop/orders")
+    getattr(stage.faults, fault)()
+    with pytest.raises(CloudMapError, match=r"^shop/orders: ") as caught:
+        await service.resolve()
+    assert type(caught.value) is error
+    assert caught.value.service == service.name
+    assert caught.value.last_good_age is None
+
+
+async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
+    """Past hard, the error says for how long there has been nothing."""
+    service = await known(stage)
+    stage.faults.server_error()
+    stage.clock.tick(700)
+    with pytest.raises(UnavailableError, match="the last good answer is 700 s old") as caught:
+        await service.resolve()
+    assert caught.value.last_good_age == 700
+
+
+@pytest.mark.parametrize("age", [30, 60])
+async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age):
+    """AWS down: twenty callers in sequence get twenty answers, of one failed call; after it nobody waits."""
+    service = await known(stage)
+    stage.faults.server_error()
+    stage.clock.tick(age)
+    answers = [await service.resolve()]
+    await stage.settle()
+    answers += [stage.at_once(service.resolve()) for _ in range(19)]
+    assert [len(answer) for answer in answers] == [1] * 20
+    assert stage.calls == 2
+
+
+@pytest.mark.parametrize("age", [30, 60])
+async def test_the_backoff_doubles_from_half_a_second_to_thirty(stage, age):
+    """After n failures in a row the next attempt is min(30, 0.5·2ⁿ⁻¹)·U[½,1) s away, and not a moment earlier."""
+    service = await known(stage, stale_while_revalidate=30 if age == 60 else 300)
+    stage.faults.server_error()
+    stage.clock.tick(age)
+    for failure in range(1, 12):
+        await service.resolve()
+        await stage.settle()
+        bound = min(30, 0.5 * 2 ** (failure - 1))
+        wait = service.explain().refresh_in
+        assert service.explain().failures == failure
+        assert bound / 2 - 1e-6 <= wait < bound
+        stage.clock.tick(wait - EPSILON)
+        stage.at_once(service.resolve())
+        await stage.settle()
+        assert stage.calls == 1 + failure
+        stage.clock.tick(EPSILON)
+
+
+async def test_without_an_answer_the_error_comes_at_once_until_the_backoff_is_over(stage):
+    """Cold and down: the same error comes at once, and says when the next attempt may be made."""
+    service = stage.cloud_map().service("shop/orders")
+    stage.faults.server_error()
+    for failure in range(1, 10):
+        with pytest.raises(UnavailableError) as caught:
+            await service.resolve()
+        wait = caught.value.retry_after
+        bound = min(30, 0.5 * 2 ** (failure - 1))
+        assert bound / 2 - 1e-6 <= wait < bound
+        assert stage.calls == failure
+        stage.clock.tick(wait - EPSILON)
+        with pytest.raises(UnavailableError) as caught:
+            stage.at_once(service.resolve())
+        assert caught.value.retry_after == pytest.approx(EPSILON)
+        assert stage.calls == failure
+        stage.clock.tick(EPSILON)
+
+
+async def test_the_backoff_of_many_is_spread(stage):
+    """A hundred services that fail together do not come back together."""
+    cloud_map = stage.cloud_map()
+    stage.faults.server_error()
+    waits = []
+    for number in range(100):
+        with pytest.raises(UnavailableError) as caught:
+            await cloud_map.service(f"shop/s{number}").resolve()
+        waits.append(caught.value.retry_after)
+    assert min(waits) >= 0.25
+    assert max(waits) < 0.5
+    assert max(waits) - min(waits) > 0.1
+
+
+async def test_a_success_ends_the_series(stage):
+    """After an answer the next failure begins at half a second again."""
+    service = await known(stage)
+    stage.faults.server_error(next=5)
+    stage.clock.tick(60)
+    for _ in range(5):
+        await service.resolve()
+        stage.clock.tick(30)
+    await service.resolve()
+    assert service.explain().failures == 0
+    assert service.explain().last_error is None
+    stage.faults.server_error()
+    stage.clock.tick(60)
+    await service.resolve()
+    assert service.explain().refresh_in < 0.5
+
+
+async def test_callers_together_share_one_failure(stage):
+    """Ten concurrent callers in the cold: one call, ten errors, each an exception of its own."""
+    service = stage.cloud_map().service("shop/orders")
+    stage.faults.server_error()
+    errors = await asyncio.gather(*(service.resolve() for _ in range(10)), return_exceptions=True)
+    assert stage.calls == 1
+    assert [type(error) for error in errors] == [UnavailableError] * 10
+    assert len({id(error) for error in errors}) == 10
+    assert service.explain().failures == 1
+
+
+async def test_a_remembered_error_is_raised_as_a_fresh_exception(clock, stage):
+    """Same words, same cause, own object, and a traceback that does not grow however often it is raised."""
+    cause = OSError(111, "refused")
+    failure = ConnectError("cannot connect", advice="Check the network.")
+    failure.__cause__ = cause
+    service = CloudMap(backend=Failing(failure), clock=clock).service("shop/orders")
+    raised = []
+    for _ in range(10):
+        with pytest.raises(ConnectError, match=r"^shop/orders: cannot connect\. Check the network\.") as caught:
+            await service.resolve()
+        raised.append(caught.value)
+    assert len({id(error) for error in raised}) == 10
+    assert all(error.__cause__ is cause for error in raised)
+    assert len({depth(error) for error in raised[1:]}) == 1
+    assert depth(cause) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("nowhere/orders", NamespaceNotFoundError), ("shop/nothing", ServiceNotFoundError)]
+)
+async def test_not_found_is_remembered_for_negative_ttl(stage, name, error):
+    """What AWS says is not there is not asked for again before negative_ttl; namespace and service are told apart."""
+    service = stage.cloud_map(negative_ttl=5).service(name)
+    raised = []
+    for moment in (0, 5 - EPSILON, EPSILON):
+        stage.clock.tick(moment)
+        with pytest.raises(error) as caught:
+            await service.resolve()
+        raised.append((caught.value, stage.calls))
+    assert [calls for _, calls in raised] == [1, 1, 2]
+    assert len({id(each) for each, _ in raised}) == 3
+    assert raised[1][0].__cause__ is raised[0][0].__cause__ is not None
+
+
+async def test_a_remembered_not_found_is_raised_at_once(stage):
+    """The second caller waits for nothing."""
+    service = stage.cloud_map().service("shop/nothing")
+    with pytest.raises(ServiceNotFoundError):
+        await service.resolve()
+    with pytest.raises(ServiceNotFoundError):
+        stage.at_once(service.resolve())
+
+
+async def test_not_found_is_remembered_for_each_question_by_itself(stage):
+    """One missing service tells nothing of another."""
+    cloud_map = stage.cloud_map()
+    with pytest.raises(ServiceNotFoundError):
+        await cloud_map.service("shop/nothing").resolve()
+    assert len(await cloud_map.service("shop/orders").resolve()) == 1
+    with pytest.raises(ServiceNotFoundError):
+        await cloud_map.service("shop/nought").resolve()
+    assert stage.calls == 3
+
+
+async def test_a_negative_ttl_of_zero_remembers_no_not_found(stage):
+    """negative_ttl=0: every caller asks, and a service that appears is found at once."""
+    service = stage.cloud_map(negative_ttl=0).service("shop/new")
+    for _ in range(2):
+        with pytest.raises(ServiceNotFoundError):
+            await service.resolve()
+    stage.world.register("shop/new", "new-1", {"A": "1"})
+    assert len(await service.resolve()) == 1
+    assert stage.calls == 3
+
+
+async def test_throttling_holds_back_the_whole_engine(stage):
+    """One throttled key sets a floor for all: others get what is in memory, or the error, and AWS is not asked."""
+    cloud_map = stage.cloud_map()
+    orders, other = cloud_map.service("shop/orders"), cloud_map.service("shop/other")
+    await orders.resolve()
+    stage.clock.tick(60)
+    stage.faults.throttle(next=1)
+    with pytest.raises(ThrottledError) as first:
+        await other.resolve()
+    floor = first.value.retry_after
+    assert 0.25 <= floor < 0.5
+    assert len(stage.at_once(orders.resolve())) == 1
+    with pytest.raises(ThrottledError) as second:
+        stage.at_once(cloud_map.service("shop/third").resolve())
+    assert second.value.retry_after == pytest.approx(floor)
+    assert str(second.value).startswith("shop/third: ")
+    assert stage.calls == 2
+
+
+async def test_the_floor_ends(stage):
+    """After the floor, every key may ask again."""
+    cloud_map = stage.cloud_map()
+    orders, other = cloud_map.service("shop/orders"), cloud_map.service("shop/other")
+    await orders.resolve()
+    stage.world.register("shop/other", "other-1", {"A": "1"})
+    stage.clock.tick(60)
+    stage.faults.throttle(next=1)
+    with pytest.raises(ThrottledError) as caught:
+        await other.resolve()
+    stage.clock.tick(caught.value.retry_after)
+    assert len(await orders.resolve()) == 1
+    assert len(await other.resolve()) == 1
+    assert stage.calls == 4
+
+
+async def test_the_floor_rises_while_throttling_goes_on_and_falls_with_an_answer(stage):
+    """Each throttled attempt doubles the floor; the first answer brings it back to half a second."""
+    cloud_map = stage.cloud_map()
+    stage.faults.throttle(next=4)
+    for number in range(4):
+        with pytest.raises(ThrottledError) as caught:
+            await cloud_map.service(f"shop/s{number}").resolve()
+        assert 0.25 * 2**number - 1e-6 <= caught.value.retry_after < 0.5 * 2**number
+        stage.clock.tick(caught.value.retry_after)
+    await cloud_map.service("shop/orders").resolve()
+    stage.faults.throttle()
+    with pytest.raises(ThrottledError) as caught:
+        await cloud_map.service("shop/s9").resolve()
+    assert caught.value.retry_after < 0.5
+
+
+async def test_calls_that_are_throttled_together_raise_the_floor_once(stage):
+    """Ten keys under way when AWS throttles are one event, not ten doublings."""
+    cloud_map = stage.cloud_map()
+    stage.faults.throttle()
+    handles = [cloud_map.service(f"shop/s{number}") for number in range(10)]
+    errors = await asyncio.gather(*(handle.resolve() for handle in handles), return_exceptions=True)
+    assert all(isinstance(error, ThrottledError) and error.retry_after < 0.5 for error in errors)
+
+
+async def test_other_failures_hold_back_their_own_key_only(stage):
+    """A connection that breaks for one key does not keep another from asking."""
+    cloud_map = stage.cloud_map()
+    stage.faults.reset(service="shop/other")
+    with pytest.raises(ConnectError):
+        await cloud_map.service("shop/other").resolve()
+    assert len(await cloud_map.service("shop/orders").resolve()) == 1
+
+
+@pytest.mark.parametrize("age", [60, 700])
+async def test_a_wrong_configuration_is_never_hidden(clock, age):
+    """Past stale, an old answer does not cover up that the program is set up wrongly; nor is it remembered."""
+    backend = Failing(None, ConfigurationError("no region"), ConfigurationError("no region"), None)
+    service = CloudMap(backend=backend, clock=clock).service("shop/orders")
+    await service.resolve()
+    clock.tick(age)
+    for calls in (2, 3):
+        with pytest.raises(ConfigurationError, match="^shop/orders: no region"):
+            await service.resolve()
+        assert backend.calls == calls
+    assert len(await service.resolve()) == 1
+
+
+@pytest.mark.parametrize(("age", "settings"), [(30, {}), (60, {"soft_timeout": 0})])
+async def test_a_wrong_configuration_found_behind_an_old_answer_is_told(clock, stage, age, settings):
+    """A refresh that nobody waited for finds the configuration wrong: the next caller is told, until it is right."""
+    wrong = ConfigurationError("no region")
+    backend = Failing(None, wrong, wrong, None)
+    service = stage.cloud_map(backend=backend, **settings).service("shop/orders")
+    await service.resolve()
+    clock.tick(age)
+    assert len(stage.at_once(service.resolve())) == 1
+    await stage.settle()
+    with pytest.raises(ConfigurationError, match="no region"):
+        await service.resolve()
+    assert len(await service.resolve()) == 1
+    assert service.explain().last_error is None
+
+
+async def test_a_forced_call_that_finds_a_wrong_configuration_leaves_a_fresh_answer_fresh(clock, stage):
+    """What is fresh needs no call: it stays what it is until ttl."""
+    backend = Failing(None, ConfigurationError("no region"))
+    service = stage.cloud_map(backend=backend).service("shop/orders")
+    await service.resolve()
+    with pytest.raises(ConfigurationError):
+        await service.resolve(max_age=0)
+    assert len(stage.at_once(service.resolve())) == 1
+
+
+async def test_whatever_a_backend_raises_becomes_a_named_error(clock):
+    """A bug in a backend is an UnavailableError with its cause; nobody waits for ever."""
+    bug = KeyError("Instances")
+    service = CloudMap(backend=Failing(bug), clock=clock).service("shop/orders")
+    with pytest.raises(UnavailableError, match="KeyError") as caught:
+        await service.resolve()
+    assert caught.value.__cause__ is bug
+
+
+class Stubborn:
+    """A backend that does not stop when it is cancelled, until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.cancelled = 0
+
+    async def discover(self, query: Query) -> Discovery:
+        while not self.let_go.is_set():
+            try:
+                await self.let_go.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+        return Discovery((Instance("late", query.service),))
+
+
+async def test_the_deadline_holds_for_a_backend_that_ignores_cancellation(stage):
+    """Callers are told at the deadline however long the call takes to end; what it brings then is not written."""
+    backend = Stubborn()
+    service = stage.cloud_map(backend=backend).service("shop/orders")
+    waiting = asyncio.create_task(service.resolve())
+    await stage.settle()
+    await stage.tick(5)
+    with pytest.raises(DeadlineError):
+        await waiting
+    assert backend.cancelled == 1
+    backend.let_go.set()
+    await stage.settle()
+    assert service.peek() is None
+
+
+async def test_what_is_remembered_and_what_is_raised_are_two_objects(stage):
+    """Nobody who catches an error can change what others are told."""
+    service = stage.cloud_map().service("shop/orders")
+    stage.faults.server_error()
+    with pytest.raises(UnavailableError) as caught:
+        await service.resolve()
+    assert service.explain().last_error is not caught.value
