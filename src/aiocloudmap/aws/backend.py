@@ -35,7 +35,7 @@ class AwsBackend:
 
         Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_DiscoverInstances.html
         """
-        region = ""
+        region, credentials = "", self._session.credentials
         try:
             client = await self._session.discovery_client()
             region = client.meta.region_name
@@ -44,7 +44,7 @@ class AwsBackend:
             meaning = from_call(error, service=query.service, region=region)
             if isinstance(meaning, CredentialsError):
                 # A login, a role or a rotation may have put better ones in their place.
-                self._session.drop_credentials()
+                self._session.drop_credentials(credentials)
             if meaning is error:
                 raise
             raise meaning from error

@@ -140,8 +140,19 @@ class SharedCredentials:
 
         return value
 
-    def drop(self) -> None:
-        """Forget the values; the next use loads new ones. A load under way answers its waiters and is not kept."""
+    @property
+    def held(self) -> object | None:
+        """The values that the next request would be signed with, without loading any; for `drop`."""
+        return None if self._held is None else self._held.frozen
+
+    def drop(self, rejected: object | None = None) -> None:
+        """Forget the values; the next use loads new ones. A load under way answers its waiters and is not kept.
+
+        Args:
+            rejected: Forget only these, where a hundred requests signed with them fail one after the other.
+        """
+        if rejected is not None and self.held is not rejected:
+            return
         self._generation += 1
         self._held = None
         self._next_attempt = float("-inf")

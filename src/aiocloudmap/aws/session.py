@@ -132,10 +132,15 @@ class AwsSession:
         if self._credentials is not None:
             self._credentials.forget_after_fork()
 
-    def drop_credentials(self) -> None:
-        """Forget the credentials; the next use loads them anew."""
+    @property
+    def credentials(self) -> object | None:
+        """The values held at the moment, without loading any; good for nothing but `drop_credentials`."""
+        return None if self._credentials is None else self._credentials.held
+
+    def drop_credentials(self, rejected: object | None = None) -> None:
+        """Forget the credentials, or only the rejected ones; the next use loads them anew."""
         if self._credentials is not None:
-            self._credentials.drop()
+            self._credentials.drop(rejected)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -1,0 +1,447 @@
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+
+import pytest
+from aiobotocore.credentials import (
+    AioContainerProvider,
+    AioCredentials,
+    AioEnvProvider,
+    AioInstanceMetadataProvider,
+)
+from aiobotocore.session import AioSession
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError, ProfileNotFound
+
+from aiocloudmap.aws import credentials as module
+from aiocloudmap.aws.credentials import EXPIRED, PAUSE, CredentialChain, SharedCredentials
+from aiocloudmap.errors import ConfigurationError, CredentialsError
+
+
+class Source:
+    """Credentials that end in `remaining` seconds."""
+
+    def __init__(self, key: str, remaining: float = 3600) -> None:
+        self.frozen = ReadOnlyCredentials(key, "secret", "token")
+        self.remaining = remaining
+
+    def refresh_needed(self, seconds: int | None = None) -> bool:
+        return self.remaining < (900 if seconds is None else seconds)
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        return self.frozen
+
+
+class Provider:
+    """Gives one source after the other, or raises it; waits for `gate` where there is one."""
+
+    def __init__(self, *sources: object) -> None:
+        self.sources = list(sources)
+        self.loads = 0
+        self.ended = 0
+        self.gate: asyncio.Event | None = None
+
+    async def __call__(self) -> object:
+        self.loads += 1
+        source = self.sources[min(self.loads, len(self.sources)) - 1]
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        finally:
+            self.ended += 1
+        if isinstance(source, Exception):
+            raise source
+        return source
+
+
+class Monotonic:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_good_credentials_are_loaded_once():
+    """However often they are asked for."""
+    provider = Provider(Source("first"), Source("second"))
+    shared = SharedCredentials(provider)
+    keys = [(await shared.get_frozen_credentials()).access_key for _ in range(3)]
+    assert (keys, provider.loads) == (["first"] * 3, 1)
+
+
+async def test_a_thousand_first_callers_share_one_load():
+    """On one event loop, one load answers everybody who came while it ran."""
+    provider = Provider(Source("first"))
+    provider.gate = asyncio.Event()
+    shared = SharedCredentials(provider)
+    callers = [asyncio.create_task(shared.get_frozen_credentials()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    provider.gate.set()
+    assert {frozen.access_key for frozen in await asyncio.gather(*callers)} == {"first"}
+    assert provider.loads == 1
+
+
+async def test_static_credentials_need_no_renewal():
+    """Those without an end are good for good; botocore's own synchronous class will do."""
+    provider = Provider(Credentials("static", "secret"))
+    shared = SharedCredentials(provider)
+    await shared.get_frozen_credentials()
+    assert (await shared.get_frozen_credentials()).access_key == "static"
+    assert provider.loads == 1
+
+
+async def test_ageing_credentials_are_renewed_before_they_end():
+    """The first caller near their end brings new ones."""
+    provider = Provider(ageing := Source("old"), Source("new"))
+    clock = Monotonic()
+    shared = SharedCredentials(provider, monotonic=clock)
+    await shared.get_frozen_credentials()
+    ageing.remaining, clock.now = 800, PAUSE + 1
+    assert (await shared.get_frozen_credentials()).access_key == "new"
+
+
+async def test_only_one_caller_renews_what_still_works():
+    """The others go on with what is held while the renewal runs."""
+    provider = Provider(ageing := Source("old"), Source("new"))
+    clock = Monotonic()
+    shared = SharedCredentials(provider, monotonic=clock)
+    await shared.get_frozen_credentials()
+    ageing.remaining, clock.now, provider.gate = 800, PAUSE + 1, asyncio.Event()
+    first = asyncio.create_task(shared.get_frozen_credentials())
+    await asyncio.sleep(0)
+    assert (await shared.get_frozen_credentials()).access_key == "old"
+    provider.gate.set()
+    assert (await first).access_key == "new"
+    assert provider.loads == 2
+
+
+async def test_a_slow_renewal_is_not_waited_for(monkeypatch):
+    """The caller gets what is held; the renewal goes on, and what it finds is used."""
+    monkeypatch.setattr(module, "PATIENCE", 0.001)
+    provider = Provider(ageing := Source("old"), Source("new"))
+    clock = Monotonic()
+    shared = SharedCredentials(provider, monotonic=clock)
+    await shared.get_frozen_credentials()
+    ageing.remaining, clock.now, provider.gate = 800, PAUSE + 1, asyncio.Event()
+    assert (await shared.get_frozen_credentials()).access_key == "old"
+    provider.gate.set()
+    while provider.ended < 2 or asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.sleep(0)
+    assert (await shared.get_frozen_credentials()).access_key == "new"
+
+
+async def test_a_failed_renewal_is_not_repeated_at_once():
+    """What is held serves; the next attempt comes PAUSE seconds later."""
+    provider = Provider(ageing := Source("old"), OSError("down"), OSError("down"))
+    clock = Monotonic()
+    shared = SharedCredentials(provider, monotonic=clock)
+    await shared.get_frozen_credentials()
+    ageing.remaining, clock.now = EXPIRED + 1, PAUSE + 1
+    loads = []
+    for _ in range(3):
+        assert (await shared.get_frozen_credentials()).access_key == "old"
+        loads.append(provider.loads)
+    clock.now += PAUSE + 1
+    await shared.get_frozen_credentials()
+    assert [*loads, provider.loads] == [2, 2, 2, 3]
+
+
+async def test_expired_credentials_are_never_used():
+    """Everybody waits for the new ones."""
+    provider = Provider(old := Source("old"), Source("new"))
+    shared = SharedCredentials(provider)
+    await shared.get_frozen_credentials()
+    old.remaining = EXPIRED - 1
+    found = await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(5)))
+    assert ({frozen.access_key for frozen in found}, provider.loads) == ({"new"}, 2)
+
+
+async def test_a_failure_is_an_exception_of_its_own_for_each_who_waited():
+    """A shared one would collect everybody's traceback."""
+    cause = CredentialRetrievalError(provider="test", error_msg="down")
+    shared = SharedCredentials(Provider(cause))
+    errors = await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(2)), return_exceptions=True)
+    assert [(type(error), error.__cause__) for error in errors] == [(CredentialsError, cause)] * 2
+    assert errors[0] is not errors[1]
+
+
+async def test_a_library_error_of_the_provider_is_raised_anew_for_each():
+    """It says the same, without pointing at itself as its cause."""
+    shared = SharedCredentials(Provider(CredentialsError("not now")))
+    errors = await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(2)), return_exceptions=True)
+    assert [str(error) for error in errors] == ["not now"] * 2
+    assert errors[0] is not errors[1]
+
+
+async def test_a_wrong_setting_is_a_configuration_error():
+    """A profile that does not exist will not exist a moment later."""
+    shared = SharedCredentials(Provider(ProfileNotFound(profile="nobody")))
+    with pytest.raises(ConfigurationError, match="profile nobody"):
+        await shared.get_frozen_credentials()
+
+
+async def test_no_credentials_at_all_is_botocores_own_error():
+    """Where nothing ever gave any, botocore's word for it is the right one for every client."""
+    shared = SharedCredentials(Provider(None))
+    with pytest.raises(NoCredentialsError):
+        await shared.get_frozen_credentials()
+
+
+async def test_a_source_that_ran_dry_is_an_outage_not_a_mistake():
+    """There were credentials before: a metadata service that is down must not look like a missing setting."""
+    shared = SharedCredentials(Provider(Source("first"), None))
+    await shared.get_frozen_credentials()
+    shared.drop()
+    with pytest.raises(CredentialsError, match="gives none any more"):
+        await shared.get_frozen_credentials()
+
+
+async def test_credentials_that_come_expired_are_an_error():
+    """They are not signed with, and not kept."""
+    provider = Provider(Source("dead", remaining=-1), Source("alive"))
+    shared = SharedCredentials(provider)
+    with pytest.raises(CredentialsError, match="expired"):
+        await shared.get_frozen_credentials()
+    assert (await shared.get_frozen_credentials()).access_key == "alive"
+
+
+async def test_one_who_leaves_does_not_end_the_load_of_the_others():
+    """Cancelling is private."""
+    provider = Provider(Source("first"))
+    provider.gate = asyncio.Event()
+    shared = SharedCredentials(provider)
+    leaver, stayer = (asyncio.create_task(shared.get_frozen_credentials()) for _ in range(2))
+    await asyncio.sleep(0)
+    leaver.cancel()
+    await asyncio.wait({leaver})
+    provider.gate.set()
+    assert (await stayer).access_key == "first"
+    assert (leaver.cancelled(), provider.loads) == (True, 1)
+
+
+async def test_the_last_who_leaves_ends_the_load():
+    """Nothing runs on for nobody, and the next caller begins anew."""
+    provider = Provider(Source("first"))
+    provider.gate = asyncio.Event()
+    shared = SharedCredentials(provider)
+    leavers = [asyncio.create_task(shared.get_frozen_credentials()) for _ in range(2)]
+    while not provider.loads:
+        await asyncio.sleep(0)
+    for leaver in leavers:
+        leaver.cancel()
+    await asyncio.wait(leavers)
+    assert (provider.loads, provider.ended) == (1, 1)
+    provider.gate.set()
+    assert (await shared.get_frozen_credentials()).access_key == "first"
+
+
+async def test_a_load_that_hangs_is_given_up(monkeypatch):
+    """A credential process that never ends must not hold its callers for good."""
+    monkeypatch.setattr(module, "LOAD_TIMEOUT", 0.001)
+    provider = Provider(Source("never"))
+    provider.gate = asyncio.Event()
+    with pytest.raises(CredentialsError, match="TimeoutError"):
+        await SharedCredentials(provider).get_frozen_credentials()
+
+
+async def test_dropped_credentials_are_loaded_anew():
+    """As after a restored snapshot."""
+    shared = SharedCredentials(Provider(Source("before"), Source("after")))
+    before = await shared.get_frozen_credentials()
+    shared.drop()
+    assert (before.access_key, (await shared.get_frozen_credentials()).access_key) == ("before", "after")
+
+
+async def test_only_the_rejected_ones_are_dropped():
+    """Late refusals of the old ones must not throw away the new ones."""
+    provider = Provider(Source("old"), Source("new"))
+    shared = SharedCredentials(provider)
+    old = await shared.get_frozen_credentials()
+    shared.drop(old)
+    await shared.get_frozen_credentials()
+    shared.drop(old)
+    assert ((await shared.get_frozen_credentials()).access_key, provider.loads) == ("new", 2)
+
+
+async def test_a_load_from_before_the_drop_is_not_kept():
+    """It answers those who waited for it, and no one else."""
+    provider = Provider(Source("before"), Source("after"))
+    provider.gate = asyncio.Event()
+    shared = SharedCredentials(provider)
+    waiter = asyncio.create_task(shared.get_frozen_credentials())
+    while not provider.loads:
+        await asyncio.sleep(0)
+    shared.drop()
+    provider.gate.set()
+    after = await shared.get_frozen_credentials()
+    assert ((await waiter).access_key, after.access_key) == ("before", "after")
+    assert (await shared.get_frozen_credentials()).access_key == "after"
+
+
+async def test_a_load_sees_no_callers_context():
+    """It serves everybody, so the request that happened to begin it must not be visible in it."""
+    request = contextvars.ContextVar("request", default="nobody")
+    seen = []
+
+    async def load():
+        seen.append(request.get())
+        return Source("first")
+
+    request.set("caller")
+    await SharedCredentials(load).get_frozen_credentials()
+    assert seen == ["nobody"]
+
+
+async def test_botocore_gets_single_values_later():
+    """The account and any other value are asked for by name, when botocore needs them."""
+    shared = SharedCredentials(Provider(AioCredentials("key", "secret", account_id="123456789012")))
+    assert await shared.get_account_id() == "123456789012"
+    assert await shared.get_deferred_property("access_key")() == "key"
+
+
+def test_successive_loops_share_what_is_held():
+    """Values belong to the process: no loop asks twice, and no loop's lock is in the way."""
+    provider = Provider(Source("first"))
+    shared = SharedCredentials(provider)
+
+    async def ask():
+        return await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(4)))
+
+    for _ in range(4):
+        assert {frozen.access_key for frozen in asyncio.run(ask())} == {"first"}
+    assert provider.loads == 1
+
+
+def test_threads_that_renew_at_the_same_time_are_all_right():
+    """Each loop renews for itself; none waits for another's."""
+    provider = Provider(Source("first"), *(Source(f"new {number}") for number in range(6)))
+    shared = SharedCredentials(provider)
+    asyncio.run(shared.get_frozen_credentials())
+    provider.sources[0].remaining = -1
+    together, found = threading.Barrier(6, timeout=60), []
+
+    async def ask():
+        together.wait()
+        found.extend(await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(4))))
+
+    threads = [threading.Thread(target=asyncio.run, args=(ask(),)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 24
+    assert all(frozen.access_key.startswith("new") for frozen in found)
+    assert 2 <= provider.loads <= 7
+
+
+def test_a_loop_that_died_in_a_load_holds_nobody_up():
+    """Its load is forgotten with it; another loop loads for itself."""
+    provider = Provider(Source("first"))
+    shared = SharedCredentials(provider)
+    dead = asyncio.new_event_loop()
+
+    async def begin():
+        provider.gate = asyncio.Event()
+        task = asyncio.ensure_future(shared.get_frozen_credentials())
+        while not provider.loads:
+            await asyncio.sleep(0)
+        return task
+
+    task = dead.run_until_complete(begin())
+    provider.gate = None
+    assert asyncio.run(shared.get_frozen_credentials()).access_key == "first"
+    task.cancel()
+    dead.run_until_complete(asyncio.wait({task}))
+    dead.close()
+
+
+def test_after_a_fork_the_values_stay_and_the_loads_go():
+    """The parent's loads belong to the parent's loops."""
+    provider = Provider(Source("first"))
+    shared = SharedCredentials(provider)
+    asyncio.run(shared.get_frozen_credentials())
+    shared.forget_after_fork()
+    assert (asyncio.run(shared.get_frozen_credentials()).access_key, provider.loads) == ("first", 1)
+
+
+class Custom:
+    """A provider as an application writes one."""
+
+    METHOD = "custom"
+    CANONICAL_NAME = "custom"
+
+    async def load(self):
+        return AioCredentials("custom", "secret")
+
+
+async def test_a_provider_of_the_application_in_the_chain_is_asked(monkeypatch):
+    """Inserted in botocore's documented way, it goes first."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    session = AioSession()
+    session.get_component("credential_provider").insert_before("env", Custom())
+    assert (await CredentialChain(session, None).load()).access_key == "custom"
+
+
+async def test_a_provider_that_the_application_took_out_is_not_asked(monkeypatch):
+    """The chain is the application's to say."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    session = AioSession()
+    session.get_component("credential_provider").remove("env")
+    assert await CredentialChain(session, None).load() is None
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+async def test_a_component_of_the_application_is_asked_as_it_is(asynchronous):
+    """Whether or not somebody wrote it for asyncio."""
+
+    class Own:
+        def load_credentials(self):
+            found = AioCredentials("own", "secret")
+            return asyncio.sleep(0, found) if asynchronous else found
+
+    session = AioSession()
+    session.register_component("credential_provider", Own())
+    assert (await CredentialChain(session, None).load()).access_key == "own"
+
+
+async def test_the_application_s_cache_of_assumed_roles_is_used(monkeypatch, tmp_path):
+    """A file cache shared with the command line keeps a person from typing a code again."""
+
+    class Cache(dict):
+        pass
+
+    config = tmp_path / "config"
+    config.write_text("[default]\nrole_arn=arn:aws:iam::123456789012:role/r\ncredential_source=Environment\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    session, seen = AioSession(), []
+    provider = session.get_component("credential_provider").get_provider("assume-role")
+    provider.cache = Cache()
+
+    async def load(self):
+        seen.append(self)
+        return AioCredentials("role", "secret")
+
+    monkeypatch.setattr(type(provider), "load", load)
+    await CredentialChain(session, "eu-west-1").load()
+    assert [(used is provider, used.cache) for used in seen] == [(False, provider.cache)]
+
+
+@pytest.mark.parametrize(
+    ("provider_class", "distinct"), [(AioContainerProvider, 2), (AioInstanceMetadataProvider, 2), (AioEnvProvider, 1)]
+)
+async def test_what_is_bound_to_a_loop_is_made_anew_for_each_load(monkeypatch, provider_class, distinct):
+    """No HTTP session of one load is used by another; what only reads files and variables is the session's own."""
+    asked = []
+
+    async def load(self):
+        asked.append(self)
+
+    monkeypatch.setattr(provider_class, "load", load)
+    chain = CredentialChain(AioSession(), None)
+    await chain.load()
+    await chain.load()
+    assert (len(asked), len({id(provider) for provider in asked})) == (2, distinct)
