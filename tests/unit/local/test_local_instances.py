@@ -148,7 +148,9 @@ def test_attributes_that_aws_allows_are_allowed(call, service, attributes):
     assert call("GetInstance", ServiceId=service, InstanceId="a")["Instance"]["Attributes"] == attributes
 
 
-@pytest.mark.parametrize(("attributes", "code"), [({"k": 1}, "SerializationException"), ("k=v", "SerializationException")])
+@pytest.mark.parametrize(
+    ("attributes", "code"), [({"k": 1}, "SerializationException"), ("k=v", "SerializationException")]
+)
 def test_attributes_of_the_wrong_type_are_refused(call, service, refused, attributes, code):
     """A map of strings to strings."""
     with refused(code):

@@ -1,0 +1,145 @@
+"""The tester's hand: what `World` offers besides AWS's calls."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from aiocloudmap import ConfigurationError
+from aiocloudmap.local import RefusedError, World
+from aiocloudmap.model import HealthStatus, ServiceName
+
+
+def test_registering_makes_what_is_missing(world):
+    """Namespace, service, instance, in one line."""
+    world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://q"})
+    [instance] = world.instances("shop/orders")
+    assert (instance.id, instance.health, dict(instance.attributes)) == (
+        "orders-1",
+        HealthStatus.UNKNOWN,
+        {"QUEUE_URL": "https://q"},
+    )
+    assert world.services() == (ServiceName("shop", "orders"),)
+
+
+def test_a_service_may_be_named_by_text_url_or_object(world):
+    """They are the same service."""
+    world.register("shop/orders", "a")
+    world.register("cloudmap://shop/orders", "b")
+    world.register(ServiceName("shop", "orders"), "c")
+    assert [each.id for each in world.instances("shop/orders")] == ["a", "b", "c"]
+
+
+def test_setting_health_gives_a_service_its_health_check(world):
+    """So that one line is enough; the other instances become HEALTHY."""
+    world.register("shop/orders", "a")
+    world.register("shop/orders", "b")
+    world.set_health("shop/orders", "a", "UNHEALTHY")
+    assert [each.health for each in world.instances("shop/orders")] == [HealthStatus.UNHEALTHY, HealthStatus.HEALTHY]
+
+
+def test_deregistering_and_removing_undo_it(world, refused):
+    """Each is refused where there is nothing to undo."""
+    world.register("shop/orders", "a")
+    world.deregister("shop/orders", "a")
+    assert world.revision("shop/orders") == 2
+    with refused("InstanceNotFound"):
+        world.deregister("shop/orders", "a")
+    world.remove_service("shop/orders")
+    with refused("ServiceNotFound"):
+        world.remove_service("shop/orders")
+    world.remove_namespace("shop")
+    with refused("NamespaceNotFound"):
+        world.remove_namespace("shop")
+    with refused("NamespaceNotFound"):
+        world.instances("shop/orders")
+
+
+def test_removing_a_namespace_takes_its_services_along(world):
+    """With their instances, and nobody else's."""
+    world.register("shop/orders", "a")
+    world.register("other/orders", "a")
+    world.remove_namespace("shop")
+    assert world.services() == (ServiceName("other", "orders"),)
+
+
+def test_a_service_that_goes_while_an_operation_runs_on_it_is_gone(clock):
+    """The operation ends in nothing."""
+    world = World(clock=clock, operation_time=1)
+    world.add_service("shop/orders")
+    service = world.call("ListServices", {})["Services"][0]["Id"]
+    for operation in ("RegisterInstance", "DeregisterInstance"):
+        world.register("shop/orders", operation)
+        world.call(operation, {"ServiceId": service, "InstanceId": operation, "Attributes": {}})
+    world.deregister("shop/orders", "DeregisterInstance")
+    world.remove_service("shop/orders")
+    clock.tick(1)
+    assert world.call("ListServices", {}) == {"Services": []}
+
+
+def test_adding_a_service_again_changes_it(world):
+    """Attributes are replaced where some are given; a health check is never taken away."""
+    world.add_service("shop/orders", attributes={"OWNER": "a"}, health_check=True)
+    world.add_service("shop/orders")
+    service = world.call("ListServices", {})["Services"][0]
+    attributes = world.call("GetServiceAttributes", {"ServiceId": service["Id"]})["ServiceAttributes"]["Attributes"]
+    assert (attributes, "HealthCheckCustomConfig" in service) == ({"OWNER": "a"}, True)
+
+
+def test_a_shared_namespace_is_found_by_its_name(world):
+    """The tester's hand need not say the owner, unless the account has one of the same name."""
+    world.register("shared/orders", "a", owner_account="210987654321")
+    world.register("shared/orders", "b")
+    assert len(world.instances("shared/orders")) == 2
+    world.add_namespace("shared", owner_account=world.account)
+    with pytest.raises(RefusedError):
+        world.instances("shared/orders")
+
+
+@pytest.mark.parametrize("name", ["orders", "shop/", "/orders", "shop/-orders", "with space/orders"])
+def test_a_name_that_is_none_is_a_configuration_error(world, name):
+    """As everywhere in the library."""
+    with pytest.raises(ConfigurationError):
+        world.register(name, "a")
+
+
+def test_what_aws_refuses_is_refused_here_too(world, refused):
+    """Ids, attributes and statuses, with nothing left behind."""
+    with refused("InvalidInput"):
+        world.register("shop/orders", "with space")
+    assert world.services() == ()
+    with refused("InvalidInput"):
+        world.register("shop/orders", "a", {"k": "ä"})
+    world.register("shop/orders", "a")
+    with refused("InvalidInput"):
+        world.set_health("shop/orders", "a", "UNKNOWN")
+    with refused("InvalidInput"):
+        world.register("new/orders", "a", owner_account="1")
+
+
+def test_the_accounts_number_must_be_one(clock):
+    """Twelve digits."""
+    with pytest.raises(RefusedError):
+        World(clock=clock, account="1")
+
+
+def test_its_repr_tells_how_much_there_is(world):
+    """For a look in the debugger."""
+    world.register("shop/orders", "a")
+    assert "1 namespaces, 1 services, 1 instances" in repr(world)
+
+
+def test_threads_may_change_it_at_once(world):
+    """No registration is lost, and each moves the revision by one."""
+
+    def register(prefix):
+        for number in range(100):
+            world.register("shop/orders", f"{prefix}-{number}")
+
+    threads = [threading.Thread(target=register, args=(prefix,)) for prefix in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(world.instances("shop/orders")), world.revision("shop/orders")) == (400, 400)

@@ -1,0 +1,259 @@
+"""The local server's house-keeping: counts, bounds, bad requests, addresses, TLS, and a stop that waits for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import socket
+import ssl
+import threading
+
+import aiohttp
+import pytest
+import trustme
+
+from aiocloudmap import ConfigurationError
+from aiocloudmap.local import LocalCloudMap, LocalServer, RefusedError, World, serve_in_thread
+
+TARGET = "Route53AutoNaming_v20170314.DiscoverInstances"
+QUESTION = json.dumps({"NamespaceName": "shop", "ServiceName": "orders"})
+
+
+@pytest.fixture
+def world():
+    world = World()
+    world.register("shop/orders", "a")
+    return world
+
+
+@pytest.fixture
+async def server(world):
+    async with LocalServer(world) as server:
+        yield server
+
+
+async def eventually(claim) -> None:
+    """Until it holds, or ten seconds."""
+    async with asyncio.timeout(10):
+        while not claim():
+            await asyncio.sleep(0.001)
+
+
+async def post(http, server, body=QUESTION, **headers):
+    # As a file, since aiohttp warns of large bodies that are none.
+    file = io.BytesIO(body if isinstance(body, bytes) else body.encode())
+    async with http.post(server.endpoint_url, headers={"X-Amz-Target": TARGET, **headers}, data=file) as response:
+        return response.status, json.loads(await response.read())
+
+
+async def test_connections_and_requests_are_counted(server):
+    """Open now, the most at once, and all that ever were."""
+    server.faults.hold()
+    async with aiohttp.ClientSession() as http:
+        tasks = [asyncio.create_task(post(http, server)) for _ in range(5)]
+        async with asyncio.timeout(10):
+            await server.faults.until_held(5)
+        stats = server.stats
+        assert (stats.connections_open, stats.connections_peak, stats.connections_accepted) == (5, 5, 5)
+        assert (stats.requests_open, stats.requests_peak) == (5, 5)
+        server.faults.release()
+        await asyncio.gather(*tasks)
+        await post(http, server)
+        assert stats.connections_accepted == 5
+        assert stats.calls["DiscoverInstances"] == stats.calls.of("shop/orders") == 6
+    await eventually(lambda: stats.connections_open == 0)
+    assert (stats.connections_peak, stats.requests_open) == (5, 0)
+    stats.reset()
+    assert (stats.connections_peak, stats.connections_accepted, stats.calls.total) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        ("{", {}, 400, "SerializationException"),
+        ("[]", {}, 400, "SerializationException"),
+        (b"\xff", {}, 400, "SerializationException"),
+        ("[" * 100_000, {}, 400, "SerializationException"),
+        ("", {}, 400, "InvalidInput"),
+        ("{}", {"X-Amz-Target": ""}, 400, "UnknownOperationException"),
+        ("{}", {"X-Amz-Target": "Route53AutoNaming_v20170314.Nothing"}, 400, "UnknownOperationException"),
+        ("{}", {"X-Amz-Target": "AmazonSQS.SendMessage"}, 400, "UnknownOperationException"),
+        ("x" * (2**20 + 1), {}, 413, "RequestEntityTooLargeException"),
+    ],
+)
+async def test_a_request_that_is_none_gets_a_clear_error(server, body, headers, status, code):
+    """In AWS's shape, with a request id; the server goes on."""
+    async with aiohttp.ClientSession() as http:
+        got, answer = await post(http, server, body, **headers)
+        assert (got, answer["__type"]) == (status, code)
+        assert (await post(http, server))[0] == 200
+
+
+async def test_a_browser_is_told_what_this_is(server):
+    """GET is no AWS call."""
+    async with aiohttp.ClientSession() as http, http.get(server.endpoint_url) as response:
+        assert response.status == 405
+        assert "endpoint_url" in (await response.json(content_type=None))["message"]
+
+
+async def test_a_handler_that_fails_is_an_internal_failure(server, caplog):
+    """Logged with its traceback; one that refuses is that refusal."""
+
+    def broken(_):
+        raise ZeroDivisionError
+
+    def refusing(_):
+        raise RefusedError("no", code="NoSuchThing")
+
+    server.add_target("Some.Broken", broken)
+    server.add_target("Some.Refusing", refusing)
+    with caplog.at_level(logging.CRITICAL):
+        async with aiohttp.ClientSession() as http:
+            first = await post(http, server, **{"X-Amz-Target": "Some.Broken"})
+            second = await post(http, server, **{"X-Amz-Target": "Some.Refusing"})
+    assert (first[0], first[1]["__type"]) == (500, "InternalFailure")
+    assert (second[0], second[1]["__type"]) == (400, "NoSuchThing")
+
+
+async def test_it_listens_on_this_machine_only(server):
+    """Unless told otherwise."""
+    assert server.endpoint_url == f"http://127.0.0.1:{server.port}"
+
+
+async def test_it_can_listen_elsewhere(world):
+    """An address that means all of them is given to clients as one that they can reach."""
+    async with LocalServer(world, host="0.0.0.0") as server, aiohttp.ClientSession() as http:
+        assert server.endpoint_url.startswith("http://127.0.0.1:")
+        assert (await post(http, server))[0] == 200
+
+
+async def test_a_port_that_is_taken_is_a_configuration_error(server, world):
+    """With address and reason."""
+    other = LocalServer(world, port=server.port)
+    with pytest.raises(ConfigurationError, match=str(server.port)):
+        await other.start()
+    with pytest.raises(ConfigurationError):
+        await LocalServer(world, port=70_000).start()
+    with pytest.raises(ConfigurationError, match="running already"):
+        await server.start()
+
+
+async def test_without_running_it_has_no_address(world):
+    """Told, not guessed."""
+    with pytest.raises(ConfigurationError, match="not running"):
+        _ = LocalServer(world).endpoint_url
+
+
+async def test_it_may_be_stopped_twice_and_started_again(world):
+    """On another port, with the same counts."""
+    server = LocalServer(world)
+    for calls in (1, 2):
+        async with server, aiohttp.ClientSession() as http:
+            await post(http, server)
+        await server.stop()
+        assert server.stats.calls.total == calls
+
+
+async def test_it_stops_at_once_whatever_is_open(world):
+    """Hanging, held, delayed and idle ones are cut; no task is left."""
+    server = LocalServer(world)
+    await server.start()
+    server.faults.hang(next=1)
+    server.faults.delay(1000, next=1, operation="Delayed")
+    server.faults.hold(operation="Held")
+    async with aiohttp.ClientSession() as http:
+        _, idle = await asyncio.open_connection("127.0.0.1", server.port)
+        targets = (TARGET, "Delayed", "Held")
+        tasks = [asyncio.create_task(post(http, server, **{"X-Amz-Target": target})) for target in targets]
+        await eventually(lambda: (server.stats.requests_open, server.stats.connections_open) == (3, 4))
+        async with asyncio.timeout(5):
+            await server.stop()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, aiohttp.ClientError) for result in results), results
+        assert (server.stats.requests_open, server.stats.connections_open) == (0, 0)
+        idle.close()
+
+
+def test_a_thread_serves_synchronous_code_and_ends_with_the_block(world):
+    """With a hanging request and an idle connection, too."""
+    with serve_in_thread(LocalServer(world)) as server:
+        server.faults.hang()
+        with socket.create_connection(("127.0.0.1", server.port)) as hanging:
+            hanging.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: {TARGET}\r\n\r\n".encode())
+            asyncio.run(eventually(lambda: server.stats.requests_open == 1))
+    assert [thread for thread in threading.enumerate() if thread.name == "aiocloudmap-local-server"] == []
+
+
+def test_a_thread_that_cannot_listen_says_so(world):
+    """In the thread that asked for it."""
+    with serve_in_thread(LocalServer(world)) as server:
+        with pytest.raises(ConfigurationError, match=str(server.port)):
+            with serve_in_thread(LocalServer(world, port=server.port)):
+                pass
+
+
+def test_faults_may_be_switched_from_another_thread(world):
+    """Dropping idle connections is done when the call returns."""
+    with serve_in_thread(LocalServer(world)) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as idle:
+            asyncio.run(eventually(lambda: server.stats.connections_open == 1))
+            server.faults.drop_idle()
+            idle.settimeout(10)
+            assert idle.recv(1) == b""
+    server.faults.drop_idle()
+
+
+async def test_a_server_in_a_thread_can_be_used_from_a_loop(world):
+    """Its work stays out of the loop under test."""
+    with LocalCloudMap(world) as local:
+        async with aiohttp.ClientSession() as http:
+            assert (await post(http, local.server))[0] == 200
+            local.faults.drop_idle()
+
+
+async def test_it_serves_tls(world):
+    """With the context it is given, and stops at once in the middle of a handshake."""
+    authority = trustme.CA()
+    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    client_side = ssl.create_default_context()
+    authority.configure_trust(client_side)
+    async with LocalServer(world, ssl_context=server_side) as server:
+        assert server.endpoint_url.startswith("https://")
+        connector = aiohttp.TCPConnector(ssl=client_side)
+        async with aiohttp.ClientSession(connector=connector) as http:
+            assert (await post(http, server))[0] == 200
+            server.faults.reset(next=1)
+            with pytest.raises(aiohttp.ClientError):
+                await post(http, server)
+            server.faults.hang()
+            hanging = asyncio.create_task(post(http, server))
+            await eventually(lambda: server.stats.requests_open == 1)
+            await server.stop()
+            with pytest.raises(aiohttp.ClientError):
+                await hanging
+
+
+def test_it_works_in_uvloop_too(world):
+    """Answers, resets, silence and the stop."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main():
+        async with LocalServer(world) as server, aiohttp.ClientSession() as http:
+            assert (await post(http, server))[0] == 200
+            with server.faults.reset(), pytest.raises(aiohttp.ClientError):
+                await post(http, server)
+            with server.faults.truncate(), pytest.raises(aiohttp.ClientError):
+                await post(http, server)
+            server.faults.drop_idle()
+            await eventually(lambda: server.stats.connections_open == 0)
+            server.faults.hang()
+            hanging = asyncio.create_task(post(http, server))
+            await eventually(lambda: server.stats.requests_open == 1)
+            await server.stop()
+            with pytest.raises(aiohttp.ClientError):
+                await hanging
+
+    uvloop.run(main())

@@ -1,0 +1,178 @@
+"""Every fault as it looks on the wire, to a client that hides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from aiocloudmap.local import LocalServer, World
+from aiocloudmap.testing import ManualClock
+
+HEADERS = {"X-Amz-Target": "Route53AutoNaming_v20170314.DiscoverInstances"}
+QUESTION = json.dumps({"NamespaceName": "shop", "ServiceName": "orders"})
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+async def server(clock):
+    world = World(clock=clock)
+    world.register("shop/orders", "a", {"QUEUE_URL": "https://q"})
+    world.register("shop/orders", "b")
+    async with LocalServer(world) as server:
+        yield server
+
+
+@pytest.fixture
+async def http():
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session
+
+
+async def ask(server, http):
+    async with http.post(server.endpoint_url, headers=HEADERS, data=QUESTION) as response:
+        return response.status, await response.read()
+
+
+async def test_the_next_calls_meet_it_and_those_after_do_not(server, http):
+    """`next` counts."""
+    server.faults.throttle(next=2)
+    assert [(await ask(server, http))[0] for _ in range(3)] == [400, 400, 200]
+
+
+async def test_garbage_is_a_success_without_json(server, http):
+    """Status 200, and a body that cannot be read."""
+    server.faults.garbage()
+    status, body = await ask(server, http)
+    assert status == 200
+    with pytest.raises(ValueError, match=r"codec|JSON|Expecting"):
+        json.loads(body)
+
+
+async def test_empty_is_a_success_without_a_body(server, http):
+    """Status 200, and nothing."""
+    server.faults.empty()
+    assert await ask(server, http) == (200, b"")
+
+
+async def test_a_server_error_has_the_status_it_is_given(server, http):
+    """500 where nothing is said."""
+    server.faults.server_error(next=1)
+    server.faults.server_error(503)
+    assert [(await ask(server, http))[0] for _ in range(2)] == [500, 503]
+
+
+async def test_a_reset_is_a_reset(server):
+    """RST, not FIN: the reader sees ECONNRESET."""
+    server.faults.reset()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(_raw())
+    with pytest.raises(ConnectionResetError):
+        await reader.read()
+    writer.close()
+
+
+async def test_a_truncated_body_ends_before_its_length(server, http):
+    """The client is promised more than it gets."""
+    server.faults.truncate()
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await ask(server, http)
+
+
+async def test_a_truncated_list_looks_complete(server, http):
+    """So many instances, as if that were all."""
+    server.faults.truncate(instances=1)
+    _, body = await ask(server, http)
+    assert len(json.loads(body)["Instances"]) == 1
+
+
+async def test_a_hanging_call_is_let_go_when_its_client_leaves(server, http):
+    """Its request is open no more, and nothing is left of it."""
+    server.faults.hang()
+    task = asyncio.create_task(ask(server, http))
+    await eventually(lambda: server.stats.requests_open == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await eventually(lambda: (server.stats.requests_open, server.stats.connections_open) == (0, 0))
+
+
+async def test_a_held_call_is_answered_when_it_is_released(server, http):
+    """The test decides when."""
+    server.faults.hold()
+    task = asyncio.create_task(ask(server, http))
+    async with asyncio.timeout(10):
+        await server.faults.until_held()
+    assert not task.done()
+    server.faults.release()
+    assert (await task)[0] == 200
+
+
+async def test_a_delay_is_measured_by_the_worlds_clock(server, http, clock):
+    """No test needs to wait for it."""
+    server.faults.delay(3600)
+    task = asyncio.create_task(ask(server, http))
+    await eventually(lambda: clock.timers == 1)
+    clock.tick(3600)
+    assert (await task)[0] == 200
+
+
+async def test_a_fault_for_one_service_leaves_the_others_alone(server, http):
+    """By the names in the question."""
+    server.faults.throttle(service="shop/billing")
+    assert (await ask(server, http))[0] == 200
+
+
+async def test_idle_connections_are_closed_when_told(server, http):
+    """The busy ones are not."""
+    await ask(server, http)
+    server.faults.hold()
+    held = [asyncio.create_task(ask(server, http)) for _ in range(2)]
+    async with asyncio.timeout(10):
+        await server.faults.until_held(2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    await eventually(lambda: server.stats.connections_open == 3)
+    server.faults.drop_idle()
+    assert await reader.read() == b""
+    writer.close()
+    server.faults.release()
+    assert [status for status, _ in await asyncio.gather(*held)] == [200, 200]
+
+
+async def test_connections_can_die_silently(server):
+    """Nothing is closed, and nothing is answered any more; new connections are."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(_raw())
+    assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+    await eventually(lambda: server.stats.requests_open == 0)
+    server.faults.drop_idle(silently=True)
+    writer.write(_raw())
+    other_reader, other_writer = await asyncio.open_connection("127.0.0.1", server.port)
+    other_writer.write(_raw())
+    assert b"200 OK" in await other_reader.readuntil(b"\r\n\r\n")
+    rest = asyncio.create_task(reader.read())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    server_side = server.stats.calls.total
+    rest.cancel()
+    writer.close()
+    other_writer.close()
+    assert server_side == 2
+
+
+def _raw() -> bytes:
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {len(QUESTION)}\r\n"
+    return f"{head}X-Amz-Target: {HEADERS['X-Amz-Target']}\r\n\r\n{QUESTION}".encode()
+
+
+async def eventually(claim) -> None:
+    """Until it holds, or ten seconds."""
+    async with asyncio.timeout(10):
+        while not claim():
+            await asyncio.sleep(0.001)
