@@ -272,12 +272,12 @@ async def test_throttling_holds_back_the_whole_engine(stage):
     stage.faults.throttle(next=1)
     with pytest.raises(ThrottledError) as first:
         await other.resolve()
-    floor = first.value.retry_after
-    assert 0.25 <= floor < 0.5
+    # The throttled key has a backoff of its own besides, which may be the longer one.
+    assert 0.25 <= first.value.retry_after < 0.5
     assert len(stage.at_once(orders.resolve())) == 1
     with pytest.raises(ThrottledError) as second:
         stage.at_once(cloud_map.service("shop/third").resolve())
-    assert second.value.retry_after == pytest.approx(floor)
+    assert 0.25 <= second.value.retry_after <= first.value.retry_after
     assert str(second.value).startswith("shop/third: ")
     assert stage.calls == 2
 
@@ -340,7 +340,7 @@ async def test_a_wrong_configuration_is_never_hidden(clock, age):
     await service.resolve()
     clock.tick(age)
     for calls in (2, 3):
-        with pytest.raises(ConfigurationError, match="^shop/orders: no region"):
+        with pytest.raises(ConfigurationError, match=r"^shop/orders: no region"):
             await service.resolve()
         assert backend.calls == calls
     assert len(await service.resolve()) == 1
