@@ -1,0 +1,416 @@
+"""The bounded connector of one event loop: aiohttp's way of opening connections, under a bound of our own.
+
+aiohttp's `limit` counts connections in use; idle ones pile up per host beside it. Here a permit stands for every
+descriptor, from before it is made until after it is closed, so `max_connections` holds at every instant.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from aiohttp.connector import Connection
+
+from aiocloudmap.aws.descriptors import exhausted, ran_out
+from aiocloudmap.aws.handler import Attempt, Handler, attempt
+from aiocloudmap.aws.permits import Bound, Permit, Purpose, Turn
+from aiocloudmap.aws.sockets import CountedSocket, is_quiet
+from aiocloudmap.errors import CloudMapError, ConnectError, ConnectionLimitError
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from aiohttp import ClientRequest, ClientTimeout
+    from aiohttp.client_reqrep import ConnectionKey
+    from aiohttp.tracing import Trace
+
+    from aiocloudmap.aws.tls import TlsContexts
+    from aiocloudmap.settings import ConnectionPolicy
+
+__all__ = ["BoundedConnector"]
+
+_GOODBYE: Final = 1.0
+"""Seconds that closing waits for the loop to give descriptors back; it takes two turns of the loop."""
+
+_OF_TOTAL: Final = 0.95
+"""The part of a total time-out that is spent queueing: the limit's own error has to come before it."""
+
+
+class BoundedConnector(aiohttp.TCPConnector):
+    """At most `policy.max_connections` open sockets at every instant: connecting, in use, idle or closing.
+
+    Other TLS settings or another policy mean another connector, with a bound of its own. Two connections are kept for
+    `Purpose.DISCOVERY`, whatever the host: it may pass the limit per host by them. At the bound the oldest idle
+    connection is closed to make room; else callers queue in order, a client's call for as long as it would have
+    waited to connect.
+
+    Args:
+        policy: The limits.
+        contexts: Builds the TLS contexts. It blocks, and is called in a thread when the first https address comes.
+        keep_idle: False closes every connection after its call.
+        count: How many sockets all connectors of the process hold, for messages.
+        on_quiet: Called when the last call in flight has ended.
+    """
+
+    def __init__(
+        self,
+        policy: ConnectionPolicy,
+        *,
+        contexts: Callable[[], TlsContexts],
+        keep_idle: bool = True,
+        count: Callable[[], int] | None = None,
+        on_quiet: Callable[[], object] = lambda: None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(
+            limit=0,
+            keepalive_timeout=policy.keepalive_timeout,
+            resolver=aiohttp.ThreadedResolver(loop=loop),
+            ttl_dns_cache=policy.dns_ttl,  # type: ignore[arg-type]
+            happy_eyeballs_delay=None,
+            socket_factory=self._new_socket,
+        )
+        self._factory = lambda: Handler(loop)  # type: ignore[assignment]
+        self._policy = policy
+        self._build = contexts
+        self._building: asyncio.Future[TlsContexts] | None = None
+        self._keep_idle = keep_idle
+        self._count = count or (lambda: self.open_connections)
+        self._on_quiet = on_quiet
+        self._bound: Bound[Handler] = Bound(
+            policy.max_connections, policy.max_connections_per_host, usable=_is_usable, shut=_shut
+        )
+        self._calls = 0
+        self._queued: dict[Turn[Handler], asyncio.Future[None]] = {}
+        self._in_use: set[Handler] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._gone = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = ", closed" if self._closed else ""
+        return f"<BoundedConnector {self._bound!r}, {self._calls} call(s) in flight{state}>"
+
+    @property
+    def open_connections(self) -> int:
+        """Sockets that are open, or about to be opened, now. May be read from any thread."""
+        return len(self._bound.permits)
+
+    @property
+    def calls(self) -> int:
+        """Calls in flight: queueing, connecting, waiting for an answer, or reading one."""
+        return self._calls
+
+    def abandoned_in(self) -> float | None:
+        """Seconds until every call in flight is a response that nobody seems to read; None if one is not begun.
+
+        A response counts as abandoned when no byte of it has come for ten seconds. A call that still waits for the
+        first byte never does: its own time-out ends it.
+        """
+        now = self._loop.time()
+        if len(self._in_use) < self._calls:
+            return None
+        silences = [handler.abandoned_at for handler in self._in_use]
+        return None if None in silences else max([0.0, *(at - now for at in silences if at is not None)])
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,
+        purpose: Purpose = Purpose.CLIENT,
+    ) -> Connection:
+        """A connection for one request.
+
+        Cancelling it leaves the queue, or gives back what was opened.
+
+        Raises:
+            ConnectionLimitError: A client's call waited in the queue for as long as it may wait to connect.
+            TooManyOpenFilesError: The process, or the system, has no descriptor left.
+            ConnectError: The connector was closed meanwhile.
+            ConfigurationError: The TLS settings cannot be used.
+        """
+        self._calls += 1
+        try:
+            handler = await self._connected(req, traces, timeout, purpose)
+        except BaseException as error:
+            self._end_call()
+            named = self._named(error)
+            if named is None:
+                raise
+            raise named from error
+        self._in_use.add(handler)
+        return Connection(self, req.connection_key, handler, self._loop)
+
+    def drop_idle(self) -> None:
+        """Close idle connections at once, and forget addresses: nobody knows how old they are."""
+        self.clear_dns_cache()
+        for permit in list(self._bound.idle):
+            self._bound.close(permit)
+
+    async def close(self, **_: Any) -> None:
+        """Close everything, and wait until the descriptors are gone; calls in flight end in a ConnectError."""
+        if self._closed:
+            return
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for woken in self._queued.values():  # each withdraws its turn as it wakes
+            if not woken.done():
+                woken.set_exception(_closed_error())
+        for permit in list(self._bound.permits):
+            if permit.connection is not None and permit.purpose is not None:
+                permit.connection.end(_closed_error())
+            else:
+                self._bound.close(permit)
+        await super().close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                while any(permit.connection is not None for permit in self._bound.permits):
+                    self._gone.clear()
+                    await self._gone.wait()
+
+    def abandon(self) -> None:
+        """Close the descriptors that a dead loop left behind. For a loop that is closed, on any thread."""
+        self._closed = True
+        for permit in list(self._bound.permits):
+            if permit.connection is not None:
+                permit.connection.abandon()
+            for sock in list(permit.sockets):
+                sock.on_gone = None
+                sock.close()
+        self._bound.permits.clear()
+
+    # --- one call ---
+
+    async def _connected(
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, purpose: Purpose
+    ) -> Handler:
+        if self._closed:
+            raise _closed_error()
+        # A plain request to a proxy carries the proxy's credentials in a header that aiohttp only adds to new
+        # connections; a tunnel has been let through once and for all.
+        reuse = req.proxy is None or req.is_ssl()
+        key = req.connection_key
+        while True:
+            began = self._loop.time()
+            permit = await self._admitted(key, purpose, reuse, timeout, traces)
+            if permit.connection is None:
+                return await self._opened(permit, req, traces, timeout, self._loop.time() - began)
+            if _is_usable(permit):
+                break
+            self._bound.close(permit)  # the peer has closed it since it was promised to this call
+        handler = permit.connection
+        handler.begin(reuse=reuse)
+        try:
+            for trace in traces or ():
+                await trace.send_connection_reuseconn()
+        except BaseException:
+            self._bound.close(permit)
+            raise
+        return handler
+
+    async def _admitted(
+        self, key: ConnectionKey, purpose: Purpose, reuse: bool, timeout: ClientTimeout, traces: list[Trace]
+    ) -> Permit[Handler]:
+        """Wait for room, or for an idle connection to the same place."""
+        turn = self._bound.ask(purpose, key, (key.host, key.port), reuse=reuse)
+        if turn.permit is not None:
+            return turn.permit
+        woken: asyncio.Future[None] = self._loop.create_future()
+        turn.wake = lambda: None if woken.done() else woken.set_result(None)
+        self._queued[turn] = woken
+        patience = _patience(timeout) if purpose is Purpose.CLIENT else None
+        timer = None if patience is None else self._loop.call_later(patience, self._give_up, turn, woken, patience)
+        try:
+            for trace in traces or ():
+                await trace.send_connection_queued_start()
+            await woken
+            for trace in traces or ():
+                await trace.send_connection_queued_end()
+        except BaseException:
+            self._bound.withdraw(turn)
+            raise
+        finally:
+            self._queued.pop(turn, None)
+            if timer is not None:
+                timer.cancel()
+        return turn.granted
+
+    def _give_up(self, turn: Turn[Handler], woken: asyncio.Future[None], patience: float) -> None:
+        if woken.done():
+            return
+        self._bound.withdraw(turn)
+        policy = self._policy
+        woken.set_exception(
+            ConnectionLimitError(
+                f"no connection to {turn.key.host} came free in {patience:.1f} s; of {policy.max_connections} "  # type: ignore[attr-defined]
+                f"({policy.max_connections_per_host} per host, 2 kept for discovery): {self._bound!r}",
+                advice="Raise ConnectionPolicy.max_connections, make fewer calls at a time, or read and release "
+                "responses sooner.",
+            )
+        )
+
+    async def _opened(
+        self, permit: Permit[Handler], req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, waited: float
+    ) -> Handler:
+        """A new connection under the permit, which is given back where none comes of it."""
+        token = None
+        try:
+            for trace in traces or ():
+                await trace.send_connection_create_start()
+            this = Attempt(permit, req, await self._contexts() if _needs_contexts(req) else None)
+            token = attempt.set(this)
+            async with asyncio.timeout(_connect_time(req, timeout, waited)):
+                try:
+                    handler = await self._create_connection(req, traces, timeout)
+                except Exception as error:
+                    # Of several addresses aiohttp tells the last one's failure, and this is the one that matters.
+                    if this.exhausted is not None and ran_out(error) is None:
+                        raise this.exhausted from error
+                    raise
+            assert isinstance(handler, Handler)  # ours, by the factory
+            permit.connection = handler
+            handler.begin(reuse=req.proxy is None or req.is_ssl())
+            if self._closed:
+                raise _closed_error()
+            for trace in traces or ():
+                await trace.send_connection_create_end()
+        except BaseException:
+            self._bound.close(permit)
+            raise
+        else:
+            return handler
+        finally:
+            if token is not None:
+                attempt.reset(token)
+            self._bound.drop(permit)
+
+    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 -- aiohttp's own signature
+        """A call has ended. Called by aiohttp's Connection, once per connection handed out."""
+        handler: Handler = protocol
+        if handler not in self._in_use:
+            handler.close()  # the way to a proxy, given up before it became a tunnel
+            return
+        self._in_use.discard(handler)
+        if self._loop.is_closed():
+            return
+        permit = handler.permit
+        if self._closed or should_close or handler.should_close or not handler.fit_for_reuse or not self._keep_idle:
+            self._bound.close(permit)
+        else:
+            self._bound.rest(permit, self._loop.time())
+            self._watch_idle()
+        self._end_call()
+
+    def _end_call(self) -> None:
+        self._calls -= 1
+        if not self._calls:
+            self._on_quiet()
+
+    def _named(self, error: BaseException) -> CloudMapError | None:
+        """The error in this library's words, where it has words for it."""
+        if isinstance(error, CloudMapError):
+            return None
+        if isinstance(error, Exception) and (cause := ran_out(error)) is not None:
+            return exhausted(cause, self._count())
+        if not self._closed:
+            return None
+        if isinstance(error, asyncio.CancelledError):
+            # Closing cancels look-ups of names; a task that was cancelled itself stays cancelled.
+            task = asyncio.current_task()
+            return None if task is None or task.cancelling() else _closed_error()
+        return _closed_error() if isinstance(error, Exception) else None
+
+    # --- what aiohttp calls on the way ---
+
+    def _new_socket(self, addr_info: Any) -> socket.socket:
+        this = attempt.get()
+        try:
+            sock = CountedSocket(*addr_info[:3])
+        except OSError as error:
+            this.exhausted = ran_out(error)
+            raise
+        permit = this.permit
+        permit.holds += 1
+        permit.sockets.append(sock)
+        sock.on_gone = lambda: self._socket_gone(permit, sock)
+        return sock
+
+    def _socket_gone(self, permit: Permit[Handler], sock: CountedSocket) -> None:
+        permit.sockets.remove(sock)
+        self._bound.drop(permit)
+        self._gone.set()
+
+    def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:
+        """Ours, unless the caller of `http_session()` brought a context for this one request."""
+        this = attempt.get()
+        if this.contexts is None or req.ssl is not True or not req.is_ssl():
+            return super()._get_ssl_context(req)
+        return this.contexts.endpoint if req is this.request else this.contexts.proxy
+
+    async def _contexts(self) -> TlsContexts:
+        """Built once, for all who wait for it; not stopped by the cancellation of one; a failure is not kept."""
+        if self._building is None:
+            self._building = self._loop.run_in_executor(None, self._build)
+            self._building.add_done_callback(self._built)
+        return await asyncio.shield(self._building)
+
+    def _built(self, building: asyncio.Future[TlsContexts]) -> None:
+        if building.cancelled() or building.exception() is not None:
+            self._building = None
+
+    # --- idle connections ---
+
+    def _watch_idle(self) -> None:
+        if self._expiry is None and self._bound.idle:
+            oldest = next(iter(self._bound.idle))
+            self._expiry = self._loop.call_at(oldest.idle_since + self._policy.keepalive_timeout, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        limit = self._loop.time() - self._policy.keepalive_timeout
+        for permit in list(self._bound.idle):
+            if permit.idle_since <= limit:
+                self._bound.close(permit)
+        self._watch_idle()
+
+
+def _is_usable(permit: Permit[Handler]) -> bool:
+    handler = permit.connection
+    return (
+        handler is not None and handler.is_connected() and bool(permit.sockets) and all(map(is_quiet, permit.sockets))
+    )
+
+
+def _shut(permit: Permit[Handler]) -> None:
+    if permit.connection is not None:
+        permit.connection.close()
+
+
+def _closed_error() -> ConnectError:
+    return ConnectError(
+        "the connections of this event loop were closed under the call",
+        advice="Let calls end before the loop does, or await them inside `async with`.",
+    )
+
+
+def _needs_contexts(req: ClientRequest) -> bool:
+    return req.ssl is True and (req.is_ssl() or (req.proxy is not None and req.proxy.scheme == "https"))
+
+
+def _patience(timeout: ClientTimeout) -> float | None:
+    """How long the caller would have waited to connect; None for one without any limit."""
+    total = timeout.total * _OF_TOTAL if timeout.total else None
+    return min((limit for limit in (timeout.connect, timeout.sock_connect, total) if limit), default=None)
+
+
+def _connect_time(req: ClientRequest, timeout: ClientTimeout, waited: float) -> float | None:
+    """What is left for all of connecting. aiohttp itself bounds the single attempt, but not a proxy's answer."""
+    if timeout.connect:
+        return max(timeout.connect - waited, 0.001)
+    if req.proxy is not None and timeout.sock_connect:
+        return 2 * timeout.sock_connect + (timeout.sock_read or timeout.sock_connect)
+    return None

@@ -1,0 +1,96 @@
+"""File descriptors running out (errno 24 and 23): noticed wherever it hides, told with figures."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from aiocloudmap.errors import TooManyOpenFilesError
+
+__all__ = ["exhausted", "ran_out"]
+
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
+_SCANNED: Final = 4096
+
+
+def ran_out(error: BaseException) -> OSError | None:
+    """The error that says so, anywhere in the chain of causes; None where descriptors are not the reason.
+
+    A failed name look-up says only that it failed: then it is tried whether one more descriptor can be had.
+    """
+    resolving = False
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in _EXHAUSTED and not isinstance(cause, socket.gaierror):
+            return cause
+        resolving = resolving or isinstance(cause, socket.gaierror)
+    return _probe() if resolving else None
+
+
+def exhausted(cause: OSError, ours: int) -> TooManyOpenFilesError:
+    """The error to raise.
+
+    Args:
+        cause: What the operating system said.
+        ours: How many sockets this library holds open.
+    """
+    if cause.errno == errno.ENFILE:
+        return TooManyOpenFilesError(
+            f"the system has no file descriptor left; {ours} of this process's are connections of aiocloudmap",
+            advice="Raise fs.file-max, or find the process that keeps files open.",
+        )
+    limit = _limit()
+    scanned = _SCANNED if limit is None else min(limit, _SCANNED)
+    # Listing /proc/self/fd would need a descriptor itself.
+    count = sum(map(_is_open, range(scanned)))
+    more = "" if limit is not None and limit <= _SCANNED else f" among the first {_SCANNED}"
+    return TooManyOpenFilesError(
+        f"too many open files: {count} descriptors are open{more}, {ours} of them connections of aiocloudmap; "
+        f"the limit is {'unknown' if limit is None else limit}",
+        advice="Something else keeps files or sockets open: a client or a session made per request is the usual cause.",
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and everything that led to it, botocore's `error=` argument included."""
+    seen: set[int] = set()
+    todo: list[object] = [error]
+    while todo:
+        item = todo.pop()
+        if not isinstance(item, BaseException) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        yield item
+        kwargs = getattr(item, "kwargs", None)
+        # Not __context__: what the caller was handling when it called has nothing to do with this failure.
+        todo += [item.__cause__, getattr(item, "os_error", None)]
+        todo += [kwargs.get("error")] if isinstance(kwargs, dict) else []
+        todo += item.exceptions if isinstance(item, BaseExceptionGroup) else []
+
+
+def _probe(open_one: Callable[[], int] = lambda: os.open(os.devnull, os.O_RDONLY)) -> OSError | None:
+    try:
+        os.close(open_one())
+    except OSError as error:
+        return error if error.errno in _EXHAUSTED else None
+    return None
+
+
+def _is_open(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        os.fstat(descriptor)
+        return True
+    return False
+
+
+def _limit() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource  # noqa: PLC0415 -- not everywhere
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if soft == resource.RLIM_INFINITY else soft
