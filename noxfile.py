@@ -42,6 +42,7 @@ def _show_shims_their_versions() -> None:
 
 
 _show_shims_their_versions()
+os.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
 
 
 def _install(session: nox.Session, *groups: str, project: bool = True, pins: list[str] | None = None) -> None:
@@ -127,10 +128,10 @@ def docs(session: nox.Session) -> None:
 def build(session: nox.Session) -> None:
     """Wheel and sdist; the wheel runs in an environment that has nothing else."""
     _install(session, "build", project=False)
-    target = Path(session.create_tmp()) / "dist"
+    scratch = Path(session.create_tmp()).absolute()
+    target, clean = scratch / "dist", scratch / "clean"
     shutil.rmtree(target, ignore_errors=True)
     session.run("python", "-m", "build", "--outdir", str(target), silent=True)
-    clean = Path(session.create_tmp()) / "clean"
     session.run("python", "-m", "venv", "--clear", str(clean))
     binaries = clean / ("Scripts" if os.name == "nt" else "bin")
     [wheel] = target.glob("*.whl")
