@@ -1,0 +1,123 @@
+"""AWS is down, in every way it can be, over real sockets: who has an old answer keeps it, who has none is told why."""
+
+import asyncio
+import time
+
+import pytest
+
+from aiocloudmap import (
+    AccessDeniedError,
+    CachePolicy,
+    CloudMap,
+    ConnectError,
+    ConnectionPolicy,
+    CredentialsError,
+    DeadlineError,
+    ProtocolError,
+    ThrottledError,
+    UnavailableError,
+)
+from aiocloudmap.local import LocalCloudMap, Quotas, World
+from aiocloudmap.local.cloud_map import local_session
+from aiocloudmap.testing import ManualClock
+
+# Short enough for a test, long enough for a slow machine; a hang must end by one of them.
+CONNECTIONS = ConnectionPolicy(connect_timeout=0.5, read_timeout=0.3, discovery_timeout=2.5, max_attempts=2)
+CACHE = CachePolicy(jitter=0, refresh="background", soft_timeout=0.3)
+TROUBLES = {
+    "throttled": (lambda local: local.faults.throttle(), ThrottledError),
+    "status 500": (lambda local: local.faults.server_error(), UnavailableError),
+    "status 503": (lambda local: local.faults.server_error(503), UnavailableError),
+    "garbage": (lambda local: local.faults.garbage(), ProtocolError),
+    "no body": (lambda local: local.faults.empty(), ProtocolError),
+    "half a body": (lambda local: local.faults.truncate(), UnavailableError),
+    "reset": (lambda local: local.faults.reset(), ConnectError),
+    "hang": (lambda local: local.faults.hang(), (ConnectError, DeadlineError)),
+    "expired token": (lambda local: local.faults.expired_token(), CredentialsError),
+    "access denied": (lambda local: local.faults.access_denied(), AccessDeniedError),
+}
+
+
+@pytest.fixture
+def local():
+    world = World(quotas=Quotas.unlimited())
+    world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
+    with LocalCloudMap(world) as local:
+        yield local
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_with_an_answer_in_fallback_every_caller_is_answered(local, trouble):
+    """One failed call among twenty sequential callers; only the first of them may wait, for soft_timeout at most."""
+
+    class Mixed(ManualClock):
+        """Freshness by hand, time-outs in real time: the network does not know the manual clock."""
+
+        def call_later(self, delay, callback):
+            return asyncio.get_running_loop().call_later(delay, callback)
+
+    clock = Mixed()
+    async with local.cloud_map(clock=clock, cache=CACHE, connections=CONNECTIONS) as cloud_map:
+        orders = cloud_map.service("shop/orders")
+        old = await orders.resolve()
+        TROUBLES[trouble][0](local)
+        clock.tick(100)
+        answers = [await orders.resolve() for _ in range(20)]
+        assert answers == [old] * 20
+        while orders.explain().in_flight:
+            await asyncio.sleep(0.01)
+        assert cloud_map.stats().refreshes == 2
+        assert cloud_map.stats().failures == 1
+        assert isinstance(orders.explain().last_error, TROUBLES[trouble][1])
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_without_an_answer_there_is_a_named_error_within_the_deadline(local, trouble):
+    """Never minutes; and until the backoff is over the same error comes at once, without a call."""
+    switch_on, expected = TROUBLES[trouble]
+    switch_on(local)
+    async with local.cloud_map(cache=CACHE, connections=CONNECTIONS) as cloud_map:
+        orders = cloud_map.service("shop/orders")
+        begun = time.monotonic()
+        with pytest.raises(expected) as caught:
+            await orders.resolve()
+        assert time.monotonic() - begun < 30  # the deadline is 2.5 s; the rest is for a machine that stands still
+        assert "shop/orders" in str(caught.value)
+        calls = cloud_map.stats().refreshes
+        with pytest.raises(expected) as again:
+            await orders.resolve()
+        assert again.value is not caught.value
+        assert cloud_map.stats().refreshes == calls == 1
+        if isinstance(again.value, UnavailableError):
+            assert 0 < (again.value.retry_after or 0) <= 30
+
+
+async def test_a_refused_connection_is_a_connect_error(local):
+    """Nobody listens there."""
+    with LocalCloudMap() as gone:
+        url = gone.endpoint_url
+    cloud_map = CloudMap(
+        endpoint_url=url, region="eu-west-1", session_factory=local_session, shared=False, connections=CONNECTIONS
+    )
+    async with cloud_map:
+        with pytest.raises(ConnectError, match="shop/orders"):
+            await cloud_map.service("shop/orders").resolve()
+
+
+async def test_a_default_is_returned_in_an_outage(local):
+    """A cold start in the middle of an outage goes on with what the caller says."""
+    local.faults.server_error()
+    async with local.cloud_map(cache=CACHE, connections=CONNECTIONS) as cloud_map:
+        assert await cloud_map.service("shop/orders").attribute("QUEUE_URL", default="https://spare") == "https://spare"
+
+
+async def test_the_first_call_after_the_outage_is_answered(local):
+    """Nothing of the outage sticks, once the backoff is over."""
+    local.faults.reset()
+    async with local.cloud_map(cache=CACHE, connections=CONNECTIONS) as cloud_map:
+        orders = cloud_map.service("shop/orders")
+        with pytest.raises(ConnectError):
+            await orders.resolve()
+        local.faults.clear()
+        assert len(await orders.resolve(max_age=0)) == 1
+        assert orders.explain().last_error is None
