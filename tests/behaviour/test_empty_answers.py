@@ -56,7 +56,7 @@ async def test_a_hold_is_told_as_an_event(stage):
 
 @NOTHINGS
 async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, nothing):
-    """Doubt is resolved soon: AWS is asked again after negative_ttl, not before, and the old is given at once till then."""
+    """AWS is asked again after negative_ttl, not before; until then the old answer is given at once."""
     service = await known(stage, negative_ttl=5)
     nothing(stage)
     stage.clock.tick(60)

@@ -1,0 +1,213 @@
+"""pick() and attribute(): who is next, what is read, and what is said where there is nothing to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from aiocloudmap import (
+    AttributeNotFoundError,
+    CloudMap,
+    ConfigurationError,
+    InvalidAttributeError,
+    NoInstancesError,
+    Service,
+    ServiceNotFoundError,
+    UnavailableError,
+)
+
+
+def service_of(stage, *instances: dict[str, str], **settings) -> Service:
+    """A service with these instances, named i0, i1, ..."""
+    stage.world.add_service("shop/carts")
+    for number, attributes in enumerate(instances):
+        stage.world.register("shop/carts", f"i{number}", attributes)
+    return stage.cloud_map(**settings).service("shop/carts")
+
+
+def three(stage) -> Service:
+    """A service with three instances that have N in common, and ONLY in two of them."""
+    return service_of(stage, {"N": "0", "ONLY": "a"}, {"N": "1"}, {"N": "2", "ONLY": "c"})
+
+
+async def test_pick_takes_every_instance_in_turn(stage):
+    """Any three picks in a row take each of three instances once."""
+    service = three(stage)
+    picked = [(await service.pick()).id for _ in range(9)]
+    assert picked[:3] == picked[3:6] == picked[6:]
+    assert sorted(picked[:3]) == ["i0", "i1", "i2"]
+
+
+async def test_attribute_takes_every_instance_in_turn(stage):
+    """So do the instances whose attribute is read."""
+    service = three(stage)
+    read = [await service.attribute("N") for _ in range(6)]
+    assert read[:3] == read[3:]
+    assert sorted(read[:3]) == ["0", "1", "2"]
+
+
+async def test_a_handle_made_for_each_call_spreads_its_load_too(stage):
+    """The rotation lives with the answer, not with the handle."""
+    three(stage)
+    cloud_map = stage.cloud_map()
+    picked = Counter([(await cloud_map.service("shop/carts", where={}).pick()).id for _ in range(30)])
+    assert picked == {"i0": 10, "i1": 10, "i2": 10}
+
+
+async def test_the_rotation_starts_at_random(stage):
+    """Sixty processes that each take one instance do not all take the same one."""
+    three(stage)
+    first = Counter([(await stage.cloud_map().service("shop/carts").pick()).id for _ in range(60)])
+    assert len(first) == 3
+
+
+async def test_the_rotation_goes_on_over_a_refresh(stage):
+    """A new answer does not begin with the first instance again."""
+    service = three(stage)
+    one = await service.pick()
+    stage.clock.tick(700)
+    two = await service.pick()
+    assert stage.calls == 2
+    assert (int(one.id[1]) + 1) % 3 == int(two.id[1])
+
+
+async def test_attribute_passes_over_instances_that_do_not_have_it(stage):
+    """Only those that have the attribute are read; all of those are."""
+    service = three(stage)
+    assert {await service.attribute("ONLY") for _ in range(12)} == {"a", "c"}
+
+
+async def test_an_empty_value_is_a_value(stage):
+    """An attribute that is there and empty is not missing."""
+    service = service_of(stage, {"N": "0", "NOTHING": ""})
+    assert await service.attribute("NOTHING", default="none") == ""
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_missing_attribute_lists_those_there_are(stage, count):
+    """The message names what was asked and every key of every instance, sorted."""
+    instances = [{"B": "1", "A": "1"}, {"C": "1"}, {"A": "2"}][:count]
+    service = service_of(stage, *instances)
+    keys = ["A", "B", "C"] if count == 3 else ["A", "B"]
+    with pytest.raises(AttributeNotFoundError) as caught:
+        await service.attribute("QUEUE_URI")
+    assert caught.value.key == "QUEUE_URI"
+    assert caught.value.available == tuple(keys)
+    assert str(caught.value) == (f"shop/carts: no instance has the attribute QUEUE_URI. There are: {', '.join(keys)}.")
+    assert isinstance(caught.value, LookupError)
+
+
+async def test_where_there_is_no_instance_it_says_so(stage):
+    """pick and attribute alike: not the attribute is missing, the instances are."""
+    service = service_of(stage)
+    for call in (service.pick(), service.attribute("QUEUE_URL")):
+        with pytest.raises(NoInstancesError, match=r"^shop/carts: the service has no HEALTHY_OR_ELSE_ALL instance\."):
+            await call
+
+
+async def test_where_no_instance_matches_it_names_what_was_asked_but_no_value(stage):
+    """A filter that nothing matches is part of the message, its values are not."""
+    three(stage)
+    service = stage.cloud_map().service("shop/carts", where={"N": "hidden-value"})
+    with pytest.raises(NoInstancesError, match="with N as asked") as caught:
+        await service.pick()
+    assert "hidden-value" not in str(caught.value)
+
+
+async def test_cast_makes_a_value_of_the_text(stage):
+    """Any callable will do."""
+    service = service_of(stage, {"N": "42", "LIST": "a,b"})
+    assert await service.attribute("N", int) == 42
+    assert await service.attribute("N", cast=float, default=None) == 42.0
+    assert await service.attribute("LIST", lambda text: text.split(",")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("default", [{}, {"default": 7}])
+async def test_a_cast_that_fails_is_an_error_with_a_default_too(stage, default):
+    """What is there and wrong is not covered up; the message keeps the value to itself."""
+    service = service_of(stage, {"N": "hidden-value"})
+    with pytest.raises(InvalidAttributeError, match=r"^shop/carts: N cannot be read as int \(ValueError\)") as caught:
+        await service.attribute("N", int, **default)
+    assert "hidden-value" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+async def test_a_cast_that_raises_whatever_it_likes_is_an_invalid_attribute(stage):
+    """Casts are the caller's; each of their errors is told alike."""
+
+    class Table:
+        def __call__(self, text: str) -> int:
+            raise LookupError(text)
+
+    service = service_of(stage, {"N": "1"})
+    with pytest.raises(InvalidAttributeError, match=r"read as Table \(LookupError\)"):
+        await service.attribute("N", Table())
+
+
+@pytest.mark.parametrize("default", ["fallback", None, 0])
+async def test_default_stands_in_for_a_missing_attribute(stage, default):
+    """Any value can be the default, None included."""
+    assert await three(stage).attribute("MISSING", default=default) == default
+
+
+async def test_default_is_not_cast(stage):
+    """It is returned as it is."""
+    assert await three(stage).attribute("MISSING", int, default="as it is") == "as it is"
+
+
+async def test_default_stands_in_for_missing_instances(stage):
+    """A service without instances."""
+    assert await service_of(stage).attribute("N", default="d") == "d"
+
+
+@pytest.mark.parametrize("name", ["shop/nothing", "nowhere/orders"])
+async def test_default_stands_in_for_a_missing_service(stage, name):
+    """Neither service nor namespace."""
+    service = stage.cloud_map().service(name)
+    assert await service.attribute("N", default="d") == "d"
+    with pytest.raises(LookupError):
+        await service.attribute("N")
+
+
+@pytest.mark.parametrize("fault", ["server_error", "throttle", "access_denied", "garbage", "reset"])
+async def test_default_stands_in_for_aws(stage, fault):
+    """A cold start in the middle of an outage."""
+    service = three(stage)
+    getattr(stage.faults, fault)()
+    assert await service.attribute("N", default="d") == "d"
+    assert await service.attribute("N", default="d") == "d"
+    assert stage.calls == 1
+
+
+async def test_default_covers_no_wrong_configuration(clock):
+    """A program that is set up wrongly is told, default or not."""
+
+    class Unset:
+        async def discover(self, query):
+            raise ConfigurationError("no region")
+
+    service = CloudMap(backend=Unset(), clock=clock).service("shop/orders")
+    with pytest.raises(ConfigurationError, match="no region"):
+        await service.attribute("N", default="d")
+
+
+async def test_without_default_every_failure_is_raised(stage):
+    """pick and attribute raise what resolve raises."""
+    stage.faults.server_error(next=1)
+    service = three(stage)
+    for call in (service.pick(), service.attribute("N")):
+        with pytest.raises(UnavailableError):
+            await call
+    with pytest.raises(ServiceNotFoundError):
+        await stage.cloud_map().service("shop/nothing").pick()
+
+
+async def test_hits_do_not_wait(stage):
+    """A pick or an attribute of a fresh answer never suspends."""
+    service = three(stage)
+    await service.resolve()
+    assert stage.at_once(service.pick()).id in {"i0", "i1", "i2"}
+    assert stage.at_once(service.attribute("N")) in {"0", "1", "2"}
+    assert stage.calls == 1
