@@ -54,7 +54,9 @@ def _shared(
     """Service discovery with AWS Cloud Map: ask it, have one on your desk, see why it matters how you ask."""
     context.obj = "debug" if debug else None
     # Without a handler, Python would write the library's warnings between our own lines.
-    logging.basicConfig(handlers=None if debug else [logging.NullHandler()], level="DEBUG" if debug else "WARNING")
+    logging.basicConfig(handlers=None if debug else [logging.NullHandler()], level="INFO")
+    if debug:
+        logging.getLogger("aiocloudmap").setLevel("DEBUG")
 
 
 for command in (resolve, serve, demo):

@@ -76,7 +76,7 @@ def resolve(
     query = _query(name, health, where, prefer, owner_account)
     if form is Format.VALUE and attribute is None:
         raise typer.BadParameter("'-o value' needs --attribute: which value?", param_hint="'--output' / '-o'")
-    with reporting(context, as_json=form in (Format.JSON, Format.JSONL)):
+    with reporting(context, as_json=output in (Format.JSON, Format.JSONL)):
         with _spinner(f"asking for {query.service}"):
             snapshot = run_async(_ask(query, region, endpoint_url, profile), timeout=timeout)
         if not snapshot:

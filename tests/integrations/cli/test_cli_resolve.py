@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 
 import pytest
 
@@ -224,12 +225,33 @@ def test_trouble_at_aws_leaves_its_code_and_a_clean_line(resolve, local, monkeyp
     assert [line.split(":")[0].strip() for line in outcome.err.splitlines()] in (["error", "hint"], ["error"])
 
 
+def test_an_error_is_json_only_for_who_asked_for_json(resolve):
+    """A pipe alone does not mean that nobody reads what went wrong."""
+    assert resolve("shop/nothing").err.startswith("error: ")
+
+
 def test_time_that_passed_leaves_124(resolve, local):
     """And ends at once, not when the library's own deadline has passed."""
     local.faults.hang()
     outcome = resolve("shop/orders", "--timeout", "0.05", "-o", "jsonl")
     assert outcome.code == 124
     assert json.loads(outcome.err)["error"]["code"] == "TimedOut"
+
+
+def test_a_name_lookup_that_hangs_does_not_keep_the_command(local):
+    """The thread it hangs in cannot be cancelled; waiting for it would take minutes."""
+    program = (
+        "import socket, sys, threading\n"
+        "socket.getaddrinfo = lambda *_, **__: threading.Event().wait()\n"
+        "sys.argv[1:] = ['resolve', 'shop/orders', '--endpoint-url', 'http://hangs.invalid:1', '--timeout', '0.3']\n"
+        "from aiocloudmap.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.returncode == 124
+    assert "--timeout" in done.stderr
 
 
 def test_hostile_attributes_do_nothing_to_a_table_a_shell_or_a_line(resolve, monkeypatch):
@@ -324,7 +346,7 @@ def test_debug_shows_logs_and_the_traceback(local, run):
     outcome = run("--debug", "resolve", "shop/nothing")
     assert outcome.code == 3
     assert "Traceback" in outcome.err
-    assert "DEBUG" in outcome.err
+    assert "INFO:" in outcome.err
     assert "error: shop/nothing" in outcome.err
 
 

@@ -14,7 +14,7 @@ SERVICES: Final = ("orders", "payments", "mail")
 LEAST_SECONDS: Final = 10.0
 """Shorter than that there is no room for an outage that outlasts a plain client's retry."""
 
-_RATE = 30.0
+_RATE = 25.0
 _STARTING = 2.0
 # A plain client in botocore's standard mode waits up to a second before its one retry.
 _LEAST_OUTAGE = 1.5

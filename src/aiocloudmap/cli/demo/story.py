@@ -103,8 +103,8 @@ class Story:
         if score.state == "running":
             raise await load.died()
         await load.stop()
-        self.listener.moved(self)
         self.listener.happened(_end_of(score))
+        self.listener.moved(self)
 
     async def _outage(self, score: Score, stage: Stage) -> None:
         await asyncio.sleep(self.plan.outage_from)
