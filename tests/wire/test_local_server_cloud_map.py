@@ -65,7 +65,7 @@ async def test_both_ways_tell_what_is_not_there(local, in_process, name, kind):
         ("reset", ConnectError),
         ("server_error", UnavailableError),
         ("throttle", ThrottledError),
-        ("truncate", ConnectError),
+        ("truncate", ProtocolError),
     ],
 )
 async def test_both_ways_make_the_same_error_of_a_fault(local, in_process, fault, kind):

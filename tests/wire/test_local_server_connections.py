@@ -236,9 +236,16 @@ async def test_it_serves_tls(world):
                 await hanging
 
 
-def test_it_works_in_uvloop_too(world):
-    """Answers, resets, silence and the stop."""
+@pytest.fixture(scope="module")
+def uvloop():
+    """uvloop, with the pipe open that it makes once in a process and keeps."""
     uvloop = pytest.importorskip("uvloop")
+    uvloop.run(asyncio.sleep(0))
+    return uvloop
+
+
+def test_it_works_in_uvloop_too(world, uvloop):
+    """Answers, resets, silence and the stop."""
 
     async def main():
         async with LocalServer(world) as server, aiohttp.ClientSession() as http:

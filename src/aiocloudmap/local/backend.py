@@ -44,7 +44,7 @@ _BY_FAULT: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
     Kind.RESET: (ConnectError, "the connection was reset"),
     Kind.SERVER_ERROR: (UnavailableError, "AWS answered with a server error"),
     Kind.THROTTLE: (ThrottledError, "AWS limits the rate of requests"),
-    Kind.TRUNCATE: (ConnectError, "the connection broke in the middle of the answer"),
+    Kind.TRUNCATE: (ProtocolError, "the answer broke off in the middle"),
 }
 
 _CODES: Final = {Kind.ACCESS_DENIED: "AccessDeniedException"}

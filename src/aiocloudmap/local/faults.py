@@ -10,7 +10,7 @@
 | server_error | status 500, or another | UnavailableError |
 | garbage | status 200, and no JSON | ProtocolError |
 | empty | status 200, and no body | ProtocolError |
-| truncate | half the body, then the end of the connection | ConnectError |
+| truncate | half the body, then the end of the connection | ProtocolError |
 | truncate(instances=n) | the first n instances, as if that were all | the same |
 | drop_idle | idle connections are closed, or silently dead | nothing: there are no connections |
 | expired_token | ExpiredTokenException | CredentialsError |

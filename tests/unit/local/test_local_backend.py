@@ -111,7 +111,7 @@ async def test_calls_are_counted_by_operation_and_service(backend):
         ("reset", ConnectError),
         ("server_error", UnavailableError),
         ("throttle", ThrottledError),
-        ("truncate", ConnectError),
+        ("truncate", ProtocolError),
     ],
 )
 async def test_a_fault_is_the_error_that_aws_would_be(backend, fault, kind):
