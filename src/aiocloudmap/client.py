@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, cast
-from urllib.parse import urlsplit
 
 from aiocloudmap.engine import EngineKey, registry
 from aiocloudmap.errors import CloudMapError, ConfigurationError
@@ -198,18 +197,16 @@ class CloudMap:
             async with permits:
                 try:
                     await handle.resolve()
-                except ConfigurationError:
-                    raise
                 except CloudMapError as error:
                     return error
                 return None
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(fetch(handle)) for handle in handles]
-        except* ConfigurationError as wrong:
-            raise wrong.exceptions[0] from None
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(fetch(handle)) for handle in handles]
         errors = [error for task in tasks if (error := task.result()) is not None]
+        for error in errors:
+            if isinstance(error, ConfigurationError):
+                raise error
         if required and errors:
             raise ExceptionGroup(f"{len(errors)} of {len(handles)} services could not be prefetched", errors)
 
@@ -260,6 +257,8 @@ def _check(region: object, endpoint_url: object, cache: object, connections: obj
     if region is not None and not (isinstance(region, str) and region):
         raise ConfigurationError(f"region={region!r} is no Region", advice="Give one like 'eu-west-1', or None.")
     if endpoint_url is not None:
+        from urllib.parse import urlsplit  # noqa: PLC0415 - importing the library is to stay cheap
+
         parts = urlsplit(endpoint_url) if isinstance(endpoint_url, str) else None
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(

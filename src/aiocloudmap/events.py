@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 _logger = logging.getLogger("aiocloudmap")
+# A library leaves it to the program where its log goes; without this, warnings would go to stderr.
+_logger.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)

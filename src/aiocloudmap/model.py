@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, Self, overload
@@ -78,8 +77,8 @@ class ServiceName:
         if not _SERVICE.fullmatch(self.service):
             raise ConfigurationError(
                 f"{_shown(self.service)} is no service name",
-                advice="A service name has labels of letters, digits, '_' and '-' joined by dots: at most 63 characters a"
-                " label, 127 in all, and no '-' at either end of a label.",
+                advice="A service name has labels of letters, digits, '_' and '-' joined by dots: at most 63 characters"
+                " a label, 127 in all, and no '-' at either end of a label.",
             )
 
     @classmethod
@@ -324,6 +323,15 @@ class Snapshot(Sequence[Instance]):
         return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
 
 
+def _address(value: str, version: int) -> str:
+    import ipaddress  # noqa: PLC0415 - many programs never ask for a host, and importing the library is to stay cheap
+
+    address = ipaddress.ip_address(value)
+    if address.version != version or "%" in value:  # a zone index means something on the machine that wrote it only
+        raise ValueError(value)
+    return str(address)
+
+
 def _host_name(value: str) -> str:
     if not _HOST_NAME.fullmatch(value):
         raise ValueError(value)
@@ -332,8 +340,8 @@ def _host_name(value: str) -> str:
 
 _HOST_ATTRIBUTES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
     {
-        "AWS_INSTANCE_IPV4": lambda value: str(IPv4Address(value)),
-        "AWS_INSTANCE_IPV6": lambda value: str(IPv6Address(value)),
+        "AWS_INSTANCE_IPV4": lambda value: _address(value, 4),
+        "AWS_INSTANCE_IPV6": lambda value: _address(value, 6),
         "AWS_INSTANCE_CNAME": _host_name,
     }
 )

@@ -5,7 +5,6 @@ The words are those of RFC 9111 (ttl as max-age) and RFC 5861 (stale-while-reval
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 import os
@@ -134,6 +133,8 @@ def policies_from_env(
     connections = _from_env(ConnectionPolicy, overrides, environ, known)
     for variable in sorted(environ):
         if variable.startswith(_PREFIX) and variable not in known:
+            import difflib  # noqa: PLC0415 - a slip is rare, and importing the library is to stay cheap
+
             near = difflib.get_close_matches(variable, known, n=1)
             _logger.warning("%s is no setting of aiocloudmap%s", variable, f"; is it {near[0]}?" if near else "")
     return cache, connections

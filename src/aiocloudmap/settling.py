@@ -51,16 +51,19 @@ class Throttle:
         self._hits = 0
         self.until = NEVER
 
-    def hit(self, now: float) -> float:
-        """AWS throttled a call. Returns the seconds to wait."""
-        if now >= self.until:  # calls that were under way when the floor was set do not raise it further
-            self._hits += 1
-            self.until = now + backoff(self._hits, random.random())  # noqa: S311 - spreads load, guards nothing
-        return self.until - now
+    def hit(self, now: float) -> float | None:
+        """AWS throttled a call. Returns the seconds to wait, None where that was known already."""
+        if now < self.until:  # calls that were under way when the floor was set do not raise it further
+            return None
+        self._hits += 1
+        wait = backoff(self._hits, random.random())  # noqa: S311 - spreads load, guards nothing
+        self.until = now + wait
+        return wait
 
-    def clear(self) -> None:
-        """AWS answered again."""
-        self._hits, self.until = 0, NEVER
+    def clear(self, started: float) -> None:
+        """AWS answered a call that began then; one that began before the floor was set proves nothing."""
+        if started >= self.until:
+            self._hits, self.until = 0, NEVER
 
 
 class Settling:
@@ -85,9 +88,10 @@ class Settling:
         denied = isinstance(truth, NotFoundError)
         if isinstance(truth, ThrottledError):
             self._counts.throttled += 1
-            events.append(Throttled(self._throttle.hit(now)))
+            if (wait := self._throttle.hit(now)) is not None:
+                events.append(Throttled(wait))
         elif isinstance(truth, Snapshot) or denied:
-            self._throttle.clear()
+            self._throttle.clear(flight.started)
         if not isinstance(truth, Snapshot) and not denied:
             self._counts.failures += 1
         elif isinstance(truth, Snapshot):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aiocloudmap import ConfigurationError, ConnectionPolicy, ServiceNotFoundError, UnavailableError
+from aiocloudmap import CloudMap, ConfigurationError, ConnectionPolicy, ServiceNotFoundError, UnavailableError
 
 
 async def test_it_fetches_each_service_once_and_skips_fresh_ones(stage):
@@ -56,3 +56,10 @@ async def test_a_name_that_is_none_is_refused_before_anything_is_fetched(stage):
     with pytest.raises(ConfigurationError, match="orders"):
         await stage.cloud_map().prefetch("shop/orders", "orders")
     assert stage.calls == 0
+
+
+async def test_a_wrong_configuration_is_raised_as_itself_whether_required_or_not():
+    """Without a Region nothing can be had; that is never hidden, nor wrapped."""
+    cloud_map = CloudMap(shared=False)
+    with pytest.raises(ConfigurationError, match="(?i)region"):
+        await cloud_map.prefetch("shop/orders", "shop/payments")
