@@ -21,7 +21,7 @@ async def test_three_invocations_send_three_orders_and_ask_cloud_map_once(start,
 
 async def test_an_invocation_leaves_no_warning(start):
     """Nothing is left open when its event loop ends; a warning would be on standard error, which is read as well."""
-    async with start("-X", "dev", "-W", "error", "examples/lambda_handler.py", **LAMBDA) as program:
+    async with start("-W", "error", "examples/lambda_handler.py", **LAMBDA) as program:
         code, output = await program.end()
     assert code == 0, output
     assert "Warning" not in output

@@ -25,7 +25,7 @@ async def test_it_takes_orders_off_the_queue_that_cloud_map_names(start, shop: L
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_in_the_middle_of_a_long_poll_ends_it_cleanly(start, number: signal.Signals):
     """It does not wait for the poll, and nothing complains."""
-    async with start("-X", "dev", "-W", "error", "examples/worker.py") as program:
+    async with start("-W", "error", "examples/worker.py") as program:
         await program.line("ready")
         code, output = await program.end(number)
     assert code == 0, output
