@@ -41,7 +41,7 @@ class Transport:
 
     `max_connections` bounds each connector: other TLS settings or another policy on the same loop have a bound of
     their own. A proxy's address is part of a request, not of a connector. Making one needs no loop and does no I/O.
-    Holders are opaque objects that can be hashed and weakly referenced; an engine that is forgotten holds nothing.
+    Holders are opaque; one that nobody else refers to any more holds nothing.
 
     Raises:
         ConfigurationError: The installed aiobotocore or aiohttp lack something that this stands on.
@@ -71,6 +71,7 @@ class Transport:
 
         Kept per arguments for as long as the holder lives.
         """
+        holder = self._referable(holder)
         classes = self._classes.setdefault(holder, {})
         if (kept := classes.get((policy, purpose))) is None:
             members = {
@@ -100,7 +101,7 @@ class Transport:
         Raises:
             ConfigurationError: No running asyncio loop, or an option that aiohttp or the transport refuses.
         """
-        return self._state().client_session(policy, tls or TlsSettings.from_env(), holder, options)
+        return self._state().client_session(policy, tls or TlsSettings.from_env(), self._referable(holder), options)
 
     def enter(self, holder: object) -> None:
         """The running loop's connections are held until `leave`. Counted per holder.
@@ -108,7 +109,7 @@ class Transport:
         Raises:
             ConfigurationError: No running asyncio loop.
         """
-        self._state().enter(holder)
+        self._state().enter(self._referable(holder))
 
     async def leave(self, holder: object) -> None:
         """One `enter` ends. The last one to let go waits for the calls in flight, then closes the connections.
@@ -117,7 +118,7 @@ class Transport:
         meanwhile keep the connections. Cancelling it loses nothing: they are then closed with the loop, or by the
         next who lets go.
         """
-        await self._state().leave(holder)
+        await self._state().leave(self._referable(holder))
 
     async def aclose(self, holder: object) -> None:
         """Give back what a call outside of `enter` and `leave` holds on the running loop; waits as `leave` does.
@@ -126,7 +127,7 @@ class Transport:
         """
         loop = self._running()
         if (state := self._loops.get(loop)) is not None:
-            await state.give_back(holder)
+            await state.give_back(self._referable(holder))
 
     def drop_idle(self) -> None:
         """Close idle connections: the running loop's at once, those of other loops before their next use."""
@@ -149,7 +150,16 @@ class Transport:
         self._loops: dict[asyncio.AbstractEventLoop, LoopState] = {}
         self._classes: weakref.WeakKeyDictionary[object, dict[tuple[ConnectionPolicy, Purpose], type[SharedSession]]]
         self._classes = weakref.WeakKeyDictionary()
+        self._stand_ins: dict[int, _StandIn] = {}
         self._contexts = ContextCache()
+
+    def _referable(self, holder: object) -> object:
+        """The holder, or one that can be weakly referenced in its place."""
+        try:
+            weakref.ref(holder)
+        except TypeError:
+            return self._stand_ins.setdefault(id(holder), _StandIn(holder))
+        return holder
 
     def _state(self) -> LoopState:
         loop = self._running()
@@ -179,6 +189,11 @@ class Transport:
         for other in gone:
             _bury(other)
         return state
+
+
+class _StandIn:
+    def __init__(self, holder: object) -> None:
+        self.holder = holder
 
 
 def _bury(state: LoopState) -> None:
