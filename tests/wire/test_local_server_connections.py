@@ -129,6 +129,34 @@ async def test_it_can_listen_elsewhere(world):
         assert (await post(http, server))[0] == 200
 
 
+async def test_a_name_with_two_addresses_gets_one_port(world):
+    """localhost is 127.0.0.1 and ::1 on many machines."""
+    async with LocalServer(world, host="localhost") as server, aiohttp.ClientSession() as http:
+        assert (await post(http, server))[0] == 200
+
+
+async def test_a_connection_that_arrives_during_the_stop_is_cut(world):
+    """Accepted and not yet served: it does not outlive the server."""
+    server = LocalServer(world)
+    for turns in range(6):
+        await server.start()
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.setblocking(False)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.stop()
+            await eventually(lambda: server.stats.connections_open == 0)
+            assert await _is_cut(client), f"after {turns} turns"
+
+
+async def _is_cut(client):
+    try:
+        async with asyncio.timeout(10):
+            return await asyncio.get_running_loop().sock_recv(client, 1) == b""
+    except ConnectionResetError:
+        return True
+
+
 async def test_a_port_that_is_taken_is_a_configuration_error(server, world):
     """With address and reason."""
     other = LocalServer(world, port=server.port)
@@ -214,7 +242,7 @@ async def test_a_server_in_a_thread_can_be_used_from_a_loop(world):
 
 
 async def test_it_serves_tls(world):
-    """With the context it is given, and stops at once in the middle of a handshake."""
+    """With the context it is given; faults and the stop are the same."""
     authority = trustme.CA()
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server_side)

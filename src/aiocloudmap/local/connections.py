@@ -68,12 +68,15 @@ class Connections(web.Server):
         super().__init__(handler, handler_cancellation=True, access_log=None, keepalive_timeout=keepalive_timeout)
         self._stats = stats
         self._open: dict[Any, Connection] = {}
+        self._is_cut = False
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
         """Told by aiohttp's protocol."""
         super().connection_made(handler, transport)
         self._open[handler] = Connection(transport)
         self._stats.connection_made()
+        if self._is_cut:
+            transport.abort()
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
         """Told by aiohttp's protocol."""
@@ -94,7 +97,8 @@ class Connections(web.Server):
                 connection.transport.close()
 
     async def cut(self) -> None:
-        """Cut every connection at once, and wait until the tasks that served them have ended."""
+        """Cut every connection at once, those that are being accepted too, and wait for the tasks that served them."""
+        self._is_cut = True
         for connection in list(self._open.values()):
             connection.transport.abort()
         # Cutting one cancels its task, whose end is a few turns of the loop away.

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
+import socket
 import ssl
+import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -32,6 +35,7 @@ Target = Callable[[dict[str, Any]], dict[str, Any]]
 
 _logger = logging.getLogger("aiocloudmap.local")
 _HANDSHAKE_TIMEOUT: Final = 5.0
+_PATIENCE: Final = 5.0
 
 
 class LocalServer:
@@ -110,6 +114,8 @@ class LocalServer:
                 connections,
                 self._host,
                 self._port,
+                # A name like localhost may stand for two addresses, which would get two ports.
+                family=socket.AF_INET6 if ":" in self._host else socket.AF_INET,
                 ssl=self._ssl_context,
                 ssl_handshake_timeout=None if self._ssl_context is None else _HANDSHAKE_TIMEOUT,
                 backlog=1024,
@@ -122,12 +128,18 @@ class LocalServer:
         self.faults.attach(self._drop_idle)
 
     async def stop(self) -> None:
-        """Stop at once: connections are cut, waiting requests with them. Harmless where it is not running."""
+        """Stop at once: connections are cut, waiting requests with them. Harmless where it is not running.
+
+        Before Python 3.13, a TLS handshake that the client never finishes holds its socket for up to five seconds.
+        """
         listener, self._listener = self._listener, None
         if listener is None or self._connections is None:
             return
         self.faults.detach(self._drop_idle)
+        await _stop_accepting(listener)
         listener.close()
+        if sys.version_info >= (3, 13):
+            listener.abort_clients()
         await self._connections.cut()
 
     async def __aenter__(self) -> Self:
@@ -202,8 +214,20 @@ class LocalServer:
             connections.drop_idle(silently=silently)
             done.set_result(None)
 
-        loop.call_soon_threadsafe(drop)
-        done.result()
+        # A loop that ends meanwhile never drops anything: its server has cut them all.
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            loop.call_soon_threadsafe(drop)
+            done.result(_PATIENCE)
+
+
+async def _stop_accepting(listener: asyncio.Server) -> None:
+    """Let what has been accepted become a connection: asyncio loses sockets whose server closes in between."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):
+        for listening in listener.sockets:
+            loop.remove_reader(listening.fileno())
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _fewer(members: dict[str, Any], fault: Fault) -> dict[str, Any]:

@@ -20,14 +20,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
+from aiocloudmap.local.by_name import find_namespace, find_service, make_namespace, make_service
 from aiocloudmap.local.calls import CALLS
 from aiocloudmap.local.calls.attributes import checked_service_attributes
 from aiocloudmap.local.calls.instances import check_registration, drop_instance, find_instance, put_instance
-from aiocloudmap.local.calls.namespaces import new_namespace
-from aiocloudmap.local.calls.services import new_service
 from aiocloudmap.local.definition import read_definition
 from aiocloudmap.local.quotas import SECONDS_TO_CHANGE_HEALTH, Quotas
-from aiocloudmap.local.records import Health, NamespaceRecord, ServiceRecord
+from aiocloudmap.local.records import Health
 from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.local.request import ACCOUNT, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, Request
 from aiocloudmap.local.rules import filled_in
@@ -165,7 +164,7 @@ class World:
         """
         with self._lock:
             INSTANCE_ID.check("InstanceId", instance_id)
-            service = self._service_made(name, owner_account)
+            service = make_service(self._state, name, owner_account)
             given = Request({"Attributes": dict(attributes or {})})
             checked = given.mapping("Attributes", ATTRIBUTE_KEY, ATTRIBUTE_VALUE, required=True)
             check_registration(self._state, service, instance_id, checked)
@@ -178,7 +177,7 @@ class World:
             RefusedError: There is none.
         """
         with self._lock:
-            service = self._service(name, owner_account)
+            service = find_service(self._state, name, owner_account)
             find_instance(service, instance_id)
             drop_instance(service, instance_id)
 
@@ -200,7 +199,7 @@ class World:
         if status not in (HealthStatus.HEALTHY, HealthStatus.UNHEALTHY):
             raise RefusedError(f"{status!a} is no health that an instance can be given; say HEALTHY or UNHEALTHY")
         with self._lock:
-            service = self._service(name, owner_account)
+            service = find_service(self._state, name, owner_account)
             find_instance(service, instance_id).health = Health(HealthStatus(status))
             if not service.has_health:
                 service.custom_check = {"FailureThreshold": 1}
@@ -222,7 +221,7 @@ class World:
             owner_account: The account that owns the namespace, for one that is shared.
         """
         with self._lock:
-            service = self._service_made(name, owner_account)
+            service = make_service(self._state, name, owner_account)
             if attributes is not None:
                 service.attributes = checked_service_attributes(dict(attributes))
             if health_check and not service.has_health:
@@ -237,7 +236,7 @@ class World:
         """
         ServiceName(name, ".")
         with self._lock:
-            self._namespace_made(name, owner_account)
+            make_namespace(self._state, name, owner_account)
 
     def remove_service(self, name: str | ServiceName, *, owner_account: str | None = None) -> None:
         """Take a service away at once, with its instances.
@@ -246,7 +245,7 @@ class World:
             RefusedError: There is none.
         """
         with self._lock:
-            self._state.drop_service(self._service(name, owner_account))
+            self._state.drop_service(find_service(self._state, name, owner_account))
 
     def remove_namespace(self, name: str, *, owner_account: str | None = None) -> None:
         """Take a namespace away at once, with everything in it.
@@ -255,9 +254,7 @@ class World:
             RefusedError: There is none.
         """
         with self._lock:
-            namespace = self._namespace(name, owner_account)
-            if namespace is None:
-                raise RefusedError(f"there is no namespace {name}", code="NamespaceNotFound")
+            namespace = find_namespace(self._state, name, owner_account)
             for service in list(self._state.services_of(namespace)):
                 self._state.drop_service(service)
             del self._state.namespaces[namespace.id]
@@ -265,12 +262,12 @@ class World:
     def revision(self, name: str | ServiceName, *, owner_account: str | None = None) -> int:
         """The service's revision, which every registration and deregistration moves up by one."""
         with self._lock:
-            return self._service(name, owner_account).revision
+            return find_service(self._state, name, owner_account).revision
 
     def instances(self, name: str | ServiceName, *, owner_account: str | None = None) -> tuple[Instance, ...]:
         """Every instance of a service, sorted by id."""
         with self._lock:
-            service, now = self._service(name, owner_account), self._state.now
+            service, now = find_service(self._state, name, owner_account), self._state.now
             public = ServiceName(service.namespace.http_name, service.name)
             return tuple(
                 Instance(each.id, public, service.health_of(each, now), each.attributes)
@@ -300,37 +297,3 @@ class World:
             instances = sum(len(each.instances) for each in self._state.services.values())
             counts = f"{len(self._state.namespaces)} namespaces, {len(self._state.services)} services"
             return f"<World of account {self.account} in {self.region}: {counts}, {instances} instances>"
-
-    def _service(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:
-        parsed = ServiceName.parse(name) if isinstance(name, str) else name
-        namespace = self._namespace(parsed.namespace, owner)
-        service = self._state.find_service(namespace, parsed.service) if namespace else None
-        if namespace is None or service is None:
-            what, code = ("service", "ServiceNotFound") if namespace else ("namespace", "NamespaceNotFound")
-            raise RefusedError(f"there is no {what} for {parsed}", code=code)
-        return service
-
-    def _namespace(self, name: str, owner: str | None) -> NamespaceRecord | None:
-        """The owner's namespace; where no owner is said, the account's own, or else anybody's."""
-        self._state.operations.settle(self._state.now)
-        found = self._state.find_namespace(name, owner)
-        if found is None and owner is None:
-            return next((each for each in self._state.namespaces.values() if each.http_name == name), None)
-        return found
-
-    def _service_made(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:
-        parsed = ServiceName.parse(name) if isinstance(name, str) else name
-        namespace = self._namespace_made(parsed.namespace, owner)
-        service = self._state.find_service(namespace, parsed.service)
-        if service is None:
-            service = new_service(self._state, namespace, parsed.service)
-            self._state.add_service(service)
-        return service
-
-    def _namespace_made(self, name: str, owner: str | None) -> NamespaceRecord:
-        namespace = self._namespace(name, owner)
-        if namespace is None:
-            owner = self.account if owner is None else ACCOUNT.check("owner_account", owner)
-            namespace = new_namespace(self._state, name, kind="HTTP", owner=owner)
-            self._state.namespaces[namespace.id] = namespace
-        return namespace

@@ -297,7 +297,9 @@ class TestQuotas:
         world = World(clock=clock, quotas=Quotas(discover_instances_revision=Rate(burst=1, per_second=10)))
         world.add_service("shop/orders")
         call = caller(world)
-        clock.tick(3600)
+        for _ in range(2):
+            call("DiscoverInstancesRevision", **self.NAMES)
+            clock.tick(3600)
         call("DiscoverInstancesRevision", **self.NAMES)
         with refused("RequestLimitExceeded"):
             call("DiscoverInstancesRevision", **self.NAMES)
