@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
+from itertools import pairwise
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Final, Self, overload
@@ -129,9 +131,10 @@ class Query:
         object.__setattr__(self, "health", _health(self.health))
         object.__setattr__(self, "where", _pairs("where", self.where))
         object.__setattr__(self, "prefer", _pairs("prefer", self.prefer))
-        if self.owner_account is not None and not _ACCOUNT.fullmatch(str(self.owner_account)):
+        account: object = self.owner_account
+        if account is not None and not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
             raise ConfigurationError(
-                f"owner_account {_shown(str(self.owner_account))} is no AWS account id",
+                f"owner_account {_shown(str(account))} is no AWS account id",
                 service=self.service,
                 advice="Give the twelve digits of the account that owns the namespace, as a string.",
             )
@@ -244,6 +247,7 @@ class Discovery:
     revision: int | None = None
 
 
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
 class Snapshot(Sequence[Instance]):
     """The complete set of instances that matched at one moment, sorted by id, never changed afterwards.
 
@@ -255,7 +259,12 @@ class Snapshot(Sequence[Instance]):
         elapsed: Seconds since the answer was given, where they passed before it could be noticed.
     """
 
-    __slots__ = ("_clock", "_fetched", "_written", "instances", "revision", "service")
+    service: ServiceName
+    instances: tuple[Instance, ...]
+    revision: int | None
+    _clock: Clock
+    _fetched: float
+    _written: float
 
     def __init__(
         self,
@@ -266,11 +275,13 @@ class Snapshot(Sequence[Instance]):
         clock: Clock = SYSTEM_CLOCK,
         elapsed: float = 0.0,
     ) -> None:
-        self.service: Final = service
-        self.instances: Final = tuple(sorted(instances, key=attrgetter("id")))
-        self.revision: Final = revision
-        self._clock = clock
-        self._fetched, self._written = clock.time() - elapsed, clock.monotonic() - elapsed
+        put = partial(object.__setattr__, self)
+        put("service", service)
+        put("instances", tuple(sorted(instances, key=attrgetter("id"))))
+        put("revision", revision)
+        put("_clock", clock)
+        put("_fetched", clock.time() - elapsed)
+        put("_written", clock.monotonic() - elapsed)
 
     @property
     def fetched_at(self) -> datetime:
@@ -318,6 +329,10 @@ class Snapshot(Sequence[Instance]):
     def __hash__(self) -> int:
         return hash((self.service, self.revision, self.instances))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The monotonic clock of another process, on another machine, says something else.
+        return _restored, (self.service, self.instances, self.revision, self._fetched)
+
     def __repr__(self) -> str:
         count = len(self.instances)
         return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
@@ -330,6 +345,14 @@ def _address(value: str, version: int) -> str:
     if address.version != version or "%" in value:  # a zone index means something on the machine that wrote it only
         raise ValueError(value)
     return str(address)
+
+
+def _restored(service: ServiceName, instances: tuple[Instance, ...], revision: int | None, fetched: float) -> Snapshot:
+    """A snapshot that was pickled, as old as the wall clock says."""
+    elapsed = max(0.0, SYSTEM_CLOCK.time() - fetched)
+    snapshot = Snapshot(service, instances, revision=revision, elapsed=elapsed)
+    object.__setattr__(snapshot, "_fetched", fetched)
+    return snapshot
 
 
 def _host_name(value: str) -> str:
@@ -366,6 +389,11 @@ def _pairs(argument: str, value: object) -> tuple[tuple[str, str], ...]:
         raise ConfigurationError(
             f"{argument} is no mapping of attribute names to values", advice=f"Write {argument}={{'STAGE': 'live'}}."
         ) from None
+    for (key, _), (following, _) in pairwise(pairs):
+        if key == following:
+            raise ConfigurationError(
+                f"{argument} names {_shown(str(key))} twice", advice="An instance has one value of each attribute."
+            )
     for key, text in pairs:
         if not (isinstance(key, str) and _ATTRIBUTE_KEY.fullmatch(key)):
             raise ConfigurationError(

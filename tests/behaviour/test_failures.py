@@ -34,7 +34,7 @@ FAULTS = [
     ("reset", ConnectError),
     ("server_error", UnavailableError),
     ("throttle", ThrottledError),
-    ("truncate", ConnectError),
+    ("truncate", ProtocolError),
 ]
 
 
