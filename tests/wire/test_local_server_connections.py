@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import logging
 import socket
 import ssl
+import sys
 import threading
+import weakref
 
 import aiohttp
 import pytest
 import trustme
 
 from aiocloudmap import ConfigurationError
-from aiocloudmap.local import LocalCloudMap, LocalServer, RefusedError, World, serve_in_thread
+from aiocloudmap.local import Faults, LocalCloudMap, LocalServer, RefusedError, World, serve_in_thread
 
 TARGET = "Route53AutoNaming_v20170314.DiscoverInstances"
 QUESTION = json.dumps({"NamespaceName": "shop", "ServiceName": "orders"})
@@ -262,6 +265,29 @@ async def test_it_serves_tls(world):
             await server.stop()
             with pytest.raises(aiohttp.ClientError):
                 await hanging
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio does not tell of handshakes before")
+async def test_the_stop_cuts_handshakes(world):
+    """A client that connects to TLS and says nothing holds nobody up."""
+    server = LocalServer(world, ssl_context=ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
+    await server.start()
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.setblocking(False)
+        await asyncio.sleep(0.05)
+        await server.stop()
+        assert await _is_cut(client)
+
+
+async def test_a_stopped_server_is_forgotten_by_its_faults(world):
+    """Faults may outlive any number of servers."""
+    faults = Faults()
+    server = LocalServer(world, faults)
+    async with server:
+        reference = weakref.ref(server)
+    del server
+    gc.collect()
+    assert reference() is None
 
 
 @pytest.fixture(scope="module")

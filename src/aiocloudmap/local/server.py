@@ -13,7 +13,6 @@ import contextlib
 import logging
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
@@ -130,7 +129,8 @@ class LocalServer:
     async def stop(self) -> None:
         """Stop at once: connections are cut, waiting requests with them. Harmless where it is not running.
 
-        Before Python 3.13, a TLS handshake that the client never finishes holds its socket for up to five seconds.
+        Before Python 3.13, and in uvloop, a TLS handshake that the client never finishes holds its socket for up to
+        five seconds.
         """
         listener, self._listener = self._listener, None
         if listener is None or self._connections is None:
@@ -138,8 +138,9 @@ class LocalServer:
         self.faults.detach(self._drop_idle)
         await _stop_accepting(listener)
         listener.close()
-        if sys.version_info >= (3, 13):
-            listener.abort_clients()
+        # From Python 3.13 on, and not in uvloop, it knows of handshakes, too.
+        if (abort_clients := getattr(listener, "abort_clients", None)) is not None:
+            abort_clients()
         await self._connections.cut()
 
     async def __aenter__(self) -> Self:

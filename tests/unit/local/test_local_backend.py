@@ -129,10 +129,11 @@ async def test_a_fault_is_the_error_that_aws_would_be(backend, fault, kind):
 async def test_a_fault_lasts_until_it_is_cleared(backend):
     """One of them, all of them, or at the end of a block."""
     first = backend.faults.throttle()
-    backend.faults.reset()
+    second = backend.faults.reset()
     for _ in range(3):
         with pytest.raises(ThrottledError):
             await backend.discover(ORDERS)
+    assert (first.hits, second.hits) == (3, 0)
     first.clear()
     with pytest.raises(ConnectError):
         await backend.discover(ORDERS)

@@ -254,6 +254,12 @@ def test_a_page_that_aws_does_not_give_is_refused(call, refused, members):
         call("ListNamespaces", **members)
 
 
+def test_true_is_no_number(call, refused):
+    """JSON tells them apart, Python does not."""
+    with refused("SerializationException"):
+        call("ListNamespaces", MaxResults=True)
+
+
 def test_a_token_of_another_operation_is_refused(world, call, refused):
     """A NextToken leads on in the list that it came from."""
     for number in range(2):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from functools import partial
 
 import pytest
 
@@ -130,8 +132,10 @@ def test_its_repr_tells_how_much_there_is(world):
     assert "1 namespaces, 1 services, 1 instances" in repr(world)
 
 
-def test_threads_may_change_it_at_once(world):
+def test_threads_may_change_it_at_once(world, request):
     """No registration is lost, and each moves the revision by one."""
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
 
     def register(prefix):
         for number in range(100):
