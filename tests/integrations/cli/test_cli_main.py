@@ -78,10 +78,3 @@ def test_an_unknown_command_leaves_2(run):
     assert (outcome.code, outcome.out) == (2, "")
     assert "explode" in outcome.err
     assert "Traceback" not in outcome.err
-
-
-def test_a_terminal_without_unicode_gets_escapes_not_a_traceback(run):
-    """PYTHONIOENCODING=ascii is what a bare container has."""
-    outcome = run("resolve", "shop/ör", PYTHONIOENCODING="ascii")
-    assert outcome.code == 2
-    assert "Traceback" not in outcome.err

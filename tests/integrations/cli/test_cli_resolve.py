@@ -241,16 +241,19 @@ def test_time_that_passed_leaves_124(resolve, local):
 def test_a_name_lookup_that_hangs_does_not_keep_the_command(local):
     """The thread it hangs in cannot be cancelled; waiting for it would take minutes."""
     program = (
-        "import socket, sys, threading\n"
-        "socket.getaddrinfo = lambda *_, **__: threading.Event().wait()\n"
-        "sys.argv[1:] = ['resolve', 'shop/orders', '--endpoint-url', 'http://hangs.invalid:1', '--timeout', '0.3']\n"
+        "import socket, sys, threading, aiobotocore.session\n"
+        "def hang(*_, **__):\n"
+        "    print('looking up')\n"
+        "    threading.Event().wait()\n"
+        "socket.getaddrinfo = hang\n"
+        "sys.argv[1:] = ['resolve', 'shop/orders', '--endpoint-url', 'http://hangs.invalid:1', '--timeout', '2']\n"
         "from aiocloudmap.cli import main\n"
         "main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert done.returncode == 124
+    assert (done.returncode, done.stdout) == (124, "looking up\n")
     assert "--timeout" in done.stderr
 
 
@@ -271,6 +274,19 @@ def test_hostile_attributes_do_nothing_to_a_table_a_shell_or_a_line(resolve, mon
     assert resolve("shop/orders", "-o", "value", "--attribute", "QUEUE_URL").out == evil + "\n"
     shell = f'{resolve("shop/orders", "-o", "env").out}\nprintf %s "$QUEUE_URL"'
     assert subprocess.run(["bash", "-c", shell], capture_output=True, check=True).stdout.decode() == evil
+
+
+def test_an_output_without_unicode_gets_escapes_instead_of_a_traceback(local, monkeypatch, run):
+    """PYTHONIOENCODING=ascii is what a bare container comes to."""
+
+    def call(self, operation, members):
+        common = {"NamespaceName": "shop", "ServiceName": "orders", "HealthStatus": "HEALTHY"}
+        return {"Instances": [{"InstanceId": "1", "Attributes": {"A": "größe"}, **common}], "InstancesRevision": 1}
+
+    monkeypatch.setattr(World, "call", call)
+    outcome = run("resolve", "shop/orders", "-o", "table", PYTHONIOENCODING="ascii")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "gr\\xf6\\xdfe" in outcome.out
 
 
 def test_a_terminal_gets_a_table_with_a_spinner_before(local, on_terminal):

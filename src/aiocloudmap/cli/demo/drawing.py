@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -69,18 +69,10 @@ class Picture:
         if score.state in ("starting", "ready"):
             return Group(Text(), head)
         span = max(score.plan.act, score.now)
-        sockets = [0.0] * _WIDTH
-        calls, answers, failed = [0.0] * _WIDTH, [0.0] * _WIDTH, [False] * _WIDTH
-        before = 0
-        for at, counts in score.samples:
-            column = _column(at, span)
-            sockets[column] = max(sockets[column], counts.open)
-            calls[column] += counts.discoveries - before
-            before = counts.discoveries
-        for at, _ in score.answers:
-            answers[_column(at, span)] += 1
-        for fault in score.faults:
-            failed[_column(fault.at, span)] = True
+        sockets = _levels([(at, counts.open) for at, counts in score.samples], span)
+        calls = _growth([(at, counts.discoveries) for at, counts in score.samples], span)
+        answers = _occurrences([at for at, _ in score.answers], span)
+        failed = [count > 0 for count in _occurrences([fault.at for fault in score.faults], span)]
         full = max(score.plan.rate * span / _WIDTH, 1.0)
         count = score.counts
         return Group(
@@ -107,6 +99,35 @@ def sparkline(levels: Sequence[float], full: float, bars: str = _BARS) -> str:
     """One character for each level, from empty to `full` and above; anything above nothing is seen."""
     most = len(bars) - 1
     return "".join(bars[min(most, max(int(level > 0), round(level / full * most)))] for level in levels)
+
+
+def _levels(samples: Sequence[tuple[float, float]], span: float) -> list[float]:
+    """The highest level in each column; one without a sample repeats the level before it."""
+    columns, last = [0.0] * _WIDTH, -1
+    for at, level in samples:
+        column = _column(at, span)
+        for skipped in range(last + 1, column):
+            columns[skipped] = columns[last] if last >= 0 else 0.0
+        columns[column] = max(columns[column], level)
+        last = column
+    return columns
+
+
+def _growth(samples: Sequence[tuple[float, float]], span: float) -> list[float]:
+    """By how much a count grew in each column."""
+    columns, before = [0.0] * _WIDTH, 0.0
+    for at, count in samples:
+        columns[_column(at, span)] += count - before
+        before = count
+    return columns
+
+
+def _occurrences(times: Iterable[float], span: float) -> list[float]:
+    """How often it happened in each column."""
+    columns = [0.0] * _WIDTH
+    for at in times:
+        columns[_column(at, span)] += 1
+    return columns
 
 
 def _column(at: float, span: float) -> int:

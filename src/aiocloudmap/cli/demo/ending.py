@@ -72,10 +72,10 @@ def show_ending(console: Console, story: Story) -> None:
 
 def _show_fault(console: Console, score: Score) -> None:
     fault = score.out_of_descriptors or score.faults[0]
-    what, style = ("ended by", "bold red") if fault.descriptors else ("first failure", "bold yellow")
+    what, style = ("ran out of descriptors", "bold red") if fault.descriptors else ("failed first", "bold yellow")
     told = Text.assemble(
-        (f"{WAYS[score.way].title}, {what} after {fault.at:.1f} s: ", style),
-        f"{fault.call}: {printable(fault.error)}",
+        (f"{WAYS[score.way].title} {what} after {fault.at:.1f} s, ", style),
+        f"in {fault.call}: {printable(fault.error)}",
     )
     if fault.descriptors and fault.call == "PutEvents":
         told.append("\nEventBridge had done nothing wrong: it was the next to need a socket.")

@@ -63,6 +63,7 @@ class Story:
         """
         async with AsyncExitStack() as cleanup:
             self.listener.happened("starting a server and a process for each of the three ways")
+            self.listener.moved(self)
             stages = {way: await cleanup.enter_async_context(Stage.built()) for way in WAYS}
             # All three import at once, before the first act: afterwards each has the machine to itself.
             loads = [

@@ -86,6 +86,19 @@ def test_the_picture_shows_how_each_way_stands():
     assert "✗" in shown
 
 
+def test_a_moment_without_a_sample_is_no_gap_in_the_sockets():
+    """On a busy machine some columns get none; the sockets were open all the same."""
+    console = _on_paper()
+    story = Story(PLAN, Deaf())
+    score = story.scores["shared"]
+    score.state = "running"
+    for at in (0.0, 3.0):
+        score.saw(at, Counts(open=88, peak=88))
+    console.print(Picture(console).drawn(story))
+    line = next(line for line in _text_of(console).splitlines() if "open sockets" in line)
+    assert line.split()[2] == "█" * 21
+
+
 def test_the_ending_fits_into_80_columns_and_crops_nothing_to_copy():
     """The code is there to be copied."""
     console = _on_paper(terminal=True)
