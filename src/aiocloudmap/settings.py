@@ -47,7 +47,8 @@ class CachePolicy:
     """Which part of `ttl` is taken off at random, so that processes do not ask in step. 0 to 1."""
 
     soft_timeout: float = 1.0
-    """How long a caller waits for a new answer while an old one could be had. 0 or more."""
+    """How long a caller waits for a new answer while an old one could be had. 0 or more; with `inline` refresh, 0 means
+    that nothing is renewed before its very end."""
 
     refresh: Literal["auto", "background", "inline"] = "auto"
     """`background` renews in tasks that outlive the callers; `inline` leaves nothing running when the last caller has
@@ -135,8 +136,12 @@ def policies_from_env(
         if variable.startswith(_PREFIX) and variable not in known:
             import difflib  # noqa: PLC0415 - a slip is rare, and importing the library is to stay cheap
 
-            near = difflib.get_close_matches(variable, known, n=1)
-            _logger.warning("%s is no setting of aiocloudmap%s", variable, f"; is it {near[0]}?" if near else "")
+            # Without the prefix, which makes everything look alike.
+            names = {name.removeprefix(_PREFIX): name for name in known}
+            near = [names[name] for name in difflib.get_close_matches(variable.removeprefix(_PREFIX), names, n=1)]
+            _logger.warning(
+                "%s is no setting of aiocloudmap%s", variable, f"; is it {_PREFIX}{near[0]}?" if near else ""
+            )
     return cache, connections
 
 
