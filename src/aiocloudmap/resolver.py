@@ -1,14 +1,7 @@
-"""The cold path: what happens when a cell has no answer that can be given without a thought.
+"""The cold path: joins memory, flights and the backend.
 
-| the answer is | the caller gets | what else happens |
-|---|---|---|
-| fresh | it | |
-| stale | it | one refresh in the background |
-| fallback | the new answer, or the old one if that fails or takes over soft_timeout | the refresh goes on |
-| absent | the new answer, or the error | the error stands for negative_ttl, or for the backoff |
-
-`Resolver` decides synchronously, under a lock, and awaits outside of it; what a fetch brought is settled in
-`aiocloudmap.settling`.
+What a caller gets is decided in `aiocloudmap.deciding`, what a fetch brought is settled in `aiocloudmap.settling`,
+both synchronously and under the lock that is held here; awaiting happens outside of it.
 """
 
 from __future__ import annotations
@@ -17,36 +10,28 @@ import asyncio
 import math
 import threading
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
 from aiocloudmap.cache.freshness import state
 from aiocloudmap.cache.table import Table
+from aiocloudmap.deciding import Deciding, young
 from aiocloudmap.errors import (
     CloudMapError,
     ConfigurationError,
     DeadlineError,
     NotFoundError,
-    ThrottledError,
     UnavailableError,
 )
 from aiocloudmap.events import Event
 from aiocloudmap.model import Query, ServiceName, Snapshot
 from aiocloudmap.ports import Backend, Clock
-from aiocloudmap.reports import Explanation, Freshness
+from aiocloudmap.reports import Explanation
 from aiocloudmap.settings import CachePolicy
-from aiocloudmap.settling import Counts, Settling, Throttle, good, last_good_age, or_else
+from aiocloudmap.settling import Counts, Settling, Throttle, good, or_else
 
 __all__ = ["Resolver", "require_loop"]
-
-
-class _Decision(NamedTuple):
-    """What to do about one call: give `answer`, or wait; and begin `flight` first."""
-
-    answer: Snapshot | None = None
-    flight: Flight | None = None
-    waiter: Waiter | None = None
 
 
 class Resolver:
@@ -78,6 +63,7 @@ class Resolver:
         self._throttle = Throttle()
         self._settling = Settling(self._table, self._throttle, self.counts)
         self._flights = Flights(self._fetch, self._land, clock, timeout)
+        self._deciding = Deciding(self._flights, self._throttle, self.counts)
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
         self._lock = threading.RLock()
 
@@ -102,75 +88,13 @@ class Resolver:
         require_loop(cell.query.service)
         self._observe()
         with self._lock:
-            decision = self._decide(cell, max_age, self.clock.monotonic())
+            decision = self._deciding.decide(cell, max_age, self.clock.monotonic())
         if decision.flight is not None:
             self._flights.launch(decision.flight)
         if decision.waiter is not None:
             return await self._wait(decision.waiter)
         assert decision.answer is not None
         return decision.answer
-
-    def _decide(self, cell: Cell, max_age: float | None, now: float) -> _Decision:  # noqa: PLR0911 - one a table row
-        judged, snapshot = state(cell, now), good(cell, now)
-        if max_age is not None and not (judged in _AT_ONCE and _young(cell, max_age, now)):
-            if now < self._throttle.until:
-                return self._decline(cell, max_age, now)
-            return self._await_flight(cell, max_age)
-        barrier = max(cell.retry_at, self._throttle.until)
-        if snapshot is None:
-            return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
-        if judged is Freshness.FRESH and cell.empty_since == NEVER:
-            cell.reopen()
-            return _Decision(snapshot)
-        if now < barrier:
-            return self._serve_old(cell, snapshot, until=min(barrier, cell.lifetime.hard))
-        if isinstance(cell.error, ConfigurationError):  # no old answer covers it up, a stale one neither
-            return self._await_flight(cell)
-        if judged is Freshness.FALLBACK or cell.policy.inline:
-            return self._await_flight_or_old(cell, snapshot, now)
-        flight = self._flights.board(cell, keep=True)
-        at_once = max(cell.lifetime.stale_until, cell.lifetime.soft)
-        return self._serve_old(cell, snapshot, until=min(now + self._flights.timeout, at_once), flight=flight)
-
-    def _decline(self, cell: Cell, max_age: float | None, now: float) -> _Decision:
-        """No call is made now: what the caller may still have, or else the error that stands."""
-        snapshot = good(cell, now)
-        if snapshot is not None and max_age is not None and _young(cell, max_age, now):
-            return _Decision(snapshot)
-        error = cell.error if now < cell.retry_at else None
-        if error is None:
-            error = ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
-        raise self._fresh(error, cell, now)
-
-    def _serve_old(self, cell: Cell, snapshot: Snapshot, *, until: float, flight: Flight | None = None) -> _Decision:
-        """The old answer at once; and to whoever comes before `until` without a thought."""
-        self.counts.stale_served += 1
-        cell.serve_until = until
-        return _Decision(snapshot, flight)
-
-    def _await_flight(self, cell: Cell, max_age: float | None = None) -> _Decision:
-        flight = self._flights.board(cell, keep=not cell.policy.inline, fresh=max_age is not None)
-        flight.truthful |= max_age == 0
-        # The flight's own deadline ends the wait, unless the flight has to wait for another one first.
-        patience = None if self._flights.is_current(flight) else self._flights.timeout
-        return self._board(flight, cell, max_age, patience)
-
-    def _await_flight_or_old(self, cell: Cell, snapshot: Snapshot, now: float) -> _Decision:
-        flight = self._flights.board(cell, keep=not cell.policy.inline)
-        begun = flight.started if flight.task is not None else now
-        patience = begun + cell.policy.soft_timeout - now
-        if patience > 0:
-            return self._board(flight, cell, None, patience)
-        until = min(begun + self._flights.timeout, cell.lifetime.hard)
-        return self._serve_old(cell, snapshot, until=until, flight=flight)
-
-    def _board(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> _Decision:
-        self.counts.misses += 1
-        if flight.task is not None or flight.waiters:
-            self.counts.coalesced += 1
-        waiter = Waiter(flight, cell, max_age, patience)
-        flight.waiters.add(waiter)
-        return _Decision(None, flight, waiter)
 
     async def _fetch(self, flight: Flight) -> Snapshot:
         with self._lock:
@@ -190,7 +114,7 @@ class Resolver:
         if outcome is None:
             outcome = await self._run_out(waiter)
         if isinstance(outcome, CloudMapError):
-            raise self._fresh(outcome, waiter.cell, self.clock.monotonic())
+            raise self._deciding.fresh(outcome, waiter.cell, self.clock.monotonic())
         return outcome
 
     async def _run_out(self, waiter: Waiter) -> Snapshot | CloudMapError:
@@ -247,15 +171,7 @@ class Resolver:
         """For a caller with a max_age: what the call brought, or where it failed an answer that is young enough."""
         if isinstance(truth, Snapshot | NotFoundError | ConfigurationError) or waiter.max_age is None:
             return truth
-        return or_else(good(waiter.cell, now) if _young(waiter.cell, waiter.max_age, now) else None, truth)
-
-    def _fresh(self, error: CloudMapError, cell: Cell, now: float) -> CloudMapError:
-        """The error as this caller gets it: an exception of its own, and the state of things now."""
-        changes: dict[str, object] = {"last_good_age": last_good_age(cell, now), "service": cell.query.service}
-        if isinstance(error, UnavailableError):
-            wait = max(cell.retry_at, self._throttle.until) - now
-            changes["retry_after"] = wait if wait > 0 else None
-        return error.again(**changes)
+        return or_else(good(waiter.cell, now) if young(waiter.cell, waiter.max_age, now) else None, truth)
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:
@@ -319,14 +235,6 @@ class Resolver:
         with self._lock:
             now = self.clock.monotonic()
             return sum(now < cell.lifetime.hard for cell in self._table.cells())
-
-
-_AT_ONCE: Final = frozenset({Freshness.FRESH, Freshness.STALE})
-
-
-def _young(cell: Cell, max_age: float, now: float) -> bool:
-    """Whether the answer is young enough for the caller; for a max_age of 0 no answer in memory is."""
-    return 0 < max_age >= now - cell.written
 
 
 def _check_max_age(max_age: float | None) -> None:

@@ -1,0 +1,128 @@
+"""What a caller gets whom memory cannot answer at once: synchronous, under the resolver's lock.
+
+| the answer is | the caller gets | what else happens |
+|---|---|---|
+| fresh | it | |
+| stale | it | one refresh in the background |
+| fallback | the new answer, or the old one if that fails or takes over soft_timeout | the refresh goes on |
+| absent | the new answer, or the error | the error stands for negative_ttl, or for the backoff |
+
+A caller with a max_age gets nothing older, and waits behind a call that began before it came.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.flight import Flight, Flights, Waiter
+from aiocloudmap.cache.freshness import state
+from aiocloudmap.errors import CloudMapError, ConfigurationError, ThrottledError, UnavailableError
+from aiocloudmap.model import Snapshot
+from aiocloudmap.reports import Freshness
+from aiocloudmap.settling import Counts, Throttle, good, last_good_age
+
+__all__ = ["Deciding", "Decision", "young"]
+
+
+class Decision(NamedTuple):
+    """What to do about one call: give `answer`, or wait; and begin `flight` first."""
+
+    answer: Snapshot | None = None
+    flight: Flight | None = None
+    waiter: Waiter | None = None
+
+
+class Deciding:
+    """Decides about calls, and puts those that have to wait aboard a flight."""
+
+    def __init__(self, flights: Flights, throttle: Throttle, counts: Counts) -> None:
+        self._flights: Final = flights
+        self._throttle: Final = throttle
+        self._counts: Final = counts
+
+    def decide(self, cell: Cell, max_age: float | None, now: float) -> Decision:  # noqa: PLR0911 - one a table row
+        """What to do about a call for a listed cell.
+
+        Raises:
+            CloudMapError: There is nothing to give, and no call is to be made now.
+        """
+        judged, snapshot = state(cell, now), good(cell, now)
+        if max_age is not None and not (judged in _AT_ONCE and young(cell, max_age, now)):
+            if now < self._throttle.until:
+                return self._decline(cell, max_age, now)
+            return self._await_flight(cell, max_age)
+        barrier = max(cell.retry_at, self._throttle.until)
+        if snapshot is None:
+            return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
+        if judged is Freshness.FRESH and cell.empty_since == NEVER:
+            cell.reopen()
+            return Decision(snapshot)
+        if now < barrier:
+            return self._serve_old(cell, snapshot, until=min(barrier, cell.lifetime.hard))
+        if isinstance(cell.error, ConfigurationError):  # no old answer covers it up, a stale one neither
+            return self._await_flight(cell)
+        if judged is Freshness.FALLBACK or cell.policy.inline:
+            return self._await_flight_or_old(cell, snapshot, now)
+        flight = self._flights.board(cell, keep=True)
+        at_once = max(cell.lifetime.stale_until, cell.lifetime.soft)
+        return self._serve_old(cell, snapshot, until=min(now + self._flights.timeout, at_once), flight=flight)
+
+    def _decline(self, cell: Cell, max_age: float | None, now: float) -> Decision:
+        """No call is made now: what the caller may still have, or else the error that stands."""
+        snapshot = good(cell, now)
+        if snapshot is not None and max_age is not None and young(cell, max_age, now):
+            return Decision(snapshot)
+        error = cell.error if now < cell.retry_at else None
+        if error is None:
+            error = ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
+        raise self.fresh(error, cell, now)
+
+    def _serve_old(self, cell: Cell, snapshot: Snapshot, *, until: float, flight: Flight | None = None) -> Decision:
+        """The old answer at once; and to whoever comes before `until` without a thought."""
+        self._counts.stale_served += 1
+        cell.serve_until = until
+        return Decision(snapshot, flight)
+
+    def _await_flight(self, cell: Cell, max_age: float | None = None) -> Decision:
+        flight = self._flights.board(cell, keep=not cell.policy.inline, fresh=max_age is not None)
+        flight.truthful |= max_age == 0
+        # The flight's own deadline ends the wait, unless the flight has to wait for another one first.
+        patience = None if self._flights.is_current(flight) else self._flights.timeout
+        return self._board(flight, cell, max_age, patience)
+
+    def _await_flight_or_old(self, cell: Cell, snapshot: Snapshot, now: float) -> Decision:
+        if cell.policy.inline and cell.policy.soft_timeout == 0:
+            # Nobody would wait for the call, and nothing may outlive the callers: so there is none before the hard end.
+            return self._serve_old(cell, snapshot, until=cell.lifetime.hard)
+        flight = self._flights.board(cell, keep=not cell.policy.inline)
+        begun = flight.started if flight.task is not None else now
+        patience = begun + cell.policy.soft_timeout - now
+        if patience > 0:
+            return self._board(flight, cell, None, patience)
+        until = min(begun + self._flights.timeout, cell.lifetime.hard)
+        return self._serve_old(cell, snapshot, until=until, flight=flight)
+
+    def _board(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> Decision:
+        self._counts.misses += 1
+        if flight.task is not None or flight.waiters:
+            self._counts.coalesced += 1
+        waiter = Waiter(flight, cell, max_age, patience)
+        flight.waiters.add(waiter)
+        return Decision(None, flight, waiter)
+
+    def fresh(self, error: CloudMapError, cell: Cell, now: float) -> CloudMapError:
+        """The error as this caller gets it: an exception of its own, and the state of things now."""
+        changes: dict[str, object] = {"last_good_age": last_good_age(cell, now), "service": cell.query.service}
+        if isinstance(error, UnavailableError):
+            wait = max(cell.retry_at, self._throttle.until) - now
+            changes["retry_after"] = wait if wait > 0 else None
+        return error.again(**changes)
+
+
+_AT_ONCE: Final = frozenset({Freshness.FRESH, Freshness.STALE})
+
+
+def young(cell: Cell, max_age: float, now: float) -> bool:
+    """Whether the answer is young enough for the caller; for a max_age of 0 no answer in memory is."""
+    return 0 < max_age >= now - cell.written
