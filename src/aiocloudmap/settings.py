@@ -139,9 +139,7 @@ def policies_from_env(
             # Without the prefix, which makes everything look alike.
             names = {name.removeprefix(_PREFIX): name for name in known}
             near = [names[name] for name in difflib.get_close_matches(variable.removeprefix(_PREFIX), names, n=1)]
-            _logger.warning(
-                "%s is no setting of aiocloudmap%s", variable, f"; is it {_PREFIX}{near[0]}?" if near else ""
-            )
+            _logger.warning("%s is no setting of aiocloudmap%s", variable, f"; is it {near[0]}?" if near else "")
     return cache, connections
 
 
