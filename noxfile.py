@@ -66,7 +66,9 @@ def _lowest(requirements: list[str]) -> list[str]:
 
 
 def _pytest(session: nox.Session) -> None:
-    session.run("pytest", *(session.posargs or ["-q", "--numprocesses=2", "--dist=loadfile"]))
+    # Durations are compared by bench alone: not beside another process, and not in a hurry.
+    everything = ["-q", "--numprocesses=2", "--dist=loadfile", "--ignore=tests/benchmarks"]
+    session.run("pytest", *(session.posargs or everything))
 
 
 @nox.session(python=PYTHONS)

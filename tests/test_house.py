@@ -148,3 +148,24 @@ def test_the_same_look_sees_a_machine_path(text: str):
 def test_the_same_look_lets_other_slashes_be(text: str):
     """Addresses and relative paths are nobody's machine."""
     assert not MACHINE_PATH.search(text)
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    """A module is named after the one idea in it."""
+    vague = {"base", "common", "helper", "helpers", "manager", "misc", "util", "utils"}
+    assert [str(path.relative_to(ROOT)) for path in SOURCES.rglob("*.py") if path.stem.strip("_") in vague] == []
+
+
+# Spelled so that this file does not hold what it looks for.
+UNFINISHED = re.compile("|".join(rf"\b{word}\b" for word in ("TO" + "DO", "FIX" + "ME", "XX" + "X")))
+
+
+def test_no_file_puts_work_off():
+    """What is to be done stands where work is planned, not in the files."""
+    found = []
+    for path in committed_texts():
+        if path.suffix in (".md", ".py", ".toml"):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            where = path.relative_to(ROOT)
+            found += [f"{where}:{number}" for number, line in enumerate(lines, 1) if UNFINISHED.search(line)]
+    assert found == []
