@@ -21,7 +21,9 @@ from aiocloudmap.model import HealthFilter, HealthStatus, Query, ServiceName
 from aiocloudmap.settings import ConnectionPolicy
 
 ORDERS = Query(ServiceName("shop", "orders"))
-ONE_ATTEMPT = ConnectionPolicy(max_attempts=1, read_timeout=0.3)
+PATIENT = ConnectionPolicy(connect_timeout=60, read_timeout=60)
+ONE_ATTEMPT = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_attempts=1)
+CROWDED = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_connections=100, max_connections_per_host=100)
 
 
 transport = functools.cache(Transport)  # one per process, as in an application
@@ -56,7 +58,7 @@ def opened(url: str | None, connections: ConnectionPolicy | None = None, factory
     """A backend for the server at this address, and its session."""
     session = AwsSession(
         transport=transport(),
-        connections=connections or ConnectionPolicy(),
+        connections=connections or PATIENT,
         region=None,
         endpoint_url=url,
         session_factory=factory,
@@ -324,7 +326,7 @@ async def test_what_may_pass_is_tried_again(reply, attempts, kind):
     """Botocore's standard mode, as often as the policy says, the first attempt included."""
     with CannedServer(reply) as server:
         with pytest.raises(kind):
-            await ask(server.url, connections=ConnectionPolicy(max_attempts=3))
+            await ask(server.url, connections=PATIENT)
     assert len(server.asked) == attempts
 
 
@@ -342,7 +344,7 @@ async def test_a_server_that_hangs_is_given_up():
     """After the read time-out."""
     with CannedServer(Reply(hang=True)) as server:
         with pytest.raises(errors.DeadlineError, match="localhost"):
-            await ask(server.url, connections=ONE_ATTEMPT)
+            await ask(server.url, connections=ConnectionPolicy(connect_timeout=60, read_timeout=0.1, max_attempts=1))
 
 
 async def test_a_connection_that_breaks_is_a_connect_error():
@@ -431,7 +433,7 @@ async def test_a_proxy_is_used(monkeypatch):
 async def test_cancelling_ends_the_request():
     """CancelledError comes out, and the client goes on working."""
     with CannedServer(Reply(hang=True), found("orders-1")) as server:
-        backend, _ = opened(server.url, ConnectionPolicy(max_attempts=1, read_timeout=30))
+        backend, _ = opened(server.url, ONE_ATTEMPT)
         task = asyncio.create_task(backend.discover(ORDERS))
         while not server.asked:
             await asyncio.sleep(0.001)
@@ -466,7 +468,7 @@ async def test_many_first_questions_make_one_session(callers):
         return made[-1]
 
     with CannedServer(found("orders-1")) as server:
-        backend, _ = opened(server.url, ConnectionPolicy(read_timeout=60), factory)
+        backend, _ = opened(server.url, CROWDED, factory)
         answers = await asyncio.gather(*(backend.discover(ORDERS) for _ in range(callers)))
     assert (len(made), len(server.asked), {len(answer.instances) for answer in answers}) == (1, callers, {1})
 

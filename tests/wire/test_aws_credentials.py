@@ -20,6 +20,7 @@ from aiocloudmap.model import Query, ServiceName
 from aiocloudmap.settings import ConnectionPolicy
 
 ORDERS = Query(ServiceName("shop", "orders"))
+CROWDED = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_connections=100, max_connections_per_host=100)
 
 
 transport = functools.cache(Transport)  # one per process, as in an application
@@ -37,12 +38,11 @@ def home(monkeypatch, tmp_path):
 def quick_sources(monkeypatch):
     """Sources that fail do so without a pause."""
     monkeypatch.setattr("aiobotocore.utils.AioContainerMetadataFetcher.SLEEP_TIME", 0)
-    monkeypatch.setattr("aiobotocore.utils.AioContainerMetadataFetcher.TIMEOUT_SECONDS", 0.2)
 
 
 def opened(url: str, **settings) -> tuple[AwsBackend, AwsSession]:
     """A backend for the server at this address, and its session."""
-    defaults = {"connections": ConnectionPolicy(max_attempts=1), "region": "eu-west-1", "session_factory": None}
+    defaults = {"connections": CROWDED, "region": "eu-west-1", "session_factory": None}
     session = AwsSession(transport=transport(), endpoint_url=url, holder=object(), **defaults | settings)
     return AwsBackend(session), session
 
@@ -182,7 +182,7 @@ async def test_a_role_that_may_not_be_assumed_is_a_credentials_error(monkeypatch
 @pytest.mark.parametrize("callers", [10, 1000])
 async def test_many_first_callers_load_the_credentials_once(cloud, container, callers):
     """The endpoint of a container is not for a thousand requests."""
-    backend, _ = opened(cloud.url, connections=ConnectionPolicy(read_timeout=60))
+    backend, _ = opened(cloud.url)
     await asyncio.gather(*(backend.discover(ORDERS) for _ in range(callers)))
     assert (len(container.asked), set(signed_with(cloud.asked))) == (1, {"AKIDROLE"})
 
@@ -215,8 +215,10 @@ async def test_a_source_that_is_down_is_a_credentials_error(cloud, container):
 
 
 @pytest.mark.parametrize("reply", [Reply(hang=True), Reply(close=True), Reply(200, b"garbage"), Reply.json({})])
-async def test_a_source_that_makes_no_sense_is_a_credentials_error(cloud, container, reply):
+async def test_a_source_that_makes_no_sense_is_a_credentials_error(monkeypatch, cloud, container, reply):
     """It hangs, hangs up, or says something else; it is over after its own few attempts."""
+    if reply.hang:
+        monkeypatch.setattr("aiobotocore.utils.AioContainerMetadataFetcher.TIMEOUT_SECONDS", 0.1)
     container.replies = [reply]
     with pytest.raises(errors.CredentialsError):
         await opened(cloud.url)[0].discover(ORDERS)
