@@ -22,6 +22,7 @@ _BARS: Final = " ▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = " .:-=+*#@"
 _WIDTH: Final = 40
 _LABEL: Final = 15
+_WIDEST_SENTENCE: Final = 75
 
 
 class Picture:
@@ -60,7 +61,9 @@ class Picture:
             f": {plan.requests} requests, {plan.rate:.0f} a second; {plan.descriptors} descriptors each.",
         )
         ways = (self._way(number, score) for number, score in enumerate(story.scores.values(), 1))
-        sentence = Text(self._sentence, style="italic", overflow="ellipsis", no_wrap=True)
+        sentence = Text(self._sentence, style="italic", no_wrap=True)
+        # The terminal writes ^C behind the last line: one that reaches the edge would push the picture down.
+        sentence.truncate(_WIDEST_SENTENCE, overflow="ellipsis")
         return Group(title, *ways, Text(), sentence)
 
     def _way(self, number: int, score: Score) -> RenderableType:

@@ -85,7 +85,7 @@ class Story:
 
     async def _act(self, load: _Load, stage: Stage) -> None:
         score, loop = load.score, asyncio.get_running_loop()
-        self.listener.happened(f"{WAYS[score.way].title}: a program that {WAYS[score.way].told}")
+        self.listener.happened(f"{WAYS[score.way].title}: {WAYS[score.way].told}")
         score.state, began = "running", loop.time()
         load.go()
         outage = asyncio.create_task(self._outage(score, stage))

@@ -37,7 +37,7 @@ class Way:
 
     Args:
         title: A few words for the head of a column.
-        told: What the program does, as a sentence.
+        told: What the program does, as a clause.
         steps: Gives the steps, with what they share.
     """
 
@@ -95,9 +95,9 @@ async def _aiocloudmap(plan: Plan) -> AsyncIterator[Steps]:
 
 WAYS: Final[Mapping[str, Way]] = MappingProxyType(
     {
-        "kept": Way("a client kept per request", "makes a client for each request and keeps it", _kept_per_request),
-        "shared": Way("one shared client", "shares one AWS client, without a cache", _one_shared),
-        "aiocloudmap": Way("aiocloudmap", "makes a CloudMap() for each request", _aiocloudmap),
+        "kept": Way("a client kept per request", "each request makes an AWS client and keeps it", _kept_per_request),
+        "shared": Way("one shared client", "all requests share one AWS client, without a cache", _one_shared),
+        "aiocloudmap": Way("aiocloudmap", "each request makes a CloudMap()", _aiocloudmap),
     }
 )
 
