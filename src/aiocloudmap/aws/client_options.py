@@ -41,9 +41,9 @@ def lasting_default(config: Config) -> AioConfig:
     default = copy.copy(config) if isinstance(config, AioConfig) else AioConfig().merge(config)
     plain_merge = default.merge
 
-    def merge(other: Config) -> AioConfig:
-        merged = plain_merge(other)
-        merged.http_session_cls = getattr(other, "http_session_cls", default.http_session_cls)
+    def merge(other_config: Config) -> AioConfig:
+        merged = plain_merge(other_config)
+        merged.http_session_cls = getattr(other_config, "http_session_cls", default.http_session_cls)
         return merged
 
     default.merge = merge

@@ -18,7 +18,7 @@ __all__ = ["QuickLoader", "quicker"]
 class QuickLoader(Loader):  # type: ignore[misc]
     """Finds the same models in the same places as the loader it stands in for."""
 
-    def list_available_services(self, type_name: str) -> Sequence[str]:
+    def list_available_services(self, type_name: str) -> Any:
         """The services that have a model of this type; listed only when somebody reads the list."""
         return _Services(self, type_name)
 
