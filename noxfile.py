@@ -26,10 +26,20 @@ PYTHONS = nox.project.python_versions(PROJECT)
 # Of the oldest allowed aiohttp there are wheels for these.
 OLDEST_PYTHONS = [version for version in PYTHONS if version in ("3.11", "3.13")]
 SMOKE = """
-import sys, aiocloudmap
+import asyncio, sys, aiocloudmap
 loaded = {"aiobotocore", "aiohttp", "botocore", "rich", "typer"} & set(sys.modules)
 assert not loaded, f"import aiocloudmap loads {sorted(loaded)}"
 assert "site-packages" in aiocloudmap.__file__, aiocloudmap.__file__
+
+from aiocloudmap.local import LocalCloudMap
+
+async def ask():
+    async with LocalCloudMap() as local:
+        local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"})
+        async with local.cloud_map() as cloud_map:
+            return await cloud_map.service("shop/orders").attribute("QUEUE_URL")
+
+assert asyncio.run(ask()) == "here"
 """
 
 
