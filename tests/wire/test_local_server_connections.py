@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import io
 import json
@@ -277,6 +278,32 @@ async def test_the_stop_cuts_handshakes(world):
         await asyncio.sleep(0.05)
         await server.stop()
         assert await _is_cut(client)
+
+
+async def test_a_handshake_that_ends_after_the_stop_ends_in_nothing(world):
+    """The connection is cut as soon as there is one."""
+    authority = trustme.CA()
+    server_side, client_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("127.0.0.1").configure_cert(server_side)
+    authority.configure_trust(client_side)
+    server = LocalServer(world, ssl_context=server_side)
+    await server.start()
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        await asyncio.sleep(0.05)
+        await server.stop()
+        async with asyncio.timeout(10):
+            try:
+                reader, writer = await asyncio.open_connection(
+                    sock=client, ssl=client_side, server_hostname="127.0.0.1"
+                )
+            except ConnectionError:
+                return
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+    await eventually(lambda: server.stats.connections_open == 0)
 
 
 async def test_a_stopped_server_is_forgotten_by_its_faults(world):

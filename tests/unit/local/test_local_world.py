@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-from functools import partial
 
 import pytest
 
 from aiocloudmap import ConfigurationError
 from aiocloudmap.local import RefusedError, World
 from aiocloudmap.model import HealthStatus, ServiceName
+from aiocloudmap.testing import ManualClock
 
 
 def test_registering_makes_what_is_missing(world):
@@ -132,18 +131,31 @@ def test_its_repr_tells_how_much_there_is(world):
     assert "1 namespaces, 1 services, 1 instances" in repr(world)
 
 
-def test_threads_may_change_it_at_once(world, request):
-    """No registration is lost, and each moves the revision by one."""
-    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
-    sys.setswitchinterval(1e-6)
+class SlowClock(ManualClock):
+    """Says when it is asked for the first time, and answers then only when it may."""
 
-    def register(prefix):
-        for number in range(100):
-            world.register("shop/orders", f"{prefix}-{number}")
+    def __init__(self):
+        super().__init__()
+        self.asked, self.asked_again, self.may_answer = threading.Event(), threading.Event(), threading.Event()
 
-    threads = [threading.Thread(target=register, args=(prefix,)) for prefix in "abcd"]
-    for thread in threads:
-        thread.start()
+    def monotonic(self):
+        if self.asked.is_set():
+            self.asked_again.set()
+        self.asked.set()
+        self.may_answer.wait(10)
+        return super().monotonic()
+
+
+def test_threads_change_it_one_after_the_other():
+    """While one is at it, another does not get as far as looking at the clock; nothing is lost."""
+    clock = SlowClock()
+    world = World(clock=clock)
+    threads = [threading.Thread(target=world.register, args=("shop/orders", name)) for name in "ab"]
+    threads[0].start()
+    assert clock.asked.wait(10)
+    threads[1].start()
+    assert not clock.asked_again.wait(0.1)
+    clock.may_answer.set()
     for thread in threads:
         thread.join()
-    assert (len(world.instances("shop/orders")), world.revision("shop/orders")) == (400, 400)
+    assert (len(world.instances("shop/orders")), world.revision("shop/orders")) == (2, 2)
