@@ -209,7 +209,8 @@ class Flights:
         try:
             outcome = await self._fetch(flight)
         except CloudMapError as error:
-            outcome = error
+            # It is remembered, and its traceback would keep this frame, and so the flight and all who waited for it.
+            outcome = error.with_traceback(None)
         except Exception as error:  # noqa: BLE001 - whatever a backend does wrong, nobody may wait for ever
             outcome = UnavailableError(f"the backend failed with {type(error).__name__}", service=flight.query.service)
             outcome.__cause__ = error

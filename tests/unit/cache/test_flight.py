@@ -211,6 +211,16 @@ async def test_an_error_is_an_outcome_and_not_an_exception_of_a_task(tower):
     assert tower.landed == [(waiter.flight, error)]
 
 
+async def test_an_error_that_is_remembered_keeps_no_flight_alive(tower):
+    """A traceback holds frames, and the frame of a flight all who waited for it."""
+    waiter = tower.ask()
+    await settle()
+    error = ConnectError("refused")
+    tower.calls[0].set_exception(error)
+    assert await waiter.outcome(tower.clock) is error
+    assert error.__traceback__ is None
+
+
 async def test_an_unknown_error_becomes_a_named_one(tower):
     """With the unknown one as its cause, and the service."""
     waiter = tower.ask()
