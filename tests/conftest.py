@@ -24,6 +24,16 @@ _FOREIGN = ("AWS_", "AIOCLOUDMAP_")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def things_that_stay() -> None:
+    """What a library opens once per process and keeps is opened before the first test, which else would be blamed."""
+    # libuv's pipe for signals.
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        uvloop.new_event_loop().close()
+
+
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine reaches a test: no region, no profile, no credentials, no proxy."""
