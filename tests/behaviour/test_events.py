@@ -88,6 +88,20 @@ async def test_throttling_is_told_for_the_engine_and_for_the_question(stage):
     assert 0.25 <= events[0].retry_in < 0.5
 
 
+async def test_a_throttled_failure_tells_the_wait_that_there_will_be(stage):
+    """The engine's floor has risen to seconds: a key that fails for the first time does not promise half of one."""
+    events = []
+    cloud_map = stage.cloud_map(on_event=events.append)
+    stage.faults.throttle()
+    for number in range(4):
+        with pytest.raises(ThrottledError) as caught:
+            await cloud_map.service(f"shop/s{number}").resolve()
+        stage.clock.tick(caught.value.retry_after)
+    assert [type(event) for event in events[-2:]] == [Throttled, RefreshFailed]
+    assert events[-1].failures == 1
+    assert events[-1].retry_in == pytest.approx(events[-2].retry_in)
+
+
 @pytest.mark.parametrize("count", [MAX_INSTANCES - 1, MAX_INSTANCES])
 async def test_an_answer_as_long_as_answers_can_be_is_told(stage, count):
     """1,000 instances may be all, or not: the snapshot says so, and an event; 999 are all."""
