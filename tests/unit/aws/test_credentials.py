@@ -148,6 +148,17 @@ async def test_a_failed_renewal_is_not_repeated_at_once():
     assert [*loads, provider.loads] == [2, 2, 2, 3]
 
 
+async def test_a_renewal_that_brings_nothing_better_changes_nothing():
+    """What still works is not given up for what has ended already."""
+    provider = Provider(ageing := Source("old"), Source("dead", remaining=-1))
+    clock = Monotonic()
+    shared = SharedCredentials(provider, monotonic=clock)
+    await shared.get_frozen_credentials()
+    ageing.remaining, clock.now = 800, PAUSE + 1
+    keys = [(await shared.get_frozen_credentials()).access_key for _ in range(2)]
+    assert (keys, provider.loads) == (["old"] * 2, 2)
+
+
 async def test_expired_credentials_are_never_used():
     """Everybody waits for the new ones."""
     provider = Provider(old := Source("old"), Source("new"))
@@ -266,17 +277,18 @@ async def test_only_the_rejected_ones_are_dropped():
 
 
 async def test_a_load_from_before_the_drop_is_not_kept():
-    """It answers those who waited for it, and no one else."""
+    """It answers those who waited for it, and no one else, even where it ends last."""
     provider = Provider(Source("before"), Source("after"))
-    provider.gate = asyncio.Event()
+    provider.gate = gate = asyncio.Event()
     shared = SharedCredentials(provider)
     waiter = asyncio.create_task(shared.get_frozen_credentials())
     while not provider.loads:
         await asyncio.sleep(0)
     shared.drop()
-    provider.gate.set()
+    provider.gate = None
     after = await shared.get_frozen_credentials()
-    assert ((await waiter).access_key, after.access_key) == ("before", "after")
+    gate.set()
+    assert (after.access_key, (await waiter).access_key) == ("after", "before")
     assert (await shared.get_frozen_credentials()).access_key == "after"
 
 
