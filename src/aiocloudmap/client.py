@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from aiocloudmap.engine import EngineKey, registry
@@ -74,6 +75,8 @@ class CloudMap:
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         _check(region, endpoint_url, cache, connections)
+        _check_callable("session_factory", session_factory)
+        _check_callable("on_event", on_event)
         key = EngineKey.of(region, endpoint_url, session_factory, connections)
         if shared and backend is None and clock is SYSTEM_CLOCK:
             self._engine = registry.shared(key, clock)
@@ -101,8 +104,14 @@ class CloudMap:
         """
         arguments = dict(overrides)
         cache, connections = policies_from_env(arguments)
-        arguments.setdefault("cache", cache)
-        arguments.setdefault("connections", connections)
+        for argument, policy in (("cache", cache), ("connections", connections)):
+            # A field beside the whole policy would be lost without a word.
+            if argument in arguments and (lost := overrides.keys() & {field.name for field in fields(policy)}):
+                raise ConfigurationError(
+                    f"{argument}= and {', '.join(sorted(lost))}= say the same thing twice",
+                    advice="Say it in one of them.",
+                )
+            arguments.setdefault(argument, policy)
         return cls(**arguments)
 
     def service(
@@ -136,6 +145,8 @@ class CloudMap:
             except (KeyError, TypeError):
                 plain = True
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
+        if cache is not None:
+            _check_cache(cache)
         # Query checks and orders what it is given, whatever its type.
         query = Query(
             service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
@@ -264,9 +275,21 @@ def _check(region: object, endpoint_url: object, cache: object, connections: obj
             raise ConfigurationError(
                 f"endpoint_url={endpoint_url!r} is no URL", advice="Give one like 'http://127.0.0.1:5000', or None."
             )
-    if not isinstance(cache, CachePolicy):
-        raise ConfigurationError(f"cache={cache!r} is no CachePolicy", advice="Write cache=CachePolicy(ttl=30).")
+    _check_cache(cache)
     if not isinstance(connections, ConnectionPolicy):
         raise ConfigurationError(
             f"connections={connections!r} is no ConnectionPolicy", advice="Write connections=ConnectionPolicy()."
+        )
+
+
+def _check_cache(cache: object) -> None:
+    if not isinstance(cache, CachePolicy):
+        raise ConfigurationError(f"cache={cache!r} is no CachePolicy", advice="Write cache=CachePolicy(ttl=30).")
+
+
+def _check_callable(argument: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise ConfigurationError(
+            f"{argument} is of type {type(value).__name__}, which cannot be called",
+            advice="Give a function, without calling it.",
         )
