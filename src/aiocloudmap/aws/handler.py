@@ -48,6 +48,7 @@ class Handler(ResponseHandler):
         super().__init__(loop)
         self.permit = attempt.get().permit
         self.fit_for_reuse = True
+        self._receiving = False
         self._heard: float | None = None
         self._farewell: ConnectError | None = None
 
@@ -67,15 +68,13 @@ class Handler(ResponseHandler):
 
     def close(self) -> None:
         """At once: a TLS goodbye to a silent peer, or unsent bytes, would hold the descriptor for half a minute."""
-        if self.transport is not None:
-            self.transport.abort()
+        self._abort()
         super().close()
 
     def end(self, farewell: ConnectError) -> None:
         """Close under a call, which ends in `farewell`."""
         self._farewell = farewell
-        if self.transport is not None:
-            self.transport.abort()
+        self._abort()
 
     def abandon(self) -> None:
         """Forget the transport of a closed loop, so that nobody complains of it once its socket is closed."""
@@ -95,4 +94,17 @@ class Handler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         self._heard = self._loop.time()
-        super().data_received(data)
+        self._receiving = True
+        try:
+            super().data_received(data)
+        finally:
+            self._receiving = False
+
+    def _abort(self) -> None:
+        if self.transport is None:
+            return
+        if self._receiving:
+            # The last byte of a response ends the call at once; uvloop's TLS cannot lose its transport while it reads.
+            self._loop.call_soon(self.transport.abort)
+        else:
+            self.transport.abort()

@@ -75,16 +75,20 @@ class Door:
 
     @property
     def closed(self) -> bool:
-        """Only with the loop."""
-        return self._loop.is_closed()
+        """Only with the loop. aiohttp asks at the start of each request, before it does anything on a loop.
 
-    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
-        """As `BoundedConnector.connect`, on the connector of this moment."""
-        if asyncio.get_running_loop() is not self._loop:
+        Raises:
+            ConfigurationError: Another event loop is running.
+        """
+        if (running := asyncio._get_running_loop()) is not None and running is not self._loop:
             raise ConfigurationError(
                 "this http_session() was made on another event loop",
                 advice="Call CloudMap.http_session() for each use; it costs next to nothing.",
             )
+        return self._loop.is_closed()
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        """As `BoundedConnector.connect`, on the connector of this moment."""
         connector = self._state.connector(self._policy, self._tls, self._holder())
         return await connector.connect(req, traces, timeout, self._purpose)
 

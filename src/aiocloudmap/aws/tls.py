@@ -165,7 +165,7 @@ def _loading(what: str, source: object) -> Iterator[None]:
         if ran_out(error) is not None:
             raise
         raise ConfigurationError(
-            f"the {what} {source} cannot be loaded: {error}",
+            f"the certificate file {source} ({what}) cannot be loaded: {error}",
             advice="Check AWS_CA_BUNDLE, the profile's ca_bundle, verify= and client_cert=.",
         ) from error
 

@@ -1,0 +1,51 @@
+"""Ways to call through a transport: as discovery does, and as an application's own client does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import uvloop
+from botocore.awsrequest import AWSRequest
+
+from aiocloudmap.aws.transport import Purpose, Transport
+from aiocloudmap.settings import ConnectionPolicy
+
+uvloop.run(asyncio.sleep(0))  # the first loop of the process opens a pipe for good
+RUNNERS: dict[str, Callable[[Coroutine[Any, Any, Any]], Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
+
+
+class Holder:
+    """Whoever holds connections."""
+
+
+class Callers:
+    """An HTTP session for discovery and one for clients, as botocore makes them, on one transport."""
+
+    def __init__(
+        self, policy: ConnectionPolicy | None = None, transport: Transport | None = None, **options: Any
+    ) -> None:
+        self.policy = policy or ConnectionPolicy()
+        self.transport = transport or Transport()
+        self.holder = Holder()
+        options.setdefault("verify", os.environ.get("REQUESTS_CA_BUNDLE") or True)  # as botocore does
+        options.setdefault("timeout", (self.policy.connect_timeout, 30))
+        self._sessions = {
+            purpose: self.transport.http_session_class(self.policy, purpose, self.holder)(**options)
+            for purpose in Purpose
+        }
+
+    async def discover(self, url: str) -> bytes:
+        """A call of discovery."""
+        return await self._send(Purpose.DISCOVERY, url)
+
+    async def call(self, url: str) -> bytes:
+        """A call of a client."""
+        return await self._send(Purpose.CLIENT, url)
+
+    async def _send(self, purpose: Purpose, url: str) -> bytes:
+        request = AWSRequest(method="POST", url=url, data=b"{}").prepare()
+        response = await self._sessions[purpose].send(request)
+        return await response.content

@@ -1,0 +1,229 @@
+"""HTTP servers on loopback that count what is open, exactly, and an HTTP proxy that tunnels.
+
+They run on one event loop in a thread of their own, so that they outlive the loops of what is tested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Self
+
+_ESTABLISHED = 1
+_OPEN = ("01", "02", "03", "08")  # of /proc/net/tcp: established, syn sent, syn received, close wait
+
+
+class Servers:
+    """Servers that answer `{"Instances": []}` to everything but these paths.
+
+    `/hold` is answered after `release()`, `/begun` gets half an answer, `/close` an answer and the end, `/silent`
+    nothing at all.
+
+    Args:
+        count: How many, each on a port of its own.
+        tls: The servers' side of TLS, None for plain.
+    """
+
+    def __init__(self, count: int = 1, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls, self._count = tls, count
+        self._sockets = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(count)]
+        self.ports = [sock.getsockname()[1] for sock in self._sockets]
+        self.connections: set[socket.socket] = set()
+        self.requests: Counter[str] = Counter()
+        self.accepted = 0
+        self.peak = 0
+        self.peaks_per_host: Counter[int] = Counter()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._changed = threading.Condition()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="servers")
+
+    @property
+    def urls(self) -> list[str]:
+        """One for each server; `localhost` where a certificate has to name it."""
+        return [f"http://127.0.0.1:{port}" if self._tls is None else f"https://localhost:{port}" for port in self.ports]
+
+    @property
+    def url(self) -> str:
+        return self.urls[0]
+
+    @property
+    def open(self) -> int:
+        """Connections whose other end is open."""
+        return sum(map(_is_established, list(self.connections)))
+
+    def seen_by_the_system(self) -> int:
+        """Client sockets towards these servers that are open, by the kernel's own list."""
+        ports = {f"{port:04X}" for port in self.ports}
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[2].rpartition(":")[2] in ports and row[3] in _OPEN for row in rows)
+
+    def release(self) -> None:
+        """Answer those who are on hold, and all who ask later."""
+        self._loop.call_soon_threadsafe(self._released.set)
+
+    def drop_idle(self) -> None:
+        """Close every connection, and return when that has been done."""
+
+        async def drop() -> None:
+            for writer in list(self._writers):
+                writer.transport.abort()
+            await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(drop(), self._loop).result()
+
+    async def until(self, path: str, count: int) -> None:
+        """Wait until as many requests for the path have arrived."""
+
+        def wait() -> None:
+            with self._changed:
+                assert self._changed.wait_for(lambda: self.requests[path] >= count, 30), self.requests
+
+        await asyncio.to_thread(wait)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        # Clients that go away in a handshake are what tests are about.
+        self._loop.set_exception_handler(lambda *_: None)
+        self._released, self._ended = asyncio.Event(), asyncio.Event()
+        servers = [await asyncio.start_server(self._accept, sock=sock, ssl=self._tls) for sock in self._sockets]
+        self._ready.set()
+        await self._ended.wait()
+        for server in servers:
+            server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock = writer.get_extra_info("socket")
+        port = sock.getsockname()[1]
+        self.connections.add(sock)
+        self._writers.add(writer)
+        self.accepted += 1
+        self.peak = max(self.peak, self.open)
+        here = [other for other in list(self.connections) if _port_of(other) == port]
+        self.peaks_per_host[port] = max(self.peaks_per_host[port], sum(map(_is_established, here)))
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            await self._talk(reader, writer)
+        self.connections.discard(sock)
+        self._writers.discard(writer)
+        writer.transport.abort()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            for line in head.split("\r\n"):
+                name, _, value = line.partition(":")
+                if name.lower() == "content-length":
+                    await reader.readexactly(int(value))
+            path = head.split(" ")[1]
+            with self._changed:
+                self.requests[path] += 1
+                self._changed.notify_all()
+            if path == "/hold":
+                await self._released.wait()
+            if path == "/silent":
+                await asyncio.Event().wait()
+            body = b'{"Instances": []}'
+            length = len(body) + (path == "/begun")
+            end = "close" if path == "/close" else "keep-alive"
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: {end}\r\n\r\n".encode() + body)
+            await writer.drain()
+            if path == "/close":
+                return
+
+
+class Proxy:
+    """An HTTP proxy that tunnels every CONNECT to loopback, whatever the host.
+
+    Args:
+        tls: Its own side of TLS, None for plain.
+    """
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.asked: list[str] = []
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="proxy")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}" if self._tls is None else f"https://localhost:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda *_: None)
+        self._ended = asyncio.Event()
+        self._writers: set[asyncio.StreamWriter] = set()
+        server = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._tls)
+        self._ready.set()
+        await self._ended.wait()
+        server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0.01)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            self.asked.append(head.split("\r\n")[0])
+            port = int(head.split(" ")[1].rpartition(":")[2])
+            onward, back = await asyncio.open_connection("127.0.0.1", port)
+            self._writers.add(back)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            await asyncio.gather(_pump(reader, back), _pump(onward, writer))
+        writer.transport.abort()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.transport.abort()
+
+
+def _is_established(sock: socket.socket) -> bool:
+    """Whether neither end has closed; the peer's end counts from the moment it is sent."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
+    except OSError:
+        return False
+
+
+def _port_of(sock: socket.socket) -> int:
+    try:
+        return sock.getsockname()[1]
+    except OSError:
+        return 0

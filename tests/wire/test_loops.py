@@ -1,0 +1,226 @@
+"""One client object over event loops: one after another, several at once, and those that do not end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import trustme
+import uvloop
+from callers import RUNNERS, Callers
+from counting_server import Servers
+
+from aiocloudmap.errors import ConfigurationError, ConnectError
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def servers():
+    with Servers(2) as running:
+        yield running
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_fifty_loops_one_after_another_leave_nothing(runner, servers):
+    """Half of them end in an exception, with calls in flight."""
+    callers = Callers()
+
+    async def main(number: int) -> None:
+        await asyncio.gather(*(callers.discover(url) for url in servers.urls), callers.call(servers.url))
+        async with callers.transport.client_session(callers.policy, callers.holder).get(servers.url) as response:
+            await response.read()
+        if number % 2:
+            asyncio.create_task(callers.call(servers.url + "/hold"))  # noqa: RUF006 -- its end is the loop's business
+            await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+    after = []
+    for number in range(50):
+        with contextlib.suppress(ZeroDivisionError):
+            RUNNERS[runner](main(number))
+        after.append(callers.transport.open_connections)
+    assert after == [0] * 50
+    assert servers.seen_by_the_system() == 0
+    servers.release()  # those who wait there have gone
+    assert callers.transport.connectors == 0
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_four_threads_with_a_loop_each_share_one_client(runner, servers):
+    """Each has a connector of its own; none gets another's answer."""
+    callers, failures = Callers(), []
+
+    async def main() -> None:
+        for _ in range(5):
+            answers = await asyncio.gather(*(callers.discover(url) for url in servers.urls * 5))
+            assert set(answers) == {b'{"Instances": []}'}
+
+    def work() -> None:
+        try:
+            for _ in range(3):
+                RUNNERS[runner](main())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert callers.transport.open_connections == 0
+
+
+def test_a_runner_keeps_its_connections_from_run_to_run(servers):
+    """They end with the runner, not with each run."""
+    callers = Callers()
+    with asyncio.Runner() as runner:
+        for _ in range(5):
+            runner.run(callers.discover(servers.url))
+        assert servers.accepted == 1
+        assert callers.transport.open_connections == 1
+    assert callers.transport.open_connections == 0
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_after_a_loops_guard_has_closed_a_call_uses_a_connection_of_its_own(new_loop, servers):
+    """And warns of nothing, though such a loop closes no generator any more."""
+    callers = Callers()
+    loop = new_loop()
+    loop.run_until_complete(callers.discover(servers.url))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    assert callers.transport.open_connections == 0
+    for _ in range(2):
+        loop.run_until_complete(callers.discover(servers.url))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(asyncio.sleep(0))
+    assert servers.accepted == 3
+    assert callers.transport.open_connections == 0
+    loop.close()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_a_loop_left_behind_is_closed_when_the_next_one_comes(tls, tmp_path):
+    """A loop that was closed without shutdown_asyncgens; nobody complains of its sockets."""
+    context = None
+    authority = trustme.CA()
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with Servers(3, tls=context) as servers:
+        callers = Callers(verify=str(tmp_path / "ca.pem") if tls else True)
+        loop = asyncio.new_event_loop()
+        for url in servers.urls:
+            loop.run_until_complete(callers.discover(url))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+        del loop
+        assert callers.transport.open_connections == 3
+        asyncio.run(callers.discover(servers.url))
+        assert callers.transport.open_connections == 0
+        gc.collect()
+        assert servers.open == 0
+
+
+def test_uvloop_closes_its_own_and_the_count_follows(servers):
+    """It warns of what it closes, which nobody can prevent; so the warnings are let pass here."""
+    code = f"""
+import sys; sys.path.insert(0, {str(HERE)!r})
+import asyncio, uvloop
+from callers import Callers
+callers = Callers()
+loop = uvloop.new_event_loop()
+loop.run_until_complete(callers.discover({servers.url!r}))
+loop.close()
+asyncio.run(callers.discover({servers.url!r}))
+assert callers.transport.open_connections == 0, callers.transport
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+def test_a_loop_whose_thread_has_died_is_looked_after(servers):
+    """It is open and nobody will ever run it again; it is closed in order."""
+    callers = Callers()
+    left = []
+
+    def work() -> None:
+        loop = asyncio.new_event_loop()
+        left.append(loop)
+        loop.run_until_complete(callers.discover(servers.url))
+        loop.run_until_complete(loop.shutdown_default_executor())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert callers.transport.open_connections == 1
+    asyncio.run(callers.discover(servers.url))
+    assert callers.transport.open_connections == 0
+    left[0].close()
+
+
+def test_a_loop_that_only_rests_is_left_alone(servers):
+    """Its connections are there when it goes on."""
+    callers = Callers()
+    with asyncio.Runner() as runner:
+        runner.run(callers.discover(servers.url))
+        asyncio.run(callers.discover(servers.url))
+        assert callers.transport.open_connections == 1
+        runner.run(callers.discover(servers.url))
+        assert servers.accepted == 2
+
+
+def test_calls_in_flight_when_the_connections_go_end_in_a_named_error(servers):
+    """Whatever they were doing: queueing, waiting for an answer, reading one."""
+    callers = Callers()
+    loop = asyncio.new_event_loop()
+    session = None
+
+    async def begin() -> list[asyncio.Task]:
+        nonlocal session
+        session = callers.transport.client_session(callers.policy, callers.holder)
+        paths = ["/hold"] * 10 + ["/begun"] * 2
+        tasks = [asyncio.ensure_future(callers.call(servers.url + path)) for path in paths]
+        tasks.append(asyncio.ensure_future(session.get(servers.urls[1] + "/hold")))
+        await servers.until("/hold", 7)
+        return tasks
+
+    tasks = loop.run_until_complete(begin())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    results = loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+    assert [type(result) for result in results] == [ConnectError] * 13
+    assert callers.transport.open_connections == 0
+
+
+def test_without_a_loop_the_error_says_so():
+    """A clear one, not asyncio's own."""
+    callers = Callers()
+    with pytest.raises(ConfigurationError, match="no asyncio event loop"):
+        callers.transport.enter(callers.holder)
+    callers.transport.drop_idle()
+
+
+def test_a_session_of_another_loop_is_refused(servers):
+    """Before it can do harm."""
+    callers = Callers()
+
+    async def session():
+        return callers.transport.client_session(callers.policy, callers.holder)
+
+    with asyncio.Runner() as first:
+        kept = first.run(session())
+
+        async def call() -> None:
+            await kept.get(servers.url)
+
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            asyncio.run(call())
