@@ -19,6 +19,7 @@ from aiocloudmap import (
     Service,
     UnavailableError,
 )
+from aiocloudmap.testing import ManualClock
 
 EPSILON = 0.001
 
@@ -336,3 +337,40 @@ async def test_a_fetch_inherits_no_context_of_its_caller(clock):
     await CloudMap(backend=backend, clock=clock).service("shop/orders").resolve()
     variable.reset(token)
     assert backend.seen == ["nothing"]
+
+
+class CountingClock(ManualClock):
+    """Counts how often it is looked at."""
+
+    looks = 0
+
+    def monotonic(self) -> float:
+        self.looks += 1
+        return super().monotonic()
+
+    def time(self) -> float:
+        self.looks += 1
+        return super().time()
+
+
+@pytest.mark.parametrize("state", ["fresh", "refreshing", "backing off"])
+async def test_a_hit_looks_at_the_clock_once(stage, state):
+    """Whatever the state, once it is decided: an answer in memory costs one clock reading, and nothing else of time."""
+    clock = CountingClock()
+    service = stage.cloud_map(clock=clock).service("shop/orders")
+    await service.resolve()
+    if state != "fresh":
+        fault = stage.faults.hold() if state == "refreshing" else stage.faults.server_error()
+        clock.tick(30)
+        await service.resolve()
+        await stage.settle()
+    for call in (service.resolve, service.pick, lambda: service.attribute("QUEUE_URL")):
+        before = clock.looks
+        stage.at_once(call())
+        assert clock.looks == before + 1
+    before = clock.looks
+    service.peek()
+    assert clock.looks == before + 1
+    if state != "fresh":
+        fault.clear()
+        await stage.settle()
