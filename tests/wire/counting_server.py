@@ -22,7 +22,7 @@ class Servers:
     """Servers that answer `{"Instances": []}` to everything but these paths.
 
     `/hold` is answered after `release()`, `/begun` gets half an answer, `/close` an answer and the end, `/silent`
-    nothing at all.
+    nothing at all, `/echo/...` the path. CONNECT is never answered: this is no proxy.
 
     Args:
         count: How many, each on a port of its own.
@@ -139,9 +139,9 @@ class Servers:
                 self._changed.notify_all()
             if path == "/hold":
                 await self._released.wait()
-            if path == "/silent":
+            if path == "/silent" or head.startswith("CONNECT"):
                 await asyncio.Event().wait()
-            body = b'{"Instances": []}'
+            body = path.encode() if path.startswith("/echo") else b'{"Instances": []}'
             length = len(body) + (path == "/begun")
             end = "close" if path == "/close" else "keep-alive"
             writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: {end}\r\n\r\n".encode() + body)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+import aiohttp
 import pytest
 import trustme
 import uvloop
@@ -224,3 +226,46 @@ def test_a_session_of_another_loop_is_refused(servers):
 
         with pytest.raises(ConfigurationError, match="another event loop"):
             asyncio.run(call())
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_look_up_outlives_the_caller_who_began_it(runner, servers, monkeypatch):
+    """Cancelling one caller does not fail the others; ending the loop in the middle of one warns of nothing."""
+    asked, answer = threading.Semaphore(0), threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slow(*arguments, **options):
+        asked.release()
+        answer.wait(30)
+        return look_up("127.0.0.1", *arguments[1:], **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    callers = Callers()
+
+    async def resolve(host, port, family=0):
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(None, lambda: slow(host, port, type=socket.SOCK_STREAM))
+        return [
+            {"hostname": host, "host": item[4][0], "port": port, "family": item[0], "proto": 0, "flags": 0}
+            for item in found[:1]
+        ]
+
+    # uvloop has a resolver of its own, which nobody can slow down.
+    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", lambda self, *args, **options: resolve(*args, **options))
+    port = servers.ports[0]
+
+    async def main() -> None:
+        first = asyncio.create_task(callers.discover(f"http://somewhere.test:{port}"))
+        second = asyncio.create_task(callers.discover(f"http://somewhere.test:{port}"))
+        await asyncio.to_thread(asked.acquire)
+        first.cancel()
+        await asyncio.wait([first])
+        asyncio.get_running_loop().call_soon(answer.set)
+        assert await second == b'{"Instances": []}'
+        answer.clear()
+        asyncio.create_task(callers.discover(f"http://elsewhere.test:{port}"))  # noqa: RUF006 -- ends with the loop
+        await asyncio.to_thread(asked.acquire)
+        asyncio.get_running_loop().call_later(0.01, answer.set)
+
+    RUNNERS[runner](main())
+    assert callers.transport.open_connections == 0

@@ -1,0 +1,267 @@
+"""Whom the connections trust: as botocore, with host names checked on every version of aiobotocore."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+
+import pytest
+import trustme
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import ConnectTimeoutError, HTTPClientError, ProxyConnectionError, SSLError
+from callers import RUNNERS, Callers
+from counting_server import Proxy, Servers
+
+from aiocloudmap.aws.tls import TlsSettings
+from aiocloudmap.aws.transport import Purpose
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.settings import ConnectionPolicy
+
+ANSWER = b'{"Instances": []}'
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def bundle(authority, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def certificate(authority, tmp_path_factory) -> tuple[str, str]:
+    """A client's certificate and its key."""
+    issued, folder = authority.issue_cert("client.example"), tmp_path_factory.mktemp("client")
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def tls_of(authority: trustme.CA, name: str, *, asks: bool = False) -> ssl.SSLContext:
+    """A server's side, with a certificate for this name; `asks` for the client's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    if asks:
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture(params=["directly", "through a proxy"])
+def way(request):
+    """The proxy, or None, and what makes calls take it."""
+    if request.param == "directly":
+        yield None, {}
+        return
+    with Proxy() as proxy:
+        yield proxy, {"proxies": {"https": proxy.url}}
+
+
+def made(way, **options) -> Callers:
+    return Callers(**way[1], **options, timeout=(10, 10))
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_known_authority_is_accepted(way, authority, bundle, runner):
+    """In the file that verify= names, as AWS_CA_BUNDLE does; and the connection is used again."""
+    with Servers(tls=tls_of(authority, "localhost")) as servers:
+        callers = made(way, verify=bundle)
+
+        async def main() -> None:
+            assert await callers.discover(servers.url) == ANSWER
+            assert await callers.call(servers.url) == ANSWER
+
+        for _ in range(2):
+            RUNNERS[runner](main())
+    assert servers.accepted == 2
+    assert way[0] is None or len(way[0].asked) == 2
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_an_unknown_authority_is_refused(way, authority, runner):
+    """Nothing is sent."""
+    with Servers(tls=tls_of(authority, "localhost")) as servers:
+        callers = made(way)
+        with pytest.raises(SSLError, match=r"(?i)certificate.verify.failed"):
+            RUNNERS[runner](callers.discover(servers.url))
+    assert servers.requests.total() == 0
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_certificate_for_another_host_is_refused(way, authority, bundle, runner):
+    """Even where the authority is known. Nothing is sent."""
+    with Servers(tls=tls_of(authority, "other.example")) as servers:
+        callers = made(way, verify=bundle)
+        with pytest.raises(SSLError, match=r"(?i)hostname mismatch|certificate is not valid"):
+            RUNNERS[runner](callers.discover(servers.url))
+    assert servers.requests.total() == 0
+
+
+@pytest.mark.parametrize("name", ["localhost", "other.example"])
+async def test_a_real_client_goes_through_https_proxy(authority, bundle, monkeypatch, name):
+    """By the variable that botocore reads, and checked all the same."""
+    callers = Callers()
+    config = AioConfig(
+        http_session_cls=callers.transport.http_session_class(callers.policy, Purpose.CLIENT, callers.holder),
+        inject_host_prefix=False,
+        retries={"total_max_attempts": 1},
+    )
+    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+    options = {"region_name": "eu-west-1", "aws_access_key_id": "a", "aws_secret_access_key": "s", "config": config}
+    with Servers(tls=tls_of(authority, name)) as servers, Proxy() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        async with get_session().create_client("servicediscovery", endpoint_url=servers.url, **options) as client:
+            if name == "localhost":
+                answer = await client.discover_instances(NamespaceName="shop", ServiceName="orders")
+                assert answer["Instances"] == []
+            else:
+                with pytest.raises(SSLError):
+                    await client.discover_instances(NamespaceName="shop", ServiceName="orders")
+        await callers.transport.aclose(callers.holder)
+    assert proxy.asked == [f"CONNECT localhost:{servers.ports[0]} HTTP/1.1"]
+
+
+async def test_verify_false_checks_nothing(way, authority):
+    """As in botocore."""
+    with Servers(tls=tls_of(authority, "other.example")) as servers:
+        callers = made(way, verify=False)
+        assert await callers.discover(servers.url) == ANSWER
+        await callers.transport.aclose(callers.holder)
+
+
+async def test_a_client_certificate_is_shown(way, authority, bundle, certificate):
+    """To a server that asks for one."""
+    with Servers(tls=tls_of(authority, "localhost", asks=True)) as servers:
+        callers = made(way, verify=bundle, client_cert=certificate)
+        assert await callers.discover(servers.url) == ANSWER
+        await callers.transport.aclose(callers.holder)
+
+
+async def test_without_a_client_certificate_such_a_server_refuses(way, authority, bundle):
+    """With an error of the connection, as TLS 1.3 has it."""
+    with Servers(tls=tls_of(authority, "localhost", asks=True)) as servers:
+        callers = made(way, verify=bundle)
+        with pytest.raises(HTTPClientError):
+            await callers.discover(servers.url)
+        await callers.transport.aclose(callers.holder)
+    assert servers.requests.total() == 0
+
+
+async def test_tunnels_are_bounded_too(authority, bundle):
+    """Each is one socket; both ends of it count."""
+    with Servers(4, tls=tls_of(authority, "localhost")) as servers, Proxy() as proxy:
+        policy = ConnectionPolicy(max_connections=4, max_connections_per_host=2)
+        callers = Callers(policy, verify=bundle, proxies={"https": proxy.url}, timeout=(30, 30))
+        peak = 0
+
+        async def one(url: str) -> None:
+            nonlocal peak
+            await callers.call(url)
+            peak = max(peak, callers.transport.open_connections)
+
+        await asyncio.gather(*(one(url) for url in servers.urls * 8))
+        assert 0 < peak <= 4
+        await callers.transport.aclose(callers.holder)
+
+
+async def test_an_https_proxy_is_checked_too(authority, bundle):
+    """By verify=, or by its own proxy_ca_bundle."""
+    with Servers(tls=tls_of(authority, "localhost")) as servers, Proxy(tls=tls_of(authority, "localhost")) as proxy:
+        callers = Callers(verify=bundle, proxies={"https": proxy.url}, timeout=(10, 10))
+        assert await callers.discover(servers.url) == ANSWER
+        await callers.transport.aclose(callers.holder)
+
+
+@pytest.mark.parametrize("name", ["localhost", "other.example"])
+async def test_an_https_proxy_of_an_unknown_authority_or_name_is_refused(authority, bundle, name):
+    """It would see where one goes, and its credentials."""
+    verify = True if name == "localhost" else bundle
+    with Servers(tls=tls_of(authority, "localhost")) as servers, Proxy(tls=tls_of(authority, name)) as proxy:
+        callers = Callers(verify=verify, proxies={"https": proxy.url}, timeout=(10, 10))
+        with pytest.raises((SSLError, ProxyConnectionError)):
+            await callers.discover(servers.url)
+        await callers.transport.aclose(callers.holder)
+    assert proxy.asked == []
+
+
+async def test_an_https_proxy_gets_its_own_certificate_and_never_the_clients(authority, bundle, certificate):
+    """The endpoint's certificate is for the endpoint."""
+    asking = tls_of(authority, "localhost", asks=True)
+    with Servers(tls=tls_of(authority, "localhost")) as servers, Proxy(tls=asking) as proxy:
+        options = {"verify": bundle, "proxies": {"https": proxy.url}, "timeout": (10, 10)}
+        callers = Callers(**options, proxies_config={"proxy_client_cert": certificate})
+        assert await callers.discover(servers.url) == ANSWER
+        await callers.transport.aclose(callers.holder)
+        wrong = Callers(**options, client_cert=certificate)
+        with pytest.raises(HTTPClientError):
+            await wrong.discover(servers.url)
+        await wrong.transport.aclose(wrong.holder)
+
+
+async def test_a_proxy_that_never_answers_does_not_hang():
+    """The connection's time-outs bound its answer too."""
+    with Servers() as silent:
+        callers = Callers(proxies={"https": silent.url}, timeout=(0.05, 0.1))
+        with pytest.raises(ConnectTimeoutError):
+            async with asyncio.timeout(20):
+                await callers.call("https://aws.invalid")
+        await callers.transport.aclose(callers.holder)
+
+
+async def test_an_http_session_trusts_what_aws_ca_bundle_says(authority, bundle, monkeypatch):
+    """Or what the request itself brings."""
+    with Servers(tls=tls_of(authority, "localhost")) as servers:
+        callers = Callers()
+        monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+        async with callers.transport.client_session(callers.policy, callers.holder).get(servers.url) as response:
+            assert await response.read() == ANSWER
+        monkeypatch.delenv("AWS_CA_BUNDLE")
+        session = callers.transport.client_session(callers.policy, callers.holder)
+        with pytest.raises(OSError, match=r"(?i)certificate"):
+            await session.get(servers.url)
+        own = ssl.create_default_context(cafile=bundle)
+        async with session.get(servers.url, ssl=own) as response:
+            assert await response.read() == ANSWER
+        await callers.transport.aclose(callers.holder)
+
+
+async def test_contexts_are_built_once_off_the_loop_and_only_for_https(authority, bundle, monkeypatch):
+    """Plain addresses cost no context, many https calls one; a cancelled first call costs the others nothing."""
+    built = []
+    build = TlsSettings.contexts
+    monkeypatch.setattr(
+        TlsSettings, "contexts", lambda self: (built.append(threading.current_thread()), build(self))[1]
+    )
+    with Servers(tls=tls_of(authority, "localhost")) as servers, Servers() as plain:
+        callers = Callers(verify=bundle)
+        await callers.discover(plain.url)
+        assert built == []
+        first = asyncio.create_task(callers.discover(servers.url))
+        rest = [asyncio.create_task(callers.discover(servers.url)) for _ in range(5)]
+        await asyncio.sleep(0)
+        first.cancel()
+        assert await asyncio.gather(*rest) == [ANSWER] * 5
+        assert len(built) == 1
+        assert built[0] is not threading.current_thread()
+        await callers.transport.aclose(callers.holder)
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+async def test_a_bundle_that_cannot_be_loaded_is_a_configuration_error(authority, tmp_path, content):
+    """It names the file; and once the file is right, the next call works."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with Servers(tls=tls_of(authority, "localhost")) as servers:
+        callers = Callers(verify=str(path))
+        with pytest.raises(ConfigurationError, match=r"ca\.pem"):
+            await callers.discover(servers.url)
+        authority.cert_pem.write_to_path(str(path))
+        assert await callers.discover(servers.url) == ANSWER
+        await callers.transport.aclose(callers.holder)
