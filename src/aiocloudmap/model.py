@@ -349,8 +349,7 @@ def _address(value: str, version: int) -> str:
 
 def _restored(service: ServiceName, instances: tuple[Instance, ...], revision: int | None, fetched: float) -> Snapshot:
     """A snapshot that was pickled, as old as the wall clock says."""
-    elapsed = max(0.0, SYSTEM_CLOCK.time() - fetched)
-    snapshot = Snapshot(service, instances, revision=revision, elapsed=elapsed)
+    snapshot = Snapshot(service, instances, revision=revision)
     object.__setattr__(snapshot, "_fetched", fetched)
     return snapshot
 
