@@ -126,8 +126,7 @@ class AwsSession:
 
     def forget_after_fork(self) -> None:
         """New locks for the child: the parent's may have been held. What is loaded and made stays."""
-        # Reentrant, so that a session_factory that uses this very CloudMap ends in a RecursionError, not in a deadlock.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._making = threading.Lock()
         if self._credentials is not None:
             self._credentials.forget_after_fork()
@@ -179,12 +178,12 @@ class AwsSession:
             raise from_setup(error) from error
 
     def _opened(self) -> AioSession:
-        with self._lock:
-            if self._session is None:
-                self._session = _session_of(self._session_factory or get_session)
-            if self._credentials is None:
-                self._credentials = self._prepared(self._session)
-            return self._session
+        """The session. Called in turn, and so made once."""
+        if self._session is None:
+            self._session = _session_of(self._session_factory or get_session)
+        if self._credentials is None:
+            self._credentials = self._prepared(self._session)
+        return self._session
 
     def _prepared(self, session: AioSession) -> SharedCredentials:
         """Put our own parts in, where the application has not put its own. Credentials set on the session stay."""

@@ -439,7 +439,7 @@ async def test_the_application_s_cache_of_assumed_roles_is_used(monkeypatch, tmp
 
     monkeypatch.setattr(type(provider), "load", load)
     await CredentialChain(session, "eu-west-1").load()
-    assert [(used is provider, used.cache) for used in seen] == [(False, provider.cache)]
+    assert [(used is provider, used.cache is provider.cache) for used in seen] == [(False, True)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 from botocore.config import Config
-from botocore.credentials import ReadOnlyCredentials
 from botocore.loaders import Loader
 
 from aiocloudmap.aws.backend import parameters_of
@@ -402,14 +401,16 @@ async def test_dropped_credentials_are_read_again(monkeypatch):
     assert "Credential=AKIDNEW/" in request.headers["Authorization"].decode()
 
 
-async def test_two_engines_may_be_given_one_session():
-    """They share its credentials, and each has clients of its own."""
+async def test_two_engines_may_be_given_one_session(monkeypatch):
+    """Each has clients of its own; the credentials are the session's, and either may have them loaded anew."""
     shared = AioSession()
     first, second = (opened(session_factory=lambda: shared) for _ in range(2))
     clients = [await first.discovery_client(), await second.discovery_client()]
     assert clients[0] is not clients[1]
-    credentials = await shared.get_credentials()
-    assert await credentials.get_frozen_credentials() == ReadOnlyCredentials("AKIDEXAMPLE", "secret", None, None)
+    await request_of(clients[0])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDNEW")
+    second.drop_credentials()
+    assert "Credential=AKIDNEW/" in (await request_of(clients[0])).headers["Authorization"].decode()
 
 
 @pytest.mark.parametrize("result", [None, object(), "session"])
