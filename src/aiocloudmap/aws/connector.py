@@ -18,7 +18,8 @@ from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.handler import Attempt, Handler, attempt
 from aiocloudmap.aws.permits import Bound, Permit, Purpose, Turn
 from aiocloudmap.aws.sockets import CountedSocket, is_quiet
-from aiocloudmap.errors import CloudMapError, ConnectError, ConnectionLimitError
+from aiocloudmap.aws.waiting import closed_error, connect_time, limit_error, needs_contexts, queueing_time
+from aiocloudmap.errors import CloudMapError
 
 if TYPE_CHECKING:
     import socket
@@ -35,9 +36,6 @@ __all__ = ["BoundedConnector"]
 
 _GOODBYE: Final = 1.0
 """Seconds that closing waits for the loop to give descriptors back; it takes two turns of the loop."""
-
-_OF_TOTAL: Final = 0.95
-"""The part of a total time-out that is spent queueing: the limit's own error has to come before it."""
 
 
 class BoundedConnector(aiohttp.TCPConnector):
@@ -159,10 +157,10 @@ class BoundedConnector(aiohttp.TCPConnector):
             self._expiry.cancel()
         for woken in self._queued.values():  # each withdraws its turn as it wakes
             if not woken.done():
-                woken.set_exception(_closed_error())
+                woken.set_exception(closed_error())
         for permit in list(self._bound.permits):
             if permit.connection is not None and permit.purpose is not None:
-                permit.connection.end(_closed_error())
+                permit.connection.end(closed_error())
             else:
                 self._bound.close(permit)
         await super().close()
@@ -189,19 +187,22 @@ class BoundedConnector(aiohttp.TCPConnector):
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, purpose: Purpose
     ) -> Handler:
         if self._closed:
-            raise _closed_error()
+            raise closed_error()
         # A plain request to a proxy carries the proxy's credentials in a header that aiohttp only adds to new
         # connections; a tunnel has been let through once and for all.
         reuse = req.proxy is None or req.is_ssl()
         key = req.connection_key
-        while True:
-            began = self._loop.time()
-            permit = await self._admitted(key, purpose, reuse, timeout, traces)
-            if permit.connection is None:
-                return await self._opened(permit, req, traces, timeout, self._loop.time() - began)
-            if _is_usable(permit):
-                break
-            self._bound.close(permit)  # the peer has closed it since it was promised to this call
+        began = self._loop.time()
+        turn = self._bound.ask(purpose, key, (key.host, key.port), reuse=reuse)
+        while turn.permit is None:
+            await self._wait(turn, timeout, traces)
+            if turn.granted.connection is not None and not _is_usable(turn.granted):
+                # The peer has closed it between the promise and now.
+                self._bound.close(turn.granted)
+                turn = self._bound.ask(purpose, key, (key.host, key.port), reuse=reuse)
+        permit = turn.permit
+        if permit.connection is None:
+            return await self._opened(permit, req, traces, timeout, self._loop.time() - began)
         handler = permit.connection
         handler.begin(reuse=reuse)
         try:
@@ -212,17 +213,12 @@ class BoundedConnector(aiohttp.TCPConnector):
             raise
         return handler
 
-    async def _admitted(
-        self, key: ConnectionKey, purpose: Purpose, reuse: bool, timeout: ClientTimeout, traces: list[Trace]
-    ) -> Permit[Handler]:
+    async def _wait(self, turn: Turn[Handler], timeout: ClientTimeout, traces: list[Trace]) -> None:
         """Wait for room, or for an idle connection to the same place."""
-        turn = self._bound.ask(purpose, key, (key.host, key.port), reuse=reuse)
-        if turn.permit is not None:
-            return turn.permit
         woken: asyncio.Future[None] = self._loop.create_future()
         turn.wake = lambda: None if woken.done() else woken.set_result(None)
         self._queued[turn] = woken
-        patience = _patience(timeout) if purpose is Purpose.CLIENT else None
+        patience = queueing_time(timeout) if turn.purpose is Purpose.CLIENT else None
         timer = None if patience is None else self._loop.call_later(patience, self._give_up, turn, woken, patience)
         try:
             for trace in traces or ():
@@ -237,21 +233,12 @@ class BoundedConnector(aiohttp.TCPConnector):
             self._queued.pop(turn, None)
             if timer is not None:
                 timer.cancel()
-        return turn.granted
 
     def _give_up(self, turn: Turn[Handler], woken: asyncio.Future[None], patience: float) -> None:
         if woken.done():
             return
         self._bound.withdraw(turn)
-        policy = self._policy
-        woken.set_exception(
-            ConnectionLimitError(
-                f"no connection to {turn.key.host} came free in {patience:.1f} s; of {policy.max_connections} "  # type: ignore[attr-defined]
-                f"({policy.max_connections_per_host} per host, 2 kept for discovery): {self._bound!r}",
-                advice="Raise ConnectionPolicy.max_connections, make fewer calls at a time, or read and release "
-                "responses sooner.",
-            )
-        )
+        woken.set_exception(limit_error(turn.host, patience, self._policy, self._bound))
 
     async def _opened(
         self, permit: Permit[Handler], req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, waited: float
@@ -261,9 +248,9 @@ class BoundedConnector(aiohttp.TCPConnector):
         try:
             for trace in traces or ():
                 await trace.send_connection_create_start()
-            this = Attempt(permit, req, await self._contexts() if _needs_contexts(req) else None)
+            this = Attempt(permit, req, await self._contexts() if needs_contexts(req) else None)
             token = attempt.set(this)
-            async with asyncio.timeout(_connect_time(req, timeout, waited)):
+            async with asyncio.timeout(connect_time(req, timeout, waited)):
                 try:
                     handler = await self._create_connection(req, traces, timeout)
                 except Exception as error:
@@ -275,7 +262,7 @@ class BoundedConnector(aiohttp.TCPConnector):
             permit.connection = handler
             handler.begin(reuse=req.proxy is None or req.is_ssl())
             if self._closed:
-                raise _closed_error()
+                raise closed_error()
             for trace in traces or ():
                 await trace.send_connection_create_end()
         except BaseException:
@@ -321,8 +308,8 @@ class BoundedConnector(aiohttp.TCPConnector):
         if isinstance(error, asyncio.CancelledError):
             # Closing cancels look-ups of names; a task that was cancelled itself stays cancelled.
             task = asyncio.current_task()
-            return None if task is None or task.cancelling() else _closed_error()
-        return _closed_error() if isinstance(error, Exception) else None
+            return None if task is None or task.cancelling() else closed_error()
+        return closed_error() if isinstance(error, Exception) else None
 
     # --- what aiohttp calls on the way ---
 
@@ -388,29 +375,3 @@ def _is_usable(permit: Permit[Handler]) -> bool:
 def _shut(permit: Permit[Handler]) -> None:
     if permit.connection is not None:
         permit.connection.close()
-
-
-def _closed_error() -> ConnectError:
-    return ConnectError(
-        "the connections of this event loop were closed under the call",
-        advice="Let calls end before the loop does, or await them inside `async with`.",
-    )
-
-
-def _needs_contexts(req: ClientRequest) -> bool:
-    return req.ssl is True and (req.is_ssl() or (req.proxy is not None and req.proxy.scheme == "https"))
-
-
-def _patience(timeout: ClientTimeout) -> float | None:
-    """How long the caller would have waited to connect; None for one without any limit."""
-    total = timeout.total * _OF_TOTAL if timeout.total else None
-    return min((limit for limit in (timeout.connect, timeout.sock_connect, total) if limit), default=None)
-
-
-def _connect_time(req: ClientRequest, timeout: ClientTimeout, waited: float) -> float | None:
-    """What is left for all of connecting. aiohttp itself bounds the single attempt, but not a proxy's answer."""
-    if timeout.connect:
-        return max(timeout.connect - waited, 0.001)
-    if req.proxy is not None and timeout.sock_connect:
-        return 2 * timeout.sock_connect + (timeout.sock_read or timeout.sock_connect)
-    return None

@@ -16,7 +16,8 @@ from botocore.exceptions import HTTPClientError
 
 from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.tls import TlsSettings
-from aiocloudmap.errors import CloudMapError, ConfigurationError, ConnectError
+from aiocloudmap.aws.waiting import closed_error
+from aiocloudmap.errors import CloudMapError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,8 +174,5 @@ class SharedSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
             if (reason := ran_out(error)) is not None:
                 raise exhausted(reason, self.count()) from error
             if state.closings != closings:
-                raise ConnectError(
-                    "the connections of this event loop were closed under the call",
-                    advice="Let calls end before the loop does, or await them inside `async with`.",
-                ) from error
+                raise closed_error() from error
             raise

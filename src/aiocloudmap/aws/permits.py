@@ -134,6 +134,10 @@ class Bound(Generic[_T]):
     def ask(self, purpose: Purpose, key: Hashable, host: Hashable, *, reuse: bool = True) -> Turn[_T]:
         """Queue up; `permit` of the turn is set at once where there is room."""
         turn: Turn[_T] = Turn(next(self._numbers), purpose, key, host, reuse)
+        if not self._queues and not self._serving:  # the common case, spared the queue
+            turn.permit = self._place(turn, Counter())
+            if turn.permit is not None:
+                return turn
         self._queues.setdefault(turn.group, OrderedDict())[turn] = None
         self.serve()
         return turn
@@ -184,7 +188,7 @@ class Bound(Generic[_T]):
     def serve(self) -> None:
         """Give out what can be given, oldest caller first. Closing an idle connection may call this again."""
         self._again = True
-        if self._serving:
+        if self._serving or not self._queues:
             return
         self._serving = True
         try:

@@ -152,7 +152,7 @@ def _certificate(value: Any) -> str | tuple[str, str | None] | None:
     if not value:
         return None
     if isinstance(value, tuple | list):
-        certificate, key = (*value, None)[:2]
+        certificate, key = value[0], value[1] if len(value) > 1 else None
         return os.fspath(certificate), None if key is None else os.fspath(key)
     return str(os.fspath(value))
 
