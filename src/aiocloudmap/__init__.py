@@ -37,11 +37,12 @@ from aiocloudmap.events import (
     RefreshFailed,
     Throttled,
 )
-from aiocloudmap.model import Discovery, HealthFilter, HealthStatus, Instance, Query, ServiceName, Snapshot
+from aiocloudmap.model import Discovery, HealthFilter, HealthStatus, Instance, Query, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock, Timer
 from aiocloudmap.reports import Explanation, Freshness, Stats
 from aiocloudmap.service import Service
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy
+from aiocloudmap.snapshot import Snapshot
 
 __all__ = [
     "SYSTEM_CLOCK",

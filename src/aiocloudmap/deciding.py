@@ -18,9 +18,9 @@ from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Waiter
 from aiocloudmap.cache.freshness import state
 from aiocloudmap.errors import CloudMapError, ConfigurationError, ThrottledError, UnavailableError
-from aiocloudmap.model import Snapshot
 from aiocloudmap.reports import Freshness
 from aiocloudmap.settling import Counts, Throttle, good, last_good_age
+from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Deciding", "Decision", "young"]
 

@@ -25,11 +25,12 @@ from aiocloudmap.errors import (
     UnavailableError,
 )
 from aiocloudmap.events import Event
-from aiocloudmap.model import Query, ServiceName, Snapshot
+from aiocloudmap.model import Query, ServiceName
 from aiocloudmap.ports import Backend, Clock
 from aiocloudmap.reports import Explanation
 from aiocloudmap.settings import CachePolicy
 from aiocloudmap.settling import Counts, Settling, Throttle, good, or_else
+from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Resolver", "require_loop"]
 

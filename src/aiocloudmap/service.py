@@ -17,9 +17,10 @@ from aiocloudmap.errors import (
     InvalidAttributeError,
     NoInstancesError,
 )
-from aiocloudmap.model import Instance, Query, ServiceName, Snapshot
+from aiocloudmap.model import Instance, Query, ServiceName
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
+from aiocloudmap.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from aiocloudmap.settings import CachePolicy

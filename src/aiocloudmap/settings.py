@@ -88,7 +88,7 @@ class ConnectionPolicy:
     free for discovery."""
 
     max_connections_per_host: int = 8
-    """The same for one host and port. 1 to `max_connections`."""
+    """The same for one host and port. 1 or more; beyond `max_connections` it limits nothing."""
 
     keepalive_timeout: float = 10.0
     """Seconds an idle connection is kept. More than 0."""
@@ -110,7 +110,7 @@ class ConnectionPolicy:
 
     def __post_init__(self) -> None:
         _number(self, "max_connections", least=3, whole=True)
-        _number(self, "max_connections_per_host", least=1, most=self.max_connections, whole=True)
+        _number(self, "max_connections_per_host", least=1, whole=True)
         _number(self, "max_attempts", least=1, whole=True)
         for name in ("keepalive_timeout", "connect_timeout", "read_timeout", "discovery_timeout"):
             _number(self, name, least=0.001)
@@ -162,7 +162,11 @@ def _from_env(policy: type[_Policy], overrides: dict[str, Any], environ: Mapping
                 raise ConfigurationError(
                     f"{variable}={text!r} is not {what}", advice=f"Say {what}, or unset it."
                 ) from None
-    return policy(**values)
+    try:
+        return policy(**values)
+    except ConfigurationError as error:
+        read = sorted({_PREFIX + name.upper() for name in values} & environ.keys())
+        raise error.again(advice=f"{error.advice} Read from the environment: {', '.join(read)}.") from None
 
 
 def _number(policy: object, name: str, *, least: float, most: float = math.inf, whole: bool = False) -> None:

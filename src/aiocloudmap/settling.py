@@ -25,7 +25,7 @@ from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
 from aiocloudmap.cache.table import Table
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
 from aiocloudmap.events import AnswerTruncated, EmptyAnswerHeld, Event, Refreshed, RefreshFailed, Throttled
-from aiocloudmap.model import Snapshot
+from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Counts", "Settling", "Throttle", "good", "last_good_age", "or_else"]
 

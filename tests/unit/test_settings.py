@@ -109,12 +109,17 @@ def test_two_connections_are_kept_for_discovery_so_three_are_the_least():
         ConnectionPolicy(max_connections=2, max_connections_per_host=1)
 
 
-def test_one_host_gets_at_least_one_connection_and_at_most_all():
-    """max_connections_per_host from 1 to max_connections."""
-    assert ConnectionPolicy(max_connections=8, max_connections_per_host=8).max_connections_per_host == 8
-    for value in (0, 9):
-        with pytest.raises(ConfigurationError, match=rf"max_connections_per_host={value} .* from 1 to 8\."):
-            ConnectionPolicy(max_connections=8, max_connections_per_host=value)
+def test_one_host_gets_at_least_one_connection():
+    """max_connections_per_host from 1 up; a smaller max_connections alone is no contradiction to its default."""
+    assert ConnectionPolicy(max_connections=4).max_connections_per_host == 8
+    with pytest.raises(ConfigurationError, match=r"max_connections_per_host=0 .* of 1 or more\."):
+        ConnectionPolicy(max_connections_per_host=0)
+
+
+def test_a_value_out_of_range_names_the_variables_that_were_read():
+    """Who set it in the environment looks for the variable, not for the field."""
+    with pytest.raises(ConfigurationError, match=r"ttl=-1\.0 .* Read from the environment: AIOCLOUDMAP_TTL\."):
+        policies_from_env({}, {"AIOCLOUDMAP_TTL": "-1"})
 
 
 def test_one_attempt_is_the_least():

@@ -12,8 +12,9 @@ import random
 from typing import Final, NamedTuple
 
 from aiocloudmap.errors import CloudMapError
-from aiocloudmap.model import Query, Snapshot
+from aiocloudmap.model import Query
 from aiocloudmap.settings import CachePolicy
+from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["NEVER", "Cell", "Lifetime"]
 

@@ -22,8 +22,9 @@ from typing import Final
 
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import CloudMapError, DeadlineError, UnavailableError
-from aiocloudmap.model import Query, Snapshot
+from aiocloudmap.model import Query
 from aiocloudmap.ports import Clock, Timer
+from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Flight", "Flights", "Outcome", "Waiter"]
 

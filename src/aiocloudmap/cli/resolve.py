@@ -17,7 +17,7 @@ from aiocloudmap.errors import ConfigurationError, NoInstancesError
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 
 if TYPE_CHECKING:
-    from aiocloudmap.model import Snapshot
+    from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["resolve"]
 

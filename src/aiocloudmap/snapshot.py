@@ -1,0 +1,113 @@
+"""The answer as callers get it: every instance that matched at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from operator import attrgetter
+from typing import Any, overload
+
+from aiocloudmap.model import MAX_INSTANCES, Instance, ServiceName
+from aiocloudmap.ports import SYSTEM_CLOCK, Clock
+
+__all__ = ["Snapshot"]
+
+
+@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
+class Snapshot(Sequence[Instance]):
+    """The complete set of instances that matched at one moment, sorted by id, never changed afterwards.
+
+    Args:
+        service: The service asked about.
+        instances: In any order.
+        revision: Cloud Map's revision of the service's instances, None where the source has none.
+        clock: Tells when it was fetched, and how old it is.
+        elapsed: Seconds since the answer was given, where they passed before it could be noticed.
+    """
+
+    service: ServiceName
+    instances: tuple[Instance, ...]
+    revision: int | None
+    _clock: Clock
+    _fetched: float
+    _written: float
+
+    def __init__(
+        self,
+        service: ServiceName,
+        instances: Iterable[Instance] = (),
+        *,
+        revision: int | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        elapsed: float = 0.0,
+    ) -> None:
+        put = partial(object.__setattr__, self)
+        put("service", service)
+        put("instances", tuple(sorted(instances, key=attrgetter("id"))))
+        put("revision", revision)
+        put("_clock", clock)
+        put("_fetched", clock.time() - elapsed)
+        put("_written", clock.monotonic() - elapsed)
+
+    @property
+    def fetched_at(self) -> datetime:
+        """When the answer arrived, in UTC."""
+        return datetime.fromtimestamp(self._fetched, UTC)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the answer arrived.
+
+        The longer of what the two clocks say: a monotonic clock may stand still while a sandbox is frozen, a wall
+        clock may be set back.
+        """
+        clock = self._clock
+        return max(clock.monotonic() - self._written, clock.time() - self._fetched)
+
+    @property
+    def maybe_truncated(self) -> bool:
+        """Whether there are as many instances as one answer can hold, so that there may be more."""
+        return len(self.instances) >= MAX_INSTANCES
+
+    def values(self, key: str) -> tuple[str, ...]:
+        """The attribute `key` of every instance that has it, in the order of the instances."""
+        return tuple(instance.attributes[key] for instance in self.instances if key in instance.attributes)
+
+    @overload
+    def __getitem__(self, index: int) -> Instance: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Instance, ...]: ...
+    def __getitem__(self, index: int | slice) -> Instance | tuple[Instance, ...]:
+        return self.instances[index]
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self.instances)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal where service, instances and revision are; when they were fetched does not count."""
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        return (self.service, self.revision, self.instances) == (other.service, other.revision, other.instances)
+
+    def __hash__(self) -> int:
+        return hash((self.service, self.revision, self.instances))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The monotonic clock of another process, on another machine, says something else.
+        return _restored, (self.service, self.instances, self.revision, self._fetched)
+
+    def __repr__(self) -> str:
+        count = len(self.instances)
+        return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
+
+
+def _restored(service: ServiceName, instances: tuple[Instance, ...], revision: int | None, fetched: float) -> Snapshot:
+    """A snapshot that was pickled, as old as the wall clock says."""
+    snapshot = Snapshot(service, instances, revision=revision)
+    object.__setattr__(snapshot, "_fetched", fetched)
+    return snapshot
