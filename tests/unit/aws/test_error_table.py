@@ -45,6 +45,7 @@ def test_every_code_becomes_the_class_of_its_row(code):
     assert (type(meaning), meaning.advice, meaning.service) == (CODES[code].kind, CODES[code].advice, ORDERS)
     assert getattr(meaning, "code", code) == code
     assert meaning.advice
+    assert ("TOPSECRET" in str(meaning)) == (type(meaning) is errors.AccessDeniedError)
 
 
 def test_what_botocore_retries_as_throttled_is_throttled_here():
