@@ -117,6 +117,7 @@ class _Http(ThreadingHTTPServer):
 def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # one packet an answer: two would wait for each other's acknowledgement
 
         def setup(self) -> None:
             with server._lock:
