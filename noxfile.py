@@ -76,9 +76,7 @@ def _lowest(requirements: list[str]) -> list[str]:
 
 
 def _pytest(session: nox.Session) -> None:
-    # Durations are compared by bench alone: not beside another process, and not in a hurry.
-    everything = ["-q", "--numprocesses=2", "--dist=loadfile", "--ignore=tests/benchmarks"]
-    session.run("pytest", *(session.posargs or everything))
+    session.run("pytest", *(session.posargs or ["-q", "--numprocesses=2", "--dist=loadfile"]))
 
 
 @nox.session(python=PYTHONS)
@@ -155,8 +153,8 @@ def build(session: nox.Session) -> None:
         session.run(str(binaries / "aiocloudmap"), "--version", external=True)
 
 
-@nox.session
+@nox.session(python=PYTHONS)
 def bench(session: nox.Session) -> None:
-    """The hit path against its floor, in one run on one machine."""
-    _install(session, "test")
-    session.run("pytest", "-q", "-s", "tests/benchmarks", *session.posargs)
+    """The hit path against its floor, in one run on one machine that should have nothing else to do."""
+    _install(session)
+    session.run("python", "tests/benchmarks/hit_path.py", *session.posargs)
