@@ -39,7 +39,7 @@ class Resolver:
     """Answers from memory where it can, and from the backend where it must.
 
     Args:
-        backend: Gives the source of truth; called at each fetch.
+        backend: Gives the source of truth; makes it when it is first called.
         clock: Where time comes from.
         timeout: Seconds that one question to the backend may take.
         emit: Is told what happens, outside of the lock.
@@ -87,6 +87,9 @@ class Resolver:
         """
         _check_max_age(max_age)
         require_loop(cell.query.service)
+        # Made before anybody waits: importing AWS's libraries takes seconds in a small sandbox, and the deadline of the
+        # first question is not for that.
+        self._backend()
         self._observe()
         with self._lock:
             decision = self._deciding.decide(cell, max_age, self.clock.monotonic())
