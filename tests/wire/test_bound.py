@@ -246,3 +246,36 @@ async def test_other_tls_settings_mean_another_connector():
         assert callers.transport.connectors == 2
         await callers.transport.aclose(callers.holder)
         assert callers.transport.connectors == 0
+
+
+@pytest.mark.parametrize(
+    "signal",
+    ["on_connection_create_start", "on_connection_create_end", "on_connection_reuseconn", "on_connection_queued_start"],
+)
+async def test_a_trace_that_raises_leaves_no_connection_behind(signal):
+    """Whatever moment it chose; the user's traces see those moments as aiohttp has them."""
+
+    async def broken(*_):
+        raise ZeroDivisionError
+
+    traces = aiohttp.TraceConfig()
+    getattr(traces, signal).append(broken)
+    with Servers() as servers:
+        callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3))
+        if signal == "on_connection_reuseconn":
+            await callers.call(servers.url)
+        polls = []
+        if signal == "on_connection_queued_start":
+            polls.append(asyncio.create_task(callers.call(servers.url + "/hold")))
+            await servers.until("/hold", 1)
+        session = callers.transport.client_session(callers.policy, callers.holder, trace_configs=[traces])
+        with pytest.raises(ZeroDivisionError):
+            await session.get(servers.url)
+        async with asyncio.timeout(5):
+            while callers.transport.open_connections > len(polls):
+                await asyncio.sleep(0.001)
+        assert "0 waiting" in repr(connector_of(callers))
+        assert f"{len(polls)} call(s) in flight" in repr(connector_of(callers))
+        servers.release()
+        await asyncio.gather(*polls)
+        await callers.transport.aclose(callers.holder)

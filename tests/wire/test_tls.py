@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 
@@ -10,7 +11,7 @@ import pytest
 import trustme
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
-from botocore.exceptions import ConnectTimeoutError, HTTPClientError, ProxyConnectionError, SSLError
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError, ProxyConnectionError, SSLError
 from callers import RUNNERS, Callers
 from counting_server import Proxy, Servers
 
@@ -144,10 +145,10 @@ async def test_a_client_certificate_is_shown(way, authority, bundle, certificate
 
 
 async def test_without_a_client_certificate_such_a_server_refuses(way, authority, bundle):
-    """With an error of the connection, as TLS 1.3 has it."""
+    """With an error of the connection, as TLS 1.3 has it; which one depends on who is faster."""
     with Servers(tls=tls_of(authority, "localhost", asks=True)) as servers:
         callers = made(way, verify=bundle)
-        with pytest.raises(HTTPClientError):
+        with pytest.raises(BotoCoreError):
             await callers.discover(servers.url)
         await callers.transport.aclose(callers.holder)
     assert servers.requests.total() == 0
@@ -199,7 +200,7 @@ async def test_an_https_proxy_gets_its_own_certificate_and_never_the_clients(aut
         assert await callers.discover(servers.url) == ANSWER
         await callers.transport.aclose(callers.holder)
         wrong = Callers(**options, client_cert=certificate)
-        with pytest.raises(HTTPClientError):
+        with pytest.raises(BotoCoreError):
             await wrong.discover(servers.url)
         await wrong.transport.aclose(wrong.holder)
 
@@ -265,3 +266,38 @@ async def test_a_bundle_that_cannot_be_loaded_is_a_configuration_error(authority
         authority.cert_pem.write_to_path(str(path))
         assert await callers.discover(servers.url) == ANSWER
         await callers.transport.aclose(callers.holder)
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_cancelled_call_frees_its_descriptor_though_the_peer_says_no_goodbye(authority, bundle, runner):
+    """TLS would wait half a minute for it, and the connection would count against the bound all the while."""
+    context = tls_of(authority, "localhost")
+    asked = threading.Event()
+
+    def silent(listening: socket.socket) -> None:
+        plain, _ = listening.accept()
+        with context.wrap_socket(plain, server_side=True) as peer:
+            peer.recv(1)
+            asked.set()
+            ended.wait(30)
+
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=silent, args=(listening,))
+        thread.start()
+        callers = Callers(verify=bundle, timeout=(10, 10))
+
+        async def main() -> None:
+            call = asyncio.create_task(callers.call(f"https://localhost:{listening.getsockname()[1]}"))
+            await asyncio.to_thread(asked.wait)
+            call.cancel()
+            await asyncio.wait([call])
+            async with asyncio.timeout(5):
+                while callers.transport.open_connections:
+                    await asyncio.sleep(0.001)
+
+        try:
+            RUNNERS[runner](main())
+        finally:
+            ended.set()
+            thread.join()

@@ -155,6 +155,19 @@ def test_one_who_must_not_reuse_gets_a_connection_of_its_own():
     assert sockets.ask(CLIENT, reuse=False).granted.connection is None
 
 
+def test_a_permit_counts_until_its_last_descriptor_is_gone():
+    """An attempt that has failed may have left one that is still being closed."""
+    sockets = Sockets(limit=3)
+    permits = [sockets.use(DISCOVERY) for _ in range(3)]
+    permits[0].holds += 1  # its socket, beside the attempt
+    sockets.bound.close(permits[0])
+    sockets.bound.drop(permits[0])
+    waiting = sockets.ask(DISCOVERY)
+    assert waiting.permit is None
+    sockets.bound.drop(permits[0])
+    assert waiting.permit is not None
+
+
 @pytest.mark.parametrize("state", ["busy", "idle", "leaving"])
 def test_a_connection_that_is_gone_frees_its_permit_whatever_it_was_doing(state):
     """Nothing of it stays in any count."""
