@@ -21,7 +21,7 @@ import pytest
 _PATIENCE = 5.0
 _DESCRIPTORS = Path("/proc/self/fd")
 _FOREIGN = ("AWS_", "AIOCLOUDMAP_")
-_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_ELSEWHERE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,9 +36,9 @@ def things_that_stay() -> None:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test: no region, no profile, no credentials, no proxy."""
+    """No setting of the machine reaches a test: no region, no profile, no credentials, no proxy, no CA file."""
     for variable in os.environ:
-        if variable.startswith(_FOREIGN) or variable.lower() in _PROXIES:
+        if variable.startswith(_FOREIGN) or variable.lower() in _ELSEWHERE:
             monkeypatch.delenv(variable)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

@@ -11,6 +11,7 @@ from moto.server import ThreadedMotoServer
 from tests.support.client_sockets import client_sockets, watching
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy
+from aiocloudmap.engine import registry
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 from aiocloudmap.local.cloud_map import local_session
 
@@ -148,3 +149,23 @@ async def test_long_polls_do_not_hold_up_discovery():
             local.faults.release()
             answers = await asyncio.gather(*polls)
     assert [answer["ResponseMetadata"]["HTTPStatusCode"] for answer in answers] == [200] * 8
+
+
+async def test_http_sessions_share_the_connector_where_only_a_profile_names_the_ca_file(monkeypatch, tmp_path):
+    """What an AWS client trusts by its profile, http_session() trusts too: one bound, not two."""
+    (tmp_path / "config").write_text(f"[default]\nca_bundle = {tmp_path / 'ca.pem'}\n")
+    for variable, value in {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    world = World()
+    world.register("shop/orders", "one", {})
+    with LocalCloudMap(world) as local:
+        async with CloudMap(endpoint_url=local.endpoint_url, region="eu-west-1") as cloud_map:
+            await cloud_map.service("shop/orders").resolve()
+            session = await cloud_map.http_session()
+            async with session.get(local.endpoint_url) as response:
+                await response.read()
+            assert registry.transport().connectors == 1

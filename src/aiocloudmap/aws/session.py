@@ -24,6 +24,7 @@ from cachetools import LRUCache
 from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default, with_http_session
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
+from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
@@ -122,7 +123,16 @@ class AwsSession:
 
     async def http_session(self, **options: Any) -> aiohttp.ClientSession:
         """An aiohttp session on the same connections, with aiohttp's own time-outs unless `options` say otherwise."""
-        return self._transport.client_session(self._connections, self._holder, **options)
+        async with self._turn():
+            try:
+                # A profile may name a CA file: calls that trust what the AWS clients trust share their connector.
+                bundle = self._opened().get_config_variable("ca_bundle")
+            except CloudMapError:
+                raise
+            except Exception as error:
+                raise from_setup(error) from error
+        tls = TlsSettings.of(bundle) if bundle else None
+        return self._transport.client_session(self._connections, self._holder, tls=tls, **options)
 
     def forget_after_fork(self) -> None:
         """New locks for the child: the parent's may have been held. What is loaded and made stays."""
