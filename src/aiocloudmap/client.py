@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+from aiocloudmap.arguments import check_backend, check_cache, check_callable, check_connections, check_place
 from aiocloudmap.engine import EngineKey, registry
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.events import Event
@@ -74,9 +75,12 @@ class CloudMap:
         shared: bool = True,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        _check(region, endpoint_url, cache, connections)
-        _check_callable("session_factory", session_factory)
-        _check_callable("on_event", on_event)
+        check_place(region, endpoint_url)
+        check_cache(cache)
+        check_connections(connections)
+        check_backend(backend, clock)
+        check_callable("session_factory", session_factory)
+        check_callable("on_event", on_event)
         key = EngineKey.of(region, endpoint_url, session_factory, connections)
         if shared and backend is None and clock is SYSTEM_CLOCK:
             self._engine = registry.shared(key, clock)
@@ -146,7 +150,7 @@ class CloudMap:
                 plain = True
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
         if cache is not None:
-            _check_cache(cache)
+            check_cache(cache)
         # Query checks and orders what it is given, whatever its type.
         query = Query(
             service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
@@ -163,6 +167,9 @@ class CloudMap:
 
         Made once per service and options, then handed out again: get one per use, keep none across event loops. Its
         `close` and `async with` do nothing. It has botocore's own time-outs and retries, or those of your `config`.
+        Where all connections but the two that are kept for discovery are in use, a call queues for as long as it may
+        wait to connect, and then raises ConnectionLimitError. For type checkers, annotate it with a type of
+        types-aiobotocore.
 
         Args:
             aws_service: botocore's name, such as `sqs`.
@@ -179,7 +186,9 @@ class CloudMap:
     async def http_session(self, **options: Any) -> aiohttp.ClientSession:
         """An aiohttp session for your own HTTP calls, on the shared bounded connections of this loop.
 
-        Kept per event loop and options; its `close` and `async with` do nothing. It has aiohttp's own time-outs.
+        Kept per event loop and options; its `close` and `async with` do nothing. It has aiohttp's own time-outs. Where
+        all connections but the two that are kept for discovery are in use, a call queues for as long as it may wait to
+        connect, and then raises ConnectionLimitError: read or release every response.
 
         Args:
             options: As for `aiohttp.ClientSession`, but for the connector.
@@ -221,17 +230,20 @@ class CloudMap:
         if required and errors:
             raise ExceptionGroup(f"{len(errors)} of {len(handles)} services could not be prefetched", errors)
 
-    def invalidate(self, name: str | ServiceName | None = None) -> int:
+    def invalidate(self, name: str | ServiceName | Service | None = None) -> int:
         """Answers count as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
 
         Args:
-            name: Whose answers, for every filter and policy; None for all of this engine.
+            name: Whose answers, for every filter and policy; None for all of this engine. For the answers to one
+                question only there is `Service.invalidate`.
 
         Returns:
             How many answers could have been given until now.
         """
         if name is None:
             return self._resolver.invalidate(lambda _: True)
+        if isinstance(name, Service):
+            name = name.name
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
         return self._resolver.invalidate(lambda query: query.service == service)
 
@@ -246,8 +258,9 @@ class CloudMap:
     async def aclose(self) -> None:
         """Give back this event loop's connections; waits for calls in flight. Answers stay, and it may be used again.
 
-        Whoever holds the same connections with `async with` keeps them. Cancelling it loses nothing: the connections
-        are then closed together with the loop.
+        Whoever holds the same connections with `async with` keeps them. A call of your own without a time-out may keep
+        it waiting: bound it with `asyncio.timeout`. Cancelling it loses nothing: the connections are then closed
+        together with the loop.
         """
         await self._engine.aclose()
 
@@ -262,34 +275,3 @@ class CloudMap:
 
     def __repr__(self) -> str:
         return f"<CloudMap on {self._engine!r}>"
-
-
-def _check(region: object, endpoint_url: object, cache: object, connections: object) -> None:
-    if region is not None and not (isinstance(region, str) and region):
-        raise ConfigurationError(f"region={region!r} is no Region", advice="Give one like 'eu-west-1', or None.")
-    if endpoint_url is not None:
-        from urllib.parse import urlsplit  # noqa: PLC0415 - importing the library is to stay cheap
-
-        parts = urlsplit(endpoint_url) if isinstance(endpoint_url, str) else None
-        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigurationError(
-                f"endpoint_url={endpoint_url!r} is no URL", advice="Give one like 'http://127.0.0.1:5000', or None."
-            )
-    _check_cache(cache)
-    if not isinstance(connections, ConnectionPolicy):
-        raise ConfigurationError(
-            f"connections={connections!r} is no ConnectionPolicy", advice="Write connections=ConnectionPolicy()."
-        )
-
-
-def _check_cache(cache: object) -> None:
-    if not isinstance(cache, CachePolicy):
-        raise ConfigurationError(f"cache={cache!r} is no CachePolicy", advice="Write cache=CachePolicy(ttl=30).")
-
-
-def _check_callable(argument: str, value: object) -> None:
-    if value is not None and not callable(value):
-        raise ConfigurationError(
-            f"{argument} is of type {type(value).__name__}, which cannot be called",
-            advice="Give a function, without calling it.",
-        )

@@ -6,13 +6,16 @@ Engines are few: one per combination of settings. A program that makes more and 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aiocloudmap.errors import TooManyOpenFilesError
 from aiocloudmap.events import ClockJumped, Event, log
 from aiocloudmap.ports import Backend, Clock
 from aiocloudmap.reports import Stats
@@ -98,7 +101,8 @@ class Engine:
 
     def _source(self) -> Backend:
         if self._backend is None:
-            from aiocloudmap.aws.backend import AwsBackend  # noqa: PLC0415 - heavy, and not needed for a hit
+            with _loading():
+                from aiocloudmap.aws.backend import AwsBackend  # noqa: PLC0415 - heavy, and not needed for a hit
 
             self._backend = AwsBackend(self.aws())
         return self._backend
@@ -107,7 +111,8 @@ class Engine:
         """The AWS side of the engine, made at the first use."""
         with self._lock:
             if self._aws is None:
-                from aiocloudmap.aws.session import AwsSession  # noqa: PLC0415 - heavy, and not needed for a hit
+                with _loading():
+                    from aiocloudmap.aws.session import AwsSession  # noqa: PLC0415 - heavy, and not needed for a hit
 
                 key = self.key
                 self._aws = AwsSession(
@@ -215,7 +220,8 @@ class Registry:
     def transport(self) -> Transport:
         """The connections of the process, per event loop."""
         if self._transport is None:
-            from aiocloudmap.aws.transport import Transport  # noqa: PLC0415 - heavy, and not needed for a hit
+            with _loading():
+                from aiocloudmap.aws.transport import Transport  # noqa: PLC0415 - heavy, and not needed for a hit
 
             with self._lock:
                 if self._transport is None:
@@ -248,6 +254,20 @@ class Registry:
             self._transport.forget_after_fork()
         for engine in list(self._all):
             engine.forget_after_fork()
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """AWS's libraries are loaded at the first use, and their files need descriptors too."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise TooManyOpenFilesError(
+            "no file descriptor was left to load the AWS libraries with",
+            advice="Look for what keeps them open in this process; see also ulimit -n.",
+        ) from error
 
 
 registry: Final = Registry()

@@ -269,8 +269,8 @@ _HOST_ATTRIBUTES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
 
 def _health(value: HealthFilter | str) -> HealthFilter:
     try:
-        return HealthFilter(value)
-    except ValueError:
+        return HealthFilter(value.upper())
+    except (AttributeError, ValueError):
         raise ConfigurationError(
             f"{_shown(str(value))} is no health filter", advice=f"Use one of {', '.join(HealthFilter)}."
         ) from None

@@ -245,7 +245,7 @@ def _check_max_age(max_age: float | None) -> None:
     if max_age is None:
         return
     number: object = max_age
-    if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number) or number < 0:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= math.inf:
         raise ConfigurationError(f"max_age={max_age!r} is no age", advice="Give seconds, 0 or more; 0 forces a fetch.")
 
 

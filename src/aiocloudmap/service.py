@@ -17,7 +17,7 @@ from aiocloudmap.errors import (
     InvalidAttributeError,
     NoInstancesError,
 )
-from aiocloudmap.model import Instance, Query, ServiceName
+from aiocloudmap.model import Instance, Query, ServiceName, _shown
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.snapshot import Snapshot
@@ -193,7 +193,7 @@ class Service:
             # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
-                f"{key} cannot be read as {name} ({type(error).__name__})",
+                f"{_shown(key)} cannot be read as {name} ({type(error).__name__})",
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error
@@ -212,7 +212,7 @@ class Service:
             return self._no_instances()
         available = {name for instance in instances for name in instance.attributes}
         return AttributeNotFoundError(
-            f"no instance has the attribute {key}",
+            f"no instance has the attribute {_shown(key)}",
             service=self.name,
             key=key,
             available=available,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
@@ -17,6 +18,7 @@ from aiocloudmap.errors import ConfigurationError
 __all__ = ["CachePolicy", "ConnectionPolicy", "policies_from_env"]
 
 _PREFIX = "AIOCLOUDMAP_"
+_MOST = sys.float_info.max
 _logger = logging.getLogger("aiocloudmap")
 
 
@@ -165,15 +167,15 @@ def _from_env(policy: type[_Policy], overrides: dict[str, Any], environ: Mapping
     try:
         return policy(**values)
     except ConfigurationError as error:
-        read = sorted({_PREFIX + name.upper() for name in values} & environ.keys())
-        raise error.again(advice=f"{error.advice} Read from the environment: {', '.join(read)}.") from None
+        read = ", ".join(sorted({_PREFIX + name.upper() for name in values} & environ.keys()))
+        raise error.again(advice=error.advice + (f" Read from the environment: {read}." if read else "")) from None
 
 
 def _number(policy: object, name: str, *, least: float, most: float = math.inf, whole: bool = False) -> None:
     value = getattr(policy, name)
     kinds = (int,) if whole else (int, float)
-    # bool is an int to Python, and ttl=True a slip; infinity would be an answer without a bound.
-    if isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value) and least <= value <= most:
+    # bool is an int to Python, and ttl=True a slip; what a float cannot hold would be an answer without a bound.
+    if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= min(most, _MOST):
         return
     kind = "a whole number" if whole else "a number"
     limits = f"of {least} or more" if most == math.inf else f"from {least} to {most}"

@@ -94,7 +94,7 @@ async def test_a_missing_attribute_lists_those_there_are(stage, count):
         await service.attribute("QUEUE_URI")
     assert caught.value.key == "QUEUE_URI"
     assert caught.value.available == tuple(keys)
-    assert str(caught.value) == (f"shop/carts: no instance has the attribute QUEUE_URI. There are: {', '.join(keys)}.")
+    assert str(caught.value) == (f"shop/carts: no instance has the attribute 'QUEUE_URI'. There are: {', '.join(keys)}.")
     assert isinstance(caught.value, LookupError)
 
 
@@ -127,7 +127,7 @@ async def test_cast_makes_a_value_of_the_text(stage):
 async def test_a_cast_that_fails_is_an_error_with_a_default_too(stage, default):
     """What is there and wrong is not covered up; the message keeps the value to itself."""
     service = service_of(stage, {"N": "hidden-value"})
-    with pytest.raises(InvalidAttributeError, match=r"^shop/carts: N cannot be read as int \(ValueError\)") as caught:
+    with pytest.raises(InvalidAttributeError, match=r"^shop/carts: 'N' cannot be read as int \(ValueError\)") as caught:
         await service.attribute("N", int, **default)
     assert "hidden-value" not in str(caught.value)
     assert isinstance(caught.value, ValueError)

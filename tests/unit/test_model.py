@@ -228,9 +228,10 @@ def test_every_part_of_a_query_makes_another_question():
 def test_health_may_be_said_as_text():
     """The enumeration's member comes of it."""
     assert Query(ORDERS, health="ALL").health is HealthFilter.ALL
+    assert Query(ORDERS, health="healthy_or_else_all").health is HealthFilter.HEALTHY_OR_ELSE_ALL
 
 
-@pytest.mark.parametrize("health", ["all", "", None, 1, "SICK"])
+@pytest.mark.parametrize("health", ["", None, 1, "SICK"])
 def test_what_is_no_health_filter_is_refused(health):
     """With the ones there are."""
     with pytest.raises(

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["console", "draws", "printable", "shell_quoted"]
 
+_NARROWEST = 40
+"""Columns below which a table says nothing, whatever COLUMNS says."""
+
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -38,7 +41,9 @@ def console(stream: TextIO) -> Console:
     """A console that takes nothing in its text for markup; rich itself obeys NO_COLOR and FORCE_COLOR."""
     from rich.console import Console
 
-    return Console(file=stream, markup=False, emoji=False, highlight=False)
+    made = Console(file=stream, markup=False, emoji=False, highlight=False)
+    made.width = max(made.width, _NARROWEST)
+    return made
 
 
 def draws(stream: TextIO) -> bool:

@@ -1,0 +1,82 @@
+"""What the arguments of `CloudMap` may be: checked where they are given, since the first call would tell too late."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.settings import CachePolicy, ConnectionPolicy
+
+__all__ = ["check_backend", "check_cache", "check_callable", "check_connections", "check_place"]
+
+_REGION = re.compile(r"[a-zA-Z0-9-]{1,63}")
+
+
+def check_place(region: object, endpoint_url: object) -> None:
+    """A Region that can be part of a host name, and a URL that a client can connect to."""
+    if region is not None and not (isinstance(region, str) and _REGION.fullmatch(region)):
+        raise ConfigurationError(f"region={region!r} is no Region", advice="Give one like 'eu-west-1', or None.")
+    if endpoint_url is not None and (wrong := _wrong_with(endpoint_url)):
+        # Not shown: the part before an @ is a password.
+        raise ConfigurationError(f"endpoint_url {wrong}", advice="Give one like 'http://127.0.0.1:5000', or None.")
+
+
+def check_cache(cache: object) -> None:
+    """A policy, not its ttl."""
+    if not isinstance(cache, CachePolicy):
+        raise ConfigurationError(f"cache={cache!r} is no CachePolicy", advice="Write cache=CachePolicy(ttl=30).")
+
+
+def check_connections(connections: object) -> None:
+    """A policy, not its fields."""
+    if not isinstance(connections, ConnectionPolicy):
+        raise ConfigurationError(
+            f"connections={connections!r} is no ConnectionPolicy", advice="Write connections=ConnectionPolicy()."
+        )
+
+
+def check_callable(argument: str, value: object) -> None:
+    """A function that is called, and whose result nobody awaits."""
+    if value is None:
+        return
+    if not callable(value):
+        raise ConfigurationError(
+            f"{argument} is of type {type(value).__name__}, which cannot be called",
+            advice="Give a function, without calling it.",
+        )
+    if inspect.iscoroutinefunction(value):
+        raise ConfigurationError(
+            f"{argument} is a coroutine function", advice="Give a plain function: nobody awaits it."
+        )
+
+
+def check_backend(backend: object, clock: object) -> None:
+    """Objects that have the methods of `Backend` and `Clock`; a class has them too, and is none."""
+    if backend is not None:
+        _check_methods("backend", backend, "discover")
+    _check_methods("clock", clock, "monotonic", "time", "call_later")
+
+
+def _check_methods(argument: str, value: object, *methods: str) -> None:
+    missing = [name for name in methods if not callable(getattr(value, name, None))]
+    if missing or isinstance(value, type):
+        what = "a class" if isinstance(value, type) else f"of type {type(value).__name__}"
+        raise ConfigurationError(f"{argument} is {what}", advice=f"Give an object with {', '.join(methods)}.")
+
+
+def _wrong_with(endpoint_url: object) -> str | None:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - importing the library is to stay cheap
+
+    if not isinstance(endpoint_url, str):
+        return f"is of type {type(endpoint_url).__name__}"
+    try:
+        parts = urlsplit(endpoint_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"is no URL: {error}"
+    if parts.scheme not in ("http", "https") or not host or not endpoint_url.isprintable() or " " in endpoint_url:
+        return "is no URL"
+    if "@" in parts.netloc:
+        return "has a user name in it, which AWS requests cannot carry"
+    return None
