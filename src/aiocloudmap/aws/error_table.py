@@ -202,7 +202,7 @@ EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
     ((_B.ConnectTimeoutError,), _UNREACHABLE._replace(what="the endpoint did not accept a connection in time")),
     ((_B.ReadTimeoutError, TimeoutError), Row(DeadlineError, "no answer came within the read time-out")),
     ((_B.EndpointConnectionError,), _UNREACHABLE),
-    ((aiohttp.ClientPayloadError, aiohttp.ClientResponseError), GARBLED),
+    ((aiohttp.ClientPayloadError, aiohttp.ClientResponseError, RecursionError), GARBLED),
     ((aiohttp.InvalidURL,), BAD_ENDPOINT),
     ((FileNotFoundError, PermissionError, IsADirectoryError), BAD_FILE),
     ((_B.ConnectionClosedError, _B.ResponseStreamingError, _B.HTTPClientError, aiohttp.ClientError), _BROKEN),

@@ -68,7 +68,12 @@ def from_setup(error: Exception) -> CloudMapError:
     if type(error) is ValueError and str(error).startswith("Invalid endpoint"):
         return _made(BAD_ENDPOINT, error)
     row = _row(error)
-    return _made(row if row is not None and row.kind is ConfigurationError else BAD_OPTION, error)
+    if row is not None and row.kind is ConfigurationError:
+        return _made(row, error)
+    # Python's own words name the argument; those of other errors may quote its value.
+    return _made(
+        BAD_OPTION._replace(what=f"{BAD_OPTION.what}: {error}") if type(error) is TypeError else BAD_OPTION, error
+    )
 
 
 def from_credentials(error: Exception) -> CloudMapError:

@@ -65,6 +65,10 @@ for command in (resolve, serve, demo):
 
 def run() -> None:
     """Parse the command line, do what it says, and leave the process."""
+    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us; nothing could be said, or printed
+        if sys.stderr is not None:
+            sys.stderr.write("error: standard output is closed\n")
+        sys.exit(Exit.FAILURE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A terminal that does not know a character gets its escape, not our traceback.

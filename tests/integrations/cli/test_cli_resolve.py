@@ -370,3 +370,23 @@ def _wait_until_held(local):
     import asyncio
 
     asyncio.run(asyncio.wait_for(local.faults.until_held(), PATIENCE))
+
+
+def test_a_terminal_that_claims_to_have_no_columns_gets_a_table_all_the_same(local, run):
+    """COLUMNS may hold anything; nothing printed at all would look like no answer."""
+    outcome = run("resolve", "shop/orders", "-o", "table", COLUMNS="0")
+    assert outcome.code == 0
+    assert "orders-1" in outcome.out
+    assert "orders-2" in outcome.out
+
+
+def test_a_closed_standard_output_is_one_line_and_no_traceback(command):
+    """As `>&-` makes it: there is nowhere to print the answer to."""
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command("resolve", "shop/orders")],
+        stderr=subprocess.PIPE,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert closed.returncode == 1
+    assert closed.stderr == b"error: standard output is closed\n"

@@ -236,3 +236,20 @@ def test_no_row_is_out_of_reach():
         for kind in kinds:
             assert not any(issubclass(kind, earlier) for earlier in seen), kind
             seen.append(kind)
+
+
+def test_an_argument_that_a_client_does_not_take_is_named():
+    """Python's words for it hold no value."""
+    error = from_setup(TypeError("create_client() got an unexpected keyword argument 'foo'"))
+    assert type(error) is errors.ConfigurationError
+    assert "unexpected keyword argument 'foo'" in str(error)
+
+
+def test_the_text_of_other_errors_stays_out_of_the_message():
+    """It may quote what was given, and that may be a key."""
+    assert "hunter2" not in str(from_setup(ValueError("hunter2 is no such thing")))
+
+
+def test_an_answer_nested_too_deeply_to_read_is_no_network_trouble():
+    """botocore wraps whatever its parser raises."""
+    assert type(translated(wrapping(RecursionError("maximum recursion depth exceeded")))) is errors.ProtocolError
