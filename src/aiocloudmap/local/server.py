@@ -47,6 +47,7 @@ class LocalServer:
         port: 0 takes a free one.
         ssl_context: Serves TLS with it; None serves plain HTTP.
         keepalive_timeout: Seconds that it keeps idle connections.
+        request_timeout: Seconds that a new connection may take for the head of a request, and a request for its body.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class LocalServer:
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
         keepalive_timeout: float = 75.0,
+        request_timeout: float = 30.0,
     ) -> None:
         self.world = world
         self.faults = Faults() if faults is None else faults
@@ -66,6 +68,7 @@ class LocalServer:
         self._port = port
         self._ssl_context = ssl_context
         self._keepalive_timeout = keepalive_timeout
+        self._request_timeout = request_timeout
         self._targets: dict[str, Target] = {}
         self._connections: Connections | None = None
         self._listener: asyncio.Server | None = None
@@ -107,7 +110,9 @@ class LocalServer:
         if self._listener is not None:
             raise ConfigurationError("the local server is running already", advice="Stop it first.")
         self._loop = asyncio.get_running_loop()
-        self._connections = connections = Connections(self._handle, self.stats, self._keepalive_timeout)
+        self._connections = connections = Connections(
+            self._handle, self.stats, self._keepalive_timeout, self._request_timeout
+        )
         try:
             self._listener = await self._loop.create_server(
                 connections,
@@ -160,7 +165,7 @@ class LocalServer:
         connection = None if self._connections is None else self._connections.of(request)
         if connection is None or connection.muted:
             await for_ever()
-        connection.busy += 1
+        connection.begin()
         self.stats.request_begun()
         try:
             return await self._respond(request, connection)
@@ -174,7 +179,7 @@ class LocalServer:
             self.stats.request_ended()
 
     async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        incoming = await read_request(request)
+        incoming = await read_request(request, self._request_timeout)
         self.stats.calls.add(incoming.operation, incoming.service)
         met, gate = self.faults.take(incoming.operation, incoming.service)
         fault = await pass_pauses(met, gate, self.world.clock)

@@ -6,6 +6,7 @@ object with `__type`, a message and the error's own members; its status is 400 u
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from dataclasses import dataclass
@@ -52,8 +53,8 @@ class Incoming:
         return f"{namespace}/{service}" if isinstance(namespace, str) and isinstance(service, str) else None
 
 
-async def read_request(request: web.BaseRequest) -> Incoming:
-    """The request, of a bounded size.
+async def read_request(request: web.BaseRequest, timeout: float) -> Incoming:
+    """The request, of a bounded size, and in a bounded time.
 
     Raises:
         RefusedError: It is none that AWS's protocol knows.
@@ -66,7 +67,12 @@ async def read_request(request: web.BaseRequest) -> Incoming:
         )
     target = request.headers.get("X-Amz-Target", "")
     try:
-        body = await request.read()
+        async with asyncio.timeout(timeout):
+            body = await request.read()
+    except TimeoutError as error:
+        raise RefusedError("the request takes too long", code="RequestTimeoutException", status=408) from error
+    except web.RequestPayloadError as error:
+        raise RefusedError("the body is not what its headers say", code="SerializationException") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise RefusedError("the request is too large", code="RequestEntityTooLargeException", status=413) from error
     try:
