@@ -94,7 +94,8 @@ async def test_a_missing_attribute_lists_those_there_are(stage, count):
         await service.attribute("QUEUE_URI")
     assert caught.value.key == "QUEUE_URI"
     assert caught.value.available == tuple(keys)
-    assert str(caught.value) == (f"shop/carts: no instance has the attribute 'QUEUE_URI'. There are: {', '.join(keys)}.")
+    there_are = ", ".join(keys)
+    assert str(caught.value) == f"shop/carts: no instance has the attribute 'QUEUE_URI'. There are: {there_are}."
     assert isinstance(caught.value, LookupError)
 
 
