@@ -64,7 +64,9 @@ class CloudMapError(Exception):
         subject = "" if self.service is None else f"{self.service}: "
         age = "" if self.last_good_age is None else f"; the last good answer is {self.last_good_age:.0f} s old"
         advice = f". {self.advice}" if self.advice else ""
-        return f"{subject}{self.what}{age}{advice}"
+        text = f"{subject}{self.what}{age}{advice}"
+        # Ids and attribute names come from whoever registers instances, and a message ends in logs and on terminals.
+        return text if text.isprintable() else "".join(map(_escaped, text))
 
     def again(self, **changes: Any) -> Self:
         """A fresh exception that says the same, so that a remembered error never grows a traceback.
@@ -181,3 +183,7 @@ class ConnectionLimitError(UnavailableError):
 
 class TooManyOpenFilesError(UnavailableError):
     """The process, or the system, has no file descriptor left."""
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()

@@ -28,6 +28,7 @@ _ATTRIBUTE_KEY = re.compile(r"[!-~]{1,255}")
 _ATTRIBUTE_VALUE = re.compile(r"(?:[!-~][ \t!-~]{0,1023})?")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?")
 _SCHEME = "cloudmap://"
+_URL_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*")
 
 
 class HealthFilter(StrEnum):
@@ -102,7 +103,7 @@ class ServiceName:
         return f"{self.namespace}/{self.service}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Query:
     """One question to Cloud Map; equal questions share one answer.
 
@@ -134,6 +135,14 @@ class Query:
                 service=self.service,
                 advice="Give the twelve digits of the account that owns the namespace, as a string.",
             )
+
+    def __repr__(self) -> str:
+        # As for instances: values may be secret, and events carry the query into logs.
+        shown = [str(self.service), str(self.health)]
+        shown += [
+            f"{name} {[key for key, _ in pairs]}" for name in ("where", "prefer") if (pairs := getattr(self, name))
+        ]
+        return f"<Query {', '.join(shown)}{'' if self.owner_account is None else f', owned by {self.owner_account}'}>"
 
     @property
     def believes_empty(self) -> bool:
@@ -204,10 +213,21 @@ class Instance:
     def url(self, scheme: str = "http", path: str = "") -> str:
         """`scheme://host:port/path`, without the port where the instance has none, IPv6 addresses in brackets.
 
+        Host and port are the instance's, whatever the path says. Where the path comes from an attribute, its `..`,
+        query and fragment are for you to judge.
+
         Raises:
             AttributeNotFoundError: The instance has no address.
             InvalidAttributeError: Its address or port is not one.
+            ConfigurationError: The scheme is none, or the path holds a space, a backslash or a control character.
         """
+        if not _URL_SCHEME.fullmatch(scheme):
+            raise ConfigurationError(f"{_shown(scheme)} is no scheme of a URL", advice="Give one like 'https'.")
+        # The path itself stays out of the message: it may be an attribute's value.
+        if wrong := next((letter for letter in path if letter in " \\" or not letter.isprintable()), None):
+            raise ConfigurationError(
+                f"the path of a URL holds {wrong!a}", advice="Percent-encode it, as urllib.parse.quote does."
+            )
         host = self.host
         if host is None:
             raise AttributeNotFoundError(

@@ -1,0 +1,136 @@
+"""Attributes, ids and names come from whoever registers instances: what a URL, a message and a repr make of them."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from aiocloudmap import ConfigurationError
+from aiocloudmap.errors import AttributeNotFoundError, CloudMapError, InvalidAttributeError
+from aiocloudmap.model import Instance, Query, ServiceName
+
+ORDERS = ServiceName("shop", "orders")
+HOSTILE = [
+    "user@evil.example",
+    "user:word@evil.example",
+    "evil.example/",
+    "evil.example/path",
+    "evil.example?query",
+    "evil.example#fragment",
+    "evil.example\\@good.example",
+    "evil.example:80",
+    "evil.example\r\nX-Evil: 1",
+    "evil.example\n",
+    "evil.example\x00",
+    "evil.example\t",
+    " evil.example",
+    "\x1b[31mevil.example",
+    "evil%2eexample",
+    "%65vil.example",
+    "[::1]",
+    "::1%eth0",
+    "fe80::1%25eth0",
+    "//evil.example",
+    "http://evil.example",
+    "\u0435vil.example",
+    "evil。example",
+    "-evil.example",
+    "evil..example",
+    "../../etc/passwd",
+    "127.0.0.1\n",
+    "10.0.0.1 ",
+]
+
+
+@pytest.mark.parametrize("key", ["AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"])
+@pytest.mark.parametrize("value", HOSTILE)
+def test_what_is_more_than_a_host_is_no_host(key, value):
+    """Credentials, paths, line breaks, escapes, other alphabets: refused, and not repeated."""
+    instance = Instance("i-1", ORDERS, attributes={key: value})
+    with pytest.raises(InvalidAttributeError) as caught:
+        instance.url()
+    assert value not in str(caught.value)
+
+
+@given(st.text(max_size=40), st.sampled_from(["AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"]))
+def test_a_url_names_the_host_that_the_attribute_holds_or_there_is_none(value, key):
+    """For the standard library and for aiohttp's own reader alike."""
+    instance = Instance("i-1", ORDERS, attributes={key: value, "AWS_INSTANCE_PORT": "8080"})
+    try:
+        url = instance.url("https", "/v1")
+    except (InvalidAttributeError, AttributeNotFoundError):
+        return
+    for host, port, user in (
+        (urlsplit(url).hostname, urlsplit(url).port, urlsplit(url).username),
+        (URL(url).raw_host, URL(url).port, URL(url).user),
+    ):
+        assert (host.rstrip("."), port, user) == (instance.host.lower().rstrip("."), 8080, None)
+
+
+@given(st.text(max_size=40))
+def test_no_path_changes_where_a_url_leads(path):
+    """Not one that begins with slashes, an @ or a port; what cannot be in a request line is refused."""
+    instance = Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"})
+    try:
+        url = instance.url("http", path)
+    except ConfigurationError:
+        return
+    assert (urlsplit(url).netloc, urlsplit(url).scheme) == ("10.0.0.1", "http")
+    assert (URL(url).host, URL(url).user) == ("10.0.0.1", None)
+    assert url.isprintable()
+    assert " " not in url
+
+
+@pytest.mark.parametrize("path", ["@evil.example", "//evil.example", ":80@evil.example", "..//evil", "?a=b", "#a", "ä"])
+def test_a_strange_path_stays_a_path(path):
+    """The authority ends before it."""
+    url = Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(path=path)
+    assert urlsplit(url).netloc == "10.0.0.1"
+    assert url.endswith(path)
+
+
+@pytest.mark.parametrize("path", ["/a\r\nX: 1", "/a b", "\\evil.example", "/\x1b[31m", "/a\u202eb", "/\x7f", "\t"])
+def test_a_path_that_no_request_line_can_hold_is_refused(path):
+    """Without showing it: it may be an attribute's value."""
+    with pytest.raises(ConfigurationError, match="the path of a URL holds") as caught:
+        Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(path=path)
+    assert str(caught.value).isprintable()
+    assert "evil" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["", "http:", "http://evil.example/?", "a b", "1http", "http\n", "javascript:x//", "é"]
+)
+def test_what_is_no_scheme_is_refused(scheme):
+    """It would decide whom the rest is read as."""
+    with pytest.raises(ConfigurationError, match="is no scheme of a URL"):
+        Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(scheme)
+
+
+def test_a_message_is_one_printable_line():
+    """AWS would refuse such an id or key; another endpoint may send them, and messages end on terminals and in logs."""
+    instance = Instance(
+        "i\r\n2026 ERROR forged\x1b[2J", ORDERS, attributes={"AWS_INSTANCE_IPV4": "x", "K\x9b\u202e": ""}
+    )
+    with pytest.raises(InvalidAttributeError) as wrong:
+        instance.url()
+    with pytest.raises(AttributeNotFoundError) as missing:
+        Instance(instance.id, ORDERS, attributes={"K\x9b\u202e\ud800": ""}).url()
+    for caught in (wrong, missing):
+        assert str(caught.value).isprintable()
+        assert repr(caught.value).isprintable()
+    assert r"i\r\n2026 ERROR forged\x1b[2J" in str(wrong.value)
+    assert repr(instance).isprintable()
+    assert str(CloudMapError("größer als 5, ja")) == "größer als 5, ja"
+
+
+def test_the_repr_of_a_query_shows_names_and_no_value():
+    """Events carry queries into logs."""
+    query = Query(ORDERS, "HEALTHY", {"TOKEN": "hidden"}, {"ZONE": "hidden"}, "123456789012")
+    shown = "<Query shop/orders, HEALTHY, where ['TOKEN'], prefer ['ZONE'], owned by 123456789012>"
+    assert repr(query) == shown
+    assert repr(Query(ORDERS)) == "<Query shop/orders, HEALTHY_OR_ELSE_ALL>"
