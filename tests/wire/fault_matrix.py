@@ -1,0 +1,246 @@
+"""What callers get, whatever goes wrong: the data of `test_fault_matrix.py`, and of the table in the documentation.
+
+Run as a program it writes its tables into `docs/reference/faults.md`; a test fails where the two differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from aiocloudmap import (
+    AccessDeniedError,
+    CachePolicy,
+    CloudMapError,
+    ConnectError,
+    ConnectionPolicy,
+    CredentialsError,
+    DeadlineError,
+    ProtocolError,
+    ThrottledError,
+    UnavailableError,
+)
+from aiocloudmap.local.faults import Fault, Faults
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
+CACHE = CachePolicy(jitter=0, refresh="background")
+CONNECTIONS = ConnectionPolicy()
+CALLERS = (1, 100)
+# Seconds since the answer was written, in each of its four states.
+AGES = {"fresh": 29.0, "stale": 59.0, "fallback": 600.0, "absent": 630.0}
+
+
+class Answer(Enum):
+    """What a caller is given."""
+
+    OLD = "old"
+    NEW = "new"
+    FEWER = "fewer"
+    NOTHING = "empty"
+
+
+class Wait(Enum):
+    """The longest that any caller waits."""
+
+    NONE = "at once"
+    CALL = "the call"
+    PAUSE = "the pause"
+    SOFT = "soft_timeout"
+    DEADLINE = "deadline"
+
+
+Outcome = Answer | type[CloudMapError]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What has to come of one fault in one state of the answer, for one caller and for a hundred.
+
+    Args:
+        gets: What every caller is given.
+        wait: The longest that any of them waits.
+        calls: Requests that reached the server, of all callers together, up to the end of what they set off.
+        then: What a caller is given, at once and without a call, when that has ended; None: the same again.
+    """
+
+    gets: Outcome
+    wait: Wait
+    calls: int
+    then: Outcome | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One fault.
+
+    Args:
+        what: In words, for the page.
+        switch_on: Does it.
+        stale: And the other two, what comes of it. A fresh answer is given at once, without a call, whatever happens.
+        pause: Seconds after which an answer comes all the same, where one comes.
+        read_timeout: Of one attempt, where the test has to see it pass in real time; else none is met.
+        on_wire_only: It is about connections, and means nothing in process.
+    """
+
+    what: str
+    switch_on: Callable[[Faults], Fault | None]
+    stale: Cell
+    fallback: Cell
+    absent: Cell
+    pause: float | None = None
+    read_timeout: float = 60
+    on_wire_only: bool = False
+
+    def cell(self, state: str) -> Cell:
+        """What has to come of it in a state."""
+        return FRESH if state == "fresh" else getattr(self, state)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing but the deadline ends a call that meets it."""
+        return self.absent.wait is Wait.DEADLINE
+
+
+FRESH = Cell(gets=Answer.OLD, wait=Wait.NONE, calls=0)
+
+
+def failing(error: type[CloudMapError], calls: int) -> dict[str, Cell]:
+    """The cells of a fault that answers quickly, and wrongly: `calls` times, as botocore tries again or does not."""
+    return {
+        "stale": Cell(gets=Answer.OLD, wait=Wait.NONE, calls=calls),
+        "fallback": Cell(gets=Answer.OLD, wait=Wait.CALL, calls=calls),
+        "absent": Cell(gets=error, wait=Wait.CALL, calls=calls),
+    }
+
+
+def answering(answer: Answer, wait: Wait) -> dict[str, Cell]:
+    """The cells of a fault that has an answer in the end, before soft_timeout."""
+    return {
+        "stale": Cell(gets=Answer.OLD, wait=Wait.NONE, calls=1, then=answer),
+        "fallback": Cell(gets=answer, wait=wait, calls=1),
+        "absent": Cell(gets=answer, wait=wait, calls=1),
+    }
+
+
+SILENT = {
+    "stale": Cell(gets=Answer.OLD, wait=Wait.NONE, calls=1),
+    "fallback": Cell(gets=Answer.OLD, wait=Wait.SOFT, calls=1),
+    "absent": Cell(gets=DeadlineError, wait=Wait.DEADLINE, calls=1),
+}
+
+FAULTS: dict[str, Row] = {
+    "throttle": Row(
+        what="AWS limits the rate of requests", switch_on=lambda on: on.throttle(), **failing(ThrottledError, 3)
+    ),
+    "server_error": Row(what="status 500", switch_on=lambda on: on.server_error(), **failing(UnavailableError, 3)),
+    "server_error_503": Row(
+        what="status 503", switch_on=lambda on: on.server_error(503), **failing(UnavailableError, 3)
+    ),
+    "reset": Row(
+        what="the connection is reset instead of an answer",
+        switch_on=lambda on: on.reset(),
+        **failing(ConnectError, 3),
+    ),
+    "truncate": Row(
+        what="the answer breaks off in the middle", switch_on=lambda on: on.truncate(), **failing(ProtocolError, 3)
+    ),
+    "garbage": Row(what="the answer is no JSON", switch_on=lambda on: on.garbage(), **failing(ProtocolError, 1)),
+    "empty": Row(what="the answer has no body", switch_on=lambda on: on.empty(), **failing(ProtocolError, 1)),
+    "expired_token": Row(
+        what="the session token has expired", switch_on=lambda on: on.expired_token(), **failing(CredentialsError, 1)
+    ),
+    "access_denied": Row(
+        what="the role may not ask", switch_on=lambda on: on.access_denied(), **failing(AccessDeniedError, 1)
+    ),
+    "hang": Row(what="no answer, ever", switch_on=lambda on: on.hang(), **SILENT),
+    "delay_long": Row(what="the answer takes 6 s", switch_on=lambda on: on.delay(6), **SILENT),
+    "delay": Row(
+        what="the answer takes 3 s",
+        switch_on=lambda on: on.delay(3),
+        pause=3,
+        stale=Cell(gets=Answer.OLD, wait=Wait.NONE, calls=1, then=Answer.NEW),
+        fallback=Cell(gets=Answer.OLD, wait=Wait.SOFT, calls=1, then=Answer.NEW),
+        absent=Cell(gets=Answer.NEW, wait=Wait.PAUSE, calls=1),
+    ),
+    "delay_short": Row(
+        what="the answer takes 0.5 s",
+        switch_on=lambda on: on.delay(0.5),
+        pause=0.5,
+        **answering(Answer.NEW, Wait.PAUSE),
+    ),
+    "hold": Row(
+        what="the answer is held for 0.5 s",
+        switch_on=lambda on: on.hold(),
+        pause=0.5,
+        **answering(Answer.NEW, Wait.PAUSE),
+    ),
+    "fewer": Row(
+        what="the answer has one instance of two",
+        switch_on=lambda on: on.truncate(instances=1),
+        **answering(Answer.FEWER, Wait.CALL),
+    ),
+    "none": Row(
+        what="the answer has no instance",
+        switch_on=lambda on: on.truncate(instances=0),
+        stale=Cell(gets=Answer.OLD, wait=Wait.NONE, calls=1),
+        fallback=Cell(gets=Answer.OLD, wait=Wait.CALL, calls=1),
+        absent=Cell(gets=Answer.NOTHING, wait=Wait.CALL, calls=1),
+    ),
+    "drop_idle": Row(
+        what="idle connections have been closed",
+        switch_on=lambda on: on.drop_idle(),
+        on_wire_only=True,
+        **answering(Answer.NEW, Wait.CALL),
+    ),
+    "drop_idle_silently": Row(
+        what="idle connections are dead, unseen",
+        switch_on=lambda on: on.drop_idle(silently=True),
+        read_timeout=1,
+        on_wire_only=True,
+        stale=Cell(gets=Answer.OLD, wait=Wait.NONE, calls=1, then=Answer.NEW),
+        fallback=Cell(gets=Answer.OLD, wait=Wait.SOFT, calls=1, then=Answer.NEW),
+        absent=Cell(gets=Answer.NEW, wait=Wait.CALL, calls=1),
+    ),
+}
+
+
+def table(rows: dict[str, Row]) -> str:
+    """The rows as the page has them."""
+    lines = ["| what goes wrong | stale | fallback | absent |", "|---|---|---|---|"]
+    lines += [
+        f"| {row.what} | {_words(row.stale)} | {_words(row.fallback)} | {_words(row.absent)} |" for row in rows.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _words(cell: Cell) -> str:
+    then = "" if cell.then is None else f", then {_outcome(cell.then)}"
+    return f"{_outcome(cell.gets)}, {_wait(cell.wait)}, {cell.calls}{then}"
+
+
+def _outcome(outcome: Outcome) -> str:
+    return outcome.value if isinstance(outcome, Answer) else f"`{outcome.__name__}`"
+
+
+def _wait(wait: Wait) -> str:
+    return f"`{wait.value}`" if wait is Wait.SOFT else wait.value
+
+
+def with_tables(page: str, tables: dict[str, dict[str, Row]]) -> str:
+    """The page, with each table between its markers as the data have it."""
+    for name, rows in tables.items():
+        begin, end = f"<!-- table: {name} -->\n", f"<!-- end: {name} -->\n"
+        place = re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
+        text = table(rows)
+        page, found = place.subn(lambda _, text=text: text, page)
+        assert found == 1, f"{PAGE.name} has {found} places for the table {name!r}"
+    return page
+
+
+TABLES = {"faults": FAULTS}
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")

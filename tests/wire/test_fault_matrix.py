@@ -1,0 +1,86 @@
+"""Every fault, in every state of the answer, for one caller and a hundred: who gets what, when, for how many calls."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from botocore.retries.standard import ExponentialBackoff
+from fault_matrix import AGES, CACHE, CALLERS, CONNECTIONS, FAULTS, PAGE, TABLES, Cell, Row, with_tables
+from matrix_stage import Play, old_answer
+
+from aiocloudmap.local import LocalCloudMap, Quotas, World
+from aiocloudmap.local.faults import Kind
+from aiocloudmap.testing import ManualClock
+
+
+@pytest.fixture(autouse=True)
+def no_pause_between_attempts(monkeypatch):
+    """botocore waits for up to some seconds of real time between two attempts, at random."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
+
+
+def stage() -> tuple[LocalCloudMap, ManualClock]:
+    """A world with two instances of shop/orders, and its clock."""
+    clock = ManualClock()
+    world = World(clock=clock, quotas=Quotas.unlimited())
+    for name in ("one", "two"):
+        world.register("shop/orders", name, {"QUEUE_URL": f"https://{name}"})
+    return LocalCloudMap(world), clock
+
+
+@pytest.mark.parametrize("callers", CALLERS)
+@pytest.mark.parametrize("state", AGES)
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_over_real_sockets(fault: str, state: str, callers: int):
+    """The client, the transport and the server as they are; calls as the server counts them."""
+    row, (local, clock) = FAULTS[fault], stage()
+    connections = dataclasses.replace(CONNECTIONS, connect_timeout=60, read_timeout=row.read_timeout)
+    async with local, local.cloud_map(cache=CACHE, connections=connections) as cloud_map:
+        await play(row, state, callers, local, clock, cloud_map.service("shop/orders"), local.stats.calls)
+
+
+@pytest.mark.parametrize("callers", CALLERS)
+@pytest.mark.parametrize("state", AGES)
+@pytest.mark.parametrize("fault", [name for name, row in FAULTS.items() if not row.on_wire_only])
+async def test_in_process(fault: str, state: str, callers: int):
+    """The same without sockets, where nobody tries a call again."""
+    row, (local, clock) = FAULTS[fault], stage()
+    backend = local.backend()
+    once = {name: once_only(row.cell(name)) for name in ("stale", "fallback", "absent")}
+    async with local.cloud_map(in_process=True, backend=backend, cache=CACHE) as cloud_map:
+        service = cloud_map.service("shop/orders")
+        await play(dataclasses.replace(row, **once), state, callers, local, clock, service, backend.calls)
+
+
+async def play(row: Row, state: str, callers: int, local, clock, service, calls) -> None:
+    """One cell, played in one of the two ways."""
+    old = await old_answer(service, clock, state)
+    fault = row.switch_on(local.faults)
+    play = Play(
+        service,
+        clock,
+        calls=lambda: calls["DiscoverInstances"],
+        reached=lambda: fault is None or fault.hits > 0,
+        release=local.faults.release,
+    )
+    await play.act(row.cell(state), row, old, callers)
+
+
+def once_only(cell: Cell) -> Cell:
+    """A cell where one question is one call."""
+    return dataclasses.replace(cell, calls=min(1, cell.calls))
+
+
+def test_every_fault_is_in_the_matrix():
+    """Whoever adds a fault adds its row."""
+    local, _ = stage()
+    with local:  # drop_idle tells servers; it is no kind
+        switched_on = {fault.kind for row in FAULTS.values() if (fault := row.switch_on(local.faults)) is not None}
+    assert switched_on == set(Kind)
+
+
+def test_the_page_says_what_is_tested():
+    """`python tests/wire/fault_matrix.py` writes the tables anew."""
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == with_tables(page, TABLES)
