@@ -10,9 +10,11 @@ import contextlib
 import socket
 import ssl
 import threading
+from base64 import b64encode
 from collections import Counter
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 _ESTABLISHED = 1
 _OPEN = ("01", "02", "03", "08")  # of /proc/net/tcp: established, syn sent, syn received, close wait
@@ -151,17 +153,21 @@ class Servers:
 
 
 class Proxy:
-    """An HTTP proxy that tunnels every CONNECT to loopback, whatever the host.
+    """An HTTP proxy that leads every call to loopback, whatever the host: CONNECT by a tunnel, the rest as it is.
 
     Args:
         tls: Its own side of TLS, None for plain.
+        credentials: What it asks for, as "user:word"; None asks for none.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *, tls: ssl.SSLContext | None = None, credentials: str | None = None) -> None:
         self._tls = tls
+        self._wanted = None if credentials is None else "Basic " + b64encode(credentials.encode()).decode()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.asked: list[str] = []
+        self.shown: list[str | None] = []
+        """The Proxy-Authorization of each call."""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="proxy")
 
@@ -198,10 +204,20 @@ class Proxy:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.asked.append(head.split("\r\n")[0])
-            port = int(head.split(" ")[1].rpartition(":")[2])
+            headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+            self.shown.append(headers.get("Proxy-Authorization"))
+            if self._wanted not in (None, self.shown[-1]):
+                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+                writer.close()
+                return
+            target = head.split(" ")[1]
+            port = urlsplit(target if "://" in target else f"//{target}").port
             onward, back = await asyncio.open_connection("127.0.0.1", port)
             self._writers.add(back)
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if head.startswith("CONNECT"):
+                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            else:
+                back.write(head.encode())
             await asyncio.gather(_pump(reader, back), _pump(onward, writer))
         writer.transport.abort()
 

@@ -54,7 +54,7 @@ def refuse_transport(config: Config | None, where: str) -> None:
     """Nothing, where the configuration leaves the transport alone.
 
     Raises:
-        ConfigurationError: It names an http session class or connector arguments.
+        ConfigurationError: It names an http session class or connector arguments, or has https forwarded by a proxy.
     """
     if config is None:
         return
@@ -70,6 +70,12 @@ def refuse_transport(config: Config | None, where: str) -> None:
                 advice="All clients share one bounded connector, which ConnectionPolicy describes: leave it out, or"
                 " make a client of your own.",
             )
+    if (getattr(config, "proxies_config", None) or {}).get("proxy_use_forwarding_for_https"):
+        # aiobotocore would leave it out without a word.
+        raise ConfigurationError(
+            f"{where} sets proxy_use_forwarding_for_https",
+            advice="https goes through proxies by CONNECT only, so that the proxy cannot read it: leave it out.",
+        )
 
 
 def by_value(value: Any) -> Any:

@@ -138,7 +138,13 @@ class SharedSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
     async def close(self) -> None:
         """Nothing: the connector belongs to the loop."""
 
-    async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:  # noqa: ARG002 -- a proxy is per request
+    async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
+        if proxy_url is not None and proxy_url.count("://") > 1:
+            # botocore puts http:// before whatever is no http address, so that "socks5" would be looked up as a host.
+            raise ConfigurationError(
+                "the proxy is of a kind that cannot be used",
+                advice="Check HTTPS_PROXY and HTTP_PROXY: their URLs begin with http:// or https://.",
+            )
         state = self.state()
         session = state.sessions.get(self)
         if session is None:

@@ -1,0 +1,298 @@
+"""HTTP and HTTPS proxies with credentials and certificates; and that no client uses what another one has opened."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+
+import pytest
+import trustme
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from botocore.exceptions import BotoCoreError, ProxyConnectionError
+from callers import RUNNERS, Callers
+from canned_server import CannedServer, found
+from counting_server import Proxy, Servers
+
+from aiocloudmap import CloudMap, ConfigurationError, ConnectError
+from aiocloudmap.aws.transport import Transport
+
+ANSWER = b'{"Instances": []}'
+WORD = "p@ss/w:rd %41"
+IN_URL = "user:p%40ss%2Fw%3Ard%20%2541@"
+SHOWN = "Basic " + b64encode(f"user:{WORD}".encode()).decode()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def bundle(authority, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def certificate(authority, tmp_path_factory) -> tuple[str, str]:
+    """A client's certificate and its key."""
+    issued, folder = authority.issue_cert("client.example"), tmp_path_factory.mktemp("client")
+    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+def tls_of(authority: trustme.CA, name: str = "localhost", *, asks: bool = False) -> ssl.SSLContext:
+    """A server's side, with a certificate for this name; `asks` for the client's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    if asks:
+        context.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(context)
+    return context
+
+
+def with_credentials(url: str, credentials: str = IN_URL) -> str:
+    return url.replace("://", f"://{credentials}")
+
+
+@pytest.fixture(params=["http", "https"])
+def proxy(request, authority):
+    """One that wants to know who asks."""
+    tls = tls_of(authority) if request.param == "https" else None
+    with Proxy(tls=tls, credentials=f"user:{WORD}") as proxy:
+        yield proxy
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_proxy_is_shown_its_credentials_and_the_endpoint_never(proxy, authority, bundle, runner):
+    """Decoded from the proxy's URL, once per tunnel; the endpoint gets its own headers only."""
+    with CannedServer(found("orders-1"), tls=tls_of(authority)) as endpoint:
+        callers = Callers(verify=bundle, proxies={"https": with_credentials(proxy.url)}, timeout=(10, 10))
+
+        async def main() -> None:
+            await callers.discover(endpoint.url)
+            await callers.discover(endpoint.url)
+
+        RUNNERS[runner](main())
+    assert proxy.shown == [SHOWN]
+    assert [name for asked in endpoint.asked for name in asked.headers if name.lower().startswith("proxy")] == []
+
+
+async def test_a_proxy_on_the_way_to_a_plain_endpoint_is_shown_them_at_every_call(proxy, bundle):
+    """There is no tunnel that would remember."""
+    with Servers() as servers:
+        callers = Callers(verify=bundle, proxies={"http": with_credentials(proxy.url)}, timeout=(10, 10))
+        assert [await callers.discover(servers.url) for _ in range(2)] == [ANSWER] * 2
+        await callers.transport.aclose(callers.holder)
+    assert proxy.shown == [SHOWN] * 2
+
+
+@pytest.mark.parametrize("credentials", ["", "user:wrong-word@"])
+async def test_a_proxy_that_refuses_is_a_proxy_error(proxy, authority, bundle, credentials):
+    """Nothing reaches the endpoint, and the error shows no password."""
+    with Servers(tls=tls_of(authority)) as servers:
+        callers = Callers(verify=bundle, proxies={"https": with_credentials(proxy.url, credentials)}, timeout=(10, 10))
+        with pytest.raises(ProxyConnectionError) as caught:
+            await callers.discover(servers.url)
+        await callers.transport.aclose(callers.holder)
+    assert "wrong-word" not in str(caught.value)
+    assert servers.accepted == 0
+
+
+async def test_a_tunnel_that_one_user_has_opened_is_no_others(proxy, authority, bundle):
+    """Whoever has no credentials, or wrong ones, is asked, though an idle tunnel is at hand."""
+    with Servers(tls=tls_of(authority)) as servers:
+        transport = Transport()
+        options = {"verify": bundle, "timeout": (10, 10), "transport": transport}
+        allowed = Callers(**options, proxies={"https": with_credentials(proxy.url)})
+        assert await allowed.discover(servers.url) == ANSWER
+        for credentials in ("", "user:wrong@", "other:p%40ss%2Fw%3Ard%20%2541@"):
+            other = Callers(**options, proxies={"https": with_credentials(proxy.url, credentials)})
+            with pytest.raises(ProxyConnectionError):
+                await other.discover(servers.url)
+            await transport.aclose(other.holder)
+        assert await allowed.discover(servers.url) == ANSWER
+        await transport.aclose(allowed.holder)
+    assert servers.accepted == 1
+
+
+# Certificates
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_an_https_proxy_with_a_certificate_and_an_authority_of_its_own(
+    authority, bundle, certificate, tmp_path, runner
+):
+    """Credentials, proxy_ca_bundle, proxy_client_cert and client_cert at once, each shown to whom it is for."""
+    theirs = trustme.CA()
+    theirs.cert_pem.write_to_path(str(tmp_path / "proxy-ca.pem"))
+    context = tls_of(theirs, asks=True)
+    authority.configure_trust(context)
+    with (
+        Servers(tls=tls_of(authority, asks=True)) as servers,
+        Proxy(tls=context, credentials=f"user:{WORD}") as proxy,
+    ):
+        settings = {"proxy_ca_bundle": str(tmp_path / "proxy-ca.pem"), "proxy_client_cert": certificate}
+        callers = Callers(
+            verify=bundle,
+            client_cert=certificate,
+            proxies={"https": with_credentials(proxy.url)},
+            proxies_config=settings,
+            timeout=(10, 10),
+        )
+
+        async def main() -> None:
+            assert await callers.discover(servers.url) == ANSWER
+
+        RUNNERS[runner](main())
+    assert proxy.shown == [SHOWN]
+
+
+def test_an_authority_for_the_proxy_is_none_for_the_endpoint(authority, bundle, tmp_path):
+    """Else whoever runs the proxy could read what goes through it. On uvloop, since asyncio 3.11 stumbles."""
+    theirs = trustme.CA()
+    theirs.cert_pem.write_to_path(str(tmp_path / "proxy-ca.pem"))
+    with Servers(tls=tls_of(theirs)) as servers, Proxy(tls=tls_of(theirs)) as proxy:
+        callers = Callers(
+            verify=bundle,
+            proxies={"https": proxy.url},
+            proxies_config={"proxy_ca_bundle": str(tmp_path / "proxy-ca.pem")},
+            timeout=(10, 10),
+        )
+        with pytest.raises(BotoCoreError):
+            RUNNERS["uvloop"](callers.discover(servers.url))
+    assert len(proxy.asked) == 1
+    assert servers.requests.total() == 0
+
+
+# Settings that differ
+
+
+async def test_no_client_uses_what_one_with_other_tls_settings_has_opened(authority, bundle, certificate):
+    """With an idle connection to the same server at hand, each is checked, or asked, by its own settings."""
+    transport = Transport()
+    options = {"transport": transport, "timeout": (10, 10)}
+    with Servers(tls=tls_of(authority, asks=True)) as servers:
+        shows = Callers(**options, verify=bundle, client_cert=certificate)
+        assert await shows.discover(servers.url) == ANSWER
+        trusts_all = Callers(**options, verify=False, client_cert=certificate)
+        assert await trusts_all.discover(servers.url) == ANSWER
+        for refused in (
+            Callers(**options, verify=bundle),
+            Callers(**options, verify=True, client_cert=certificate),
+            Callers(**options, verify=False),
+        ):
+            with pytest.raises(BotoCoreError):
+                await refused.discover(servers.url)
+            await transport.aclose(refused.holder)
+        assert servers.requests.total() == 2
+        for callers in (shows, trusts_all):
+            assert await callers.discover(servers.url) == ANSWER
+            await transport.aclose(callers.holder)
+    assert transport.open_connections == 0
+
+
+async def test_no_client_uses_a_tunnel_that_one_with_other_proxy_settings_has_opened(authority, bundle, certificate):
+    """A certificate that the proxy has seen speaks for one client only."""
+    transport = Transport()
+    with Servers(tls=tls_of(authority)) as servers, Proxy(tls=tls_of(authority, asks=True)) as proxy:
+        options = {"transport": transport, "timeout": (10, 10), "verify": bundle, "proxies": {"https": proxy.url}}
+        shows = Callers(**options, proxies_config={"proxy_client_cert": certificate})
+        assert await shows.discover(servers.url) == ANSWER
+        for settings in (None, {"proxy_ca_bundle": bundle}):
+            refused = Callers(**options, proxies_config=settings)
+            with pytest.raises(BotoCoreError):
+                await refused.discover(servers.url)
+            await transport.aclose(refused.holder)
+        direct = Callers(transport=transport, timeout=(10, 10), verify=bundle)
+        assert await direct.discover(servers.url) == ANSWER
+        for callers in (shows, direct):
+            await transport.aclose(callers.holder)
+    assert (len(proxy.asked), servers.accepted) == (1, 2)
+
+
+# From the front door
+
+
+@pytest.fixture
+def keys(monkeypatch, bundle):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+
+
+def test_discovery_goes_through_the_proxy_of_the_environment(keys, proxy, authority, monkeypatch):
+    """On one loop after the other, by a tunnel each."""
+    monkeypatch.setenv("HTTPS_PROXY", with_credentials(proxy.url))
+    with CannedServer(found("orders-1"), tls=tls_of(authority)) as endpoint:
+        cloud_map = CloudMap(endpoint_url=endpoint.url)
+
+        async def ask() -> int:
+            return len(await cloud_map.service("shop/orders").resolve(max_age=0))
+
+        assert [asyncio.run(ask()) for _ in range(2)] == [1, 1]
+    assert proxy.shown == [SHOWN] * 2
+
+
+async def test_discovery_takes_proxy_certificates_from_the_sessions_default(keys, authority, certificate):
+    """That is where an application says it once for all clients."""
+    with Proxy(tls=tls_of(authority, asks=True)) as proxy, Servers(tls=tls_of(authority)) as servers:
+
+        def session():
+            session = get_session()
+            config = AioConfig(proxies={"https": proxy.url}, proxies_config={"proxy_client_cert": certificate})
+            session.set_default_client_config(config)
+            return session
+
+        async with CloudMap(endpoint_url=servers.url, session_factory=session) as cloud_map:
+            assert len(await cloud_map.service("shop/orders").resolve()) == 0
+            client = await cloud_map.client("servicediscovery")
+            assert (await client.discover_instances(NamespaceName="shop", ServiceName="orders"))["Instances"] == []
+    assert len(proxy.asked) == 1
+
+
+async def test_a_proxy_that_refuses_is_a_connect_error_without_the_password(keys, proxy, monkeypatch):
+    """With what to look at."""
+    monkeypatch.setenv("HTTPS_PROXY", with_credentials(proxy.url, "user:hidden-word@"))
+    async with CloudMap(endpoint_url="https://aws.invalid") as cloud_map:
+        with pytest.raises(ConnectError, match="HTTP proxy cannot be used") as caught:
+            await cloud_map.service("shop/orders").resolve()
+    assert "hidden" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize("url", ["socks5://user:hidden-word@127.0.0.1:1", "ftp://127.0.0.1:1"])
+async def test_a_proxy_of_another_kind_is_a_configuration_error(keys, monkeypatch, url):
+    """aiohttp speaks HTTP to proxies; nothing is sent around it."""
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    async with CloudMap(endpoint_url="https://aws.invalid") as cloud_map:
+        with pytest.raises(ConfigurationError, match=r"(?i)proxy") as caught:
+            await cloud_map.service("shop/orders").resolve()
+    assert "hidden" not in str(caught.value)
+
+
+async def test_what_aiobotocore_would_leave_out_is_refused(keys):
+    """proxy_use_forwarding_for_https is a setting of botocore's that no version of aiobotocore heeds."""
+    config = AioConfig(proxies_config={"proxy_use_forwarding_for_https": True})
+    async with CloudMap() as cloud_map:
+        with pytest.raises(ConfigurationError, match="proxy_use_forwarding_for_https"):
+            await cloud_map.client("sqs", config=config)
+
+
+async def test_a_proxys_certificate_that_cannot_be_loaded_is_a_configuration_error(keys, proxy, tmp_path):
+    """It names the file, and nothing is sent without it."""
+    config = AioConfig(
+        proxies={"https": with_credentials(proxy.url)}, proxies_config={"proxy_client_cert": str(tmp_path / "no.pem")}
+    )
+    async with CloudMap() as cloud_map:
+        client = await cloud_map.client("sqs", config=config, endpoint_url="https://localhost:1")
+        with pytest.raises(ConfigurationError, match=r"no\.pem"):
+            await client.list_queues()
+    assert proxy.asked == []
