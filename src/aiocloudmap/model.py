@@ -15,7 +15,16 @@ from typing import Any, Final, Self
 
 from aiocloudmap.errors import AttributeNotFoundError, ConfigurationError, InvalidAttributeError
 
-__all__ = ["MAX_INSTANCES", "Discovery", "HealthFilter", "HealthStatus", "Instance", "Query", "ServiceName"]
+__all__ = [
+    "MAX_INSTANCES",
+    "Discovery",
+    "HealthFilter",
+    "HealthStatus",
+    "Instance",
+    "Query",
+    "ServiceName",
+    "check_account",
+]
 
 MAX_INSTANCES: Final = 1000
 """The most instances that one DiscoverInstances returns, and the most that a service may have (AWS's quota)."""
@@ -128,13 +137,7 @@ class Query:
         object.__setattr__(self, "health", _health(self.health))
         object.__setattr__(self, "where", _pairs("where", self.where))
         object.__setattr__(self, "prefer", _pairs("prefer", self.prefer))
-        account: object = self.owner_account
-        if account is not None and not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
-            raise ConfigurationError(
-                f"owner_account {_shown(str(account))} is no AWS account id",
-                service=self.service,
-                advice="Give the twelve digits of the account that owns the namespace, as a string.",
-            )
+        check_account(self.owner_account, self.service)
 
     def __repr__(self) -> str:
         # As for instances: values may be secret, and events carry the query into logs.
@@ -261,6 +264,20 @@ class Discovery:
 
     instances: tuple[Instance, ...]
     revision: int | None = None
+
+
+def check_account(account: object, service: ServiceName) -> None:
+    """Refuse an owner_account that is none.
+
+    Raises:
+        ConfigurationError: It is neither None nor twelve digits.
+    """
+    if account is not None and not (isinstance(account, str) and _ACCOUNT.fullmatch(account)):
+        raise ConfigurationError(
+            f"owner_account {_shown(str(account))} is no AWS account id",
+            service=service,
+            advice="Give the twelve digits of the account that owns the namespace, as a string.",
+        )
 
 
 def _address(value: str, version: int) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from aiocloudmap.model import Discovery, Query
+    from aiocloudmap.service_attributes import AttributesQuery
 
-__all__ = ["SYSTEM_CLOCK", "Backend", "Clock", "Timer"]
+__all__ = ["SYSTEM_CLOCK", "AttributesBackend", "Backend", "Clock", "Timer"]
 
 
 class Timer(Protocol):
@@ -61,6 +62,22 @@ class Backend(Protocol):
         """Every instance that matches, in any order.
 
         Called at most once at a time per query and event loop, in a task of its own, and cancelled at the deadline.
+
+        Raises:
+            NotFoundError: The source is sure that the namespace or the service does not exist.
+            CloudMapError: Anything else, as the class that says it best; an old answer is served meanwhile.
+        """
+        ...
+
+
+@runtime_checkable
+class AttributesBackend(Protocol):
+    """What a backend may know besides: the attributes of services themselves, for `Service.attributes`."""
+
+    async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
+        """The service's own attributes; empty where it has none.
+
+        Called, cancelled and failing as `Backend.discover`.
 
         Raises:
             NotFoundError: The source is sure that the namespace or the service does not exist.

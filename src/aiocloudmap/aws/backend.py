@@ -1,18 +1,35 @@
-"""AWS Cloud Map as a source of truth: a question to DiscoverInstances, its answer in this library's words."""
+"""AWS Cloud Map as a source of truth: questions to DiscoverInstances and GetServiceAttributes, answers in our words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from aiocloudmap.aws.service_ids import ServiceIds
 from aiocloudmap.aws.translation import from_call
-from aiocloudmap.errors import CloudMapError, CredentialsError, ProtocolError
+from aiocloudmap.errors import (
+    AccessDeniedError,
+    CloudMapError,
+    CredentialsError,
+    ProtocolError,
+    ServiceNotFoundError,
+    ThrottledError,
+)
 from aiocloudmap.model import MAX_INSTANCES, Discovery, HealthStatus, Instance, Query, ServiceName
+from aiocloudmap.service_attributes import AttributesQuery
 
 if TYPE_CHECKING:
     from aiocloudmap.aws.session import AwsSession
 
-__all__ = ["AwsBackend", "discovery_of", "parameters_of"]
+__all__ = ["AwsBackend", "attributes_of", "discovery_of", "parameters_of"]
+
+
+_CONTROL_PLANE_ADVICE: Mapping[type[CloudMapError], str] = {
+    AccessDeniedError: "Allow servicediscovery:GetServiceAttributes, servicediscovery:ListNamespaces and"
+    " servicediscovery:ListServices.",
+    ThrottledError: "The control plane's rates are low, and all of the account shares them: raise CachePolicy.ttl.",
+}
+"""What differs from the advice for DiscoverInstances, which has actions and quotas of its own."""
 
 
 class AwsBackend:
@@ -24,6 +41,11 @@ class AwsBackend:
 
     def __init__(self, session: AwsSession) -> None:
         self._session = session
+        self._ids = ServiceIds(self._ask_control_plane)
+
+    def forget_after_fork(self) -> None:
+        """A new lock for the child; what is known stays."""
+        self._ids.forget_after_fork()
 
     async def discover(self, query: Query) -> Discovery:
         """Every instance that matches: one DiscoverInstances, `max_attempts` of them where AWS fails or throttles.
@@ -35,20 +57,57 @@ class AwsBackend:
 
         Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_DiscoverInstances.html
         """
+        answer = await self._ask("discover_instances", query.service, parameters_of(query))
+        return discovery_of(answer, query.service)
+
+    async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
+        """The service's own attributes: one GetServiceAttributes, once its id is known (see `aws.service_ids`).
+
+        An id that AWS does not know any more is learnt once more: the service may have been made anew.
+
+        Raises:
+            CloudMapError: As `discover`.
+
+        Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_GetServiceAttributes.html
+        """
+        while True:
+            found = await self._ids.find(query)
+            try:
+                parameters = {"ServiceId": found.value}
+                answer = await self._ask_control_plane("get_service_attributes", query.service, parameters)
+                return attributes_of(answer, query.service)
+            except ServiceNotFoundError:
+                self._ids.forget(query, found)
+                if not found.remembered:
+                    raise
+
+    async def _ask_control_plane(
+        self, operation: str, service: ServiceName, parameters: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        try:
+            answer = await self._ask(operation, service, parameters)
+        except CloudMapError as error:
+            error.advice = _CONTROL_PLANE_ADVICE.get(type(error), error.advice)
+            raise
+        if not isinstance(answer, Mapping):
+            raise _garbled("is no object", service)
+        return answer
+
+    async def _ask(self, operation: str, service: ServiceName, parameters: Mapping[str, Any]) -> Any:
+        """One call, in this library's errors."""
         region, credentials = "", self._session.credentials
         try:
             client = await self._session.discovery_client()
             region = client.meta.region_name
-            answer = await client.discover_instances(**parameters_of(query))
+            return await getattr(client, operation)(**parameters)
         except Exception as error:
-            meaning = from_call(error, service=query.service, region=region)
+            meaning = from_call(error, service=service, region=region)
             if isinstance(meaning, CredentialsError):
                 # A login, a role or a rotation may have put better ones in their place.
                 self._session.drop_credentials(credentials)
             if meaning is error:
                 raise
             raise meaning from error
-        return discovery_of(answer, query.service)
 
 
 def parameters_of(query: Query) -> dict[str, Any]:
@@ -87,18 +146,35 @@ def discovery_of(answer: Any, service: ServiceName) -> Discovery:
     return Discovery(tuple(_instance(item, service) for item in instances), revision)
 
 
+def attributes_of(answer: Mapping[str, Any], service: ServiceName) -> Mapping[str, str]:
+    """The answer to GetServiceAttributes in our words.
+
+    Raises:
+        ProtocolError: It is not what AWS sends.
+    """
+    described = answer.get("ServiceAttributes")
+    if not isinstance(described, Mapping):
+        raise _garbled("describes no service", service)
+    return _attributes(described.get("Attributes"), service)
+
+
 def _instance(item: Any, service: ServiceName) -> Instance:
     if not isinstance(item, Mapping):
         raise _garbled("has an instance that is no object", service)
-    instance_id, attributes = item.get("InstanceId"), item.get("Attributes")
+    instance_id = item.get("InstanceId")
     if not isinstance(instance_id, str) or not instance_id:
         raise _garbled("has an instance without an id", service)
-    attributes = {} if attributes is None else attributes
+    attributes = _attributes(item.get("Attributes"), service)
+    return Instance(instance_id, service, _health(item.get("HealthStatus")), attributes)
+
+
+def _attributes(given: Any, service: ServiceName) -> Mapping[str, str]:
+    attributes = {} if given is None else given
     if not isinstance(attributes, Mapping) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in attributes.items()
     ):
         raise _garbled("has attributes that are no text", service)
-    return Instance(instance_id, service, _health(item.get("HealthStatus")), attributes)
+    return attributes
 
 
 def _health(value: Any) -> HealthStatus:

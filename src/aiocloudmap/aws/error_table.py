@@ -71,7 +71,7 @@ _INVALID = Row(
     InvalidRequestError, "AWS finds the request invalid", "Check the names, where, prefer and owner_account."
 )
 _NO_OPERATION = Row(
-    RequestError, "the endpoint does not know DiscoverInstances", "Check endpoint_url and AWS_ENDPOINT_URL."
+    RequestError, "the endpoint does not know the operation", "Check endpoint_url and AWS_ENDPOINT_URL."
 )
 NO_NAMESPACE = Row(
     NamespaceNotFoundError,

@@ -15,6 +15,7 @@ U is drawn evenly from 0 to 1 and passed in, so that the functions stay pure.
 
 from __future__ import annotations
 
+from aiocloudmap.answers import is_nothing
 from aiocloudmap.cache.cell import NEVER, Cell, Lifetime
 from aiocloudmap.reports import Freshness
 from aiocloudmap.settings import CachePolicy
@@ -58,7 +59,9 @@ def hold_end(cell: Cell, now: float) -> float:
 
     A HEALTHY or UNHEALTHY filter asked for just this emptiness; an answer without instances has nothing to keep.
     """
-    if cell.policy.empty_hold_time == 0 or cell.query.believes_empty or not cell.snapshot:
+    if cell.policy.empty_hold_time == 0 or cell.query.believes_empty:
+        return NEVER
+    if cell.snapshot is None or is_nothing(cell.snapshot):
         return NEVER
     since = now if cell.empty_since == NEVER else cell.empty_since
     end = min(since + cell.policy.empty_hold_time, cell.lifetime.hard)

@@ -10,15 +10,15 @@ from typing import Final
 
 import cachetools
 
+from aiocloudmap.answers import Question
 from aiocloudmap.cache.cell import Cell
-from aiocloudmap.model import Query
 from aiocloudmap.settings import CachePolicy
 
 __all__ = ["MAX_CELLS", "Table"]
 
 MAX_CELLS: Final = 4096
 
-_Key = tuple[Query, CachePolicy]
+_Key = tuple[Question, CachePolicy]
 
 
 class _Cells(cachetools.LRUCache[_Key, Cell]):
@@ -36,7 +36,7 @@ class Table:
     def __init__(self, max_cells: int = MAX_CELLS) -> None:
         self._cells = _Cells(max_cells)
 
-    def find(self, query: Query, policy: CachePolicy) -> Cell | None:
+    def find(self, query: Question, policy: CachePolicy) -> Cell | None:
         """The listed cell of this query and policy."""
         return self._cells.get((query, policy))
 

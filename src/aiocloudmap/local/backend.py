@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Never
 
 from aiocloudmap.errors import (
@@ -24,10 +25,12 @@ from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.local.world import World
 from aiocloudmap.model import MAX_INSTANCES, Discovery, HealthStatus, Instance, Query, ServiceName
 from aiocloudmap.ports import Clock
+from aiocloudmap.service_attributes import AttributesQuery
 
 __all__ = ["LocalBackend"]
 
-_OPERATION: Final = "DiscoverInstances"
+_DISCOVER: Final = "DiscoverInstances"
+_ATTRIBUTES: Final = "GetServiceAttributes"
 
 _BY_CODE: Final[dict[str, type[CloudMapError]]] = {
     "InvalidInput": InvalidRequestError,
@@ -37,7 +40,7 @@ _BY_CODE: Final[dict[str, type[CloudMapError]]] = {
 }
 
 _BY_FAULT: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
-    Kind.ACCESS_DENIED: (AccessDeniedError, "the caller may not call DiscoverInstances"),
+    Kind.ACCESS_DENIED: (AccessDeniedError, "the caller may not call this operation"),
     Kind.EMPTY: (ProtocolError, "the answer was empty"),
     Kind.EXPIRED_TOKEN: (CredentialsError, "the security token has expired"),
     Kind.GARBAGE: (ProtocolError, "the answer was no JSON"),
@@ -72,20 +75,35 @@ class LocalBackend:
             NotFoundError: The world has no such namespace or service.
             CloudMapError: What AWS would refuse, or a fault that is switched on.
         """
-        service = str(query.service)
-        self.calls.add(_OPERATION, service)
-        fault = await pass_pauses(*self.faults.take(_OPERATION, service), self._clock)
-        keep: int | None = None
-        if fault is not None and fault.kind is Kind.FEWER:
-            keep = int(fault.amount)
-        elif fault is not None:
-            _fail(fault, query.service)
+        fault = await self._called(_DISCOVER, query.service)
+        keep = int(fault.amount) if fault is not None else None
         try:
-            answer = self.world.call(_OPERATION, _request(query))
+            answer = self.world.call(_DISCOVER, _request(query))
         except RefusedError as refusal:
             raise _translated(refusal, query.service) from refusal
         instances = tuple(_instance(each) for each in answer["Instances"][:keep])
         return Discovery(instances, answer["InstancesRevision"])
+
+    async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
+        """The service's own attributes. Counts, and meets faults, as one GetServiceAttributes; it needs no ids.
+
+        Raises:
+            NotFoundError: The world has no such namespace or service.
+            CloudMapError: A fault that is switched on.
+        """
+        await self._called(_ATTRIBUTES, query.service)
+        try:
+            return self.world.service_attributes(query.service, owner_account=query.owner_account)
+        except RefusedError as refusal:
+            raise _translated(refusal, query.service) from refusal
+
+    async def _called(self, operation: str, service: ServiceName) -> Fault | None:
+        """Count the call and let it meet its faults. Returns one that only shortens the answer."""
+        self.calls.add(operation, str(service))
+        fault = await pass_pauses(*self.faults.take(operation, str(service)), self._clock)
+        if fault is not None and fault.kind is not Kind.FEWER:
+            _fail(fault, service)
+        return fault
 
     def __repr__(self) -> str:
         return f"<LocalBackend of {self.world!r}, {self.calls.total} calls>"

@@ -264,6 +264,21 @@ class World:
         with self._lock:
             return find_service(self._state, name, owner_account).revision
 
+    def service_attributes(self, name: str | ServiceName, *, owner_account: str | None = None) -> dict[str, str]:
+        """The service's own attributes.
+
+        Args:
+            name: The service, as `namespace/service`.
+            owner_account: The account that shares the namespace; without it, only one's own namespaces are looked at.
+
+        Raises:
+            RefusedError: There is no such namespace, or no such service.
+        """
+        parsed = ServiceName.parse(name) if isinstance(name, str) else name
+        with self._lock:
+            self._state.operations.settle(self._state.now)
+            return dict(self._state.discover(parsed.namespace, parsed.service, owner_account).attributes)
+
     def instances(self, name: str | ServiceName, *, owner_account: str | None = None) -> tuple[Instance, ...]:
         """Every instance of a service, sorted by id."""
         with self._lock:

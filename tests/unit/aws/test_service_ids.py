@@ -1,0 +1,285 @@
+"""From names to ids: by a world's own ListNamespaces and ListServices, page by page."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from aiocloudmap import (
+    NamespaceNotFoundError,
+    ProtocolError,
+    ServiceName,
+    ServiceNotFoundError,
+    ThrottledError,
+)
+from aiocloudmap.aws.service_ids import ServiceIds
+from aiocloudmap.local import Quotas, World
+from aiocloudmap.service_attributes import AttributesQuery
+
+OWNER = "210987654321"
+ORDERS = AttributesQuery(ServiceName("shop", "orders"))
+
+
+class Asking:
+    """Answers out of a world, writes down what was asked, and holds answers while `gate` is closed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.asked: list[str] = []
+        self.tokens: list[int] = []
+        self.sizes: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    async def __call__(self, operation: str, service: ServiceName, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        filters = {each["Name"] for each in parameters["Filters"]} - {"RESOURCE_OWNER"}
+        self.asked.append(f"{operation} {''.join(filters)}")
+        self.tokens.append("NextToken" in parameters)
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        name = re.sub("(?:^|_)(.)", lambda found: found[1].upper(), operation)
+        answer = self.world.call(name, dict(parameters))
+        self.sizes.append(len(answer.get("Services", answer.get("Namespaces"))))
+        return answer
+
+
+@pytest.fixture
+def world() -> World:
+    """Has shop/orders and shop/payments."""
+    world = World(seed=1, quotas=Quotas.unlimited())
+    world.add_service("shop/orders", attributes={"OWNER": "team-a"})
+    world.add_service("shop/payments")
+    return world
+
+
+@pytest.fixture
+def asking(world) -> Asking:
+    return Asking(world)
+
+
+@pytest.fixture
+def ids(asking) -> ServiceIds:
+    return ServiceIds(asking)
+
+
+def owner_of(world: World, service_id: str) -> str | None:
+    """The attribute OWNER of the service with this id or ARN."""
+    answer = world.call("GetServiceAttributes", {"ServiceId": service_id})
+    return answer["ServiceAttributes"]["Attributes"].get("OWNER")
+
+
+NAMESPACES = "list_namespaces HTTP_NAME"
+NAMESPACES_BY_NAME = "list_namespaces NAME"
+SERVICES = "list_services NAMESPACE_ID"
+
+
+async def test_an_id_is_learnt_once(ids, asking, world):
+    """And with it those of all services of the namespace."""
+    found = await ids.find(ORDERS)
+    assert (owner_of(world, found.value), found.value[:4], found.remembered) == ("team-a", "srv-", False)
+    assert await ids.find(ORDERS) == (found.value, True)
+    assert (await ids.find(AttributesQuery(ServiceName("shop", "payments")))).remembered
+    assert asking.asked == [NAMESPACES, SERVICES]
+
+
+async def test_all_pages_are_read_empty_ones_too(asking, ids, world):
+    """AWS filters after reading a page, so the service may stand behind pages without any."""
+    for number in range(250):
+        world.add_service(f"other/service-{number}")
+    world.add_service("shop/late", attributes={"OWNER": "team-late"})
+    for number in range(150):
+        world.add_namespace(f"namespace-{number}")
+    world.add_service("last/orders", attributes={"OWNER": "team-last"})
+    assert owner_of(world, (await ids.find(AttributesQuery(ServiceName("shop", "late")))).value) == "team-late"
+    assert asking.asked == [NAMESPACES] * 2 + [SERVICES] * 3
+    assert asking.sizes == [1, 0, 2, 0, 1]
+    asking.asked.clear()
+    asking.sizes.clear()
+    assert owner_of(world, (await ids.find(AttributesQuery(ServiceName("last", "orders")))).value) == "team-last"
+    assert asking.sizes == [0, 1, 0, 0, 1]
+    assert asking.asked == [NAMESPACES] * 2 + [SERVICES] * 3
+
+
+async def test_a_namespace_is_found_by_its_http_name(asking, ids, world):
+    """A name that was used twice has a hash in the second one's HttpName; each name finds its own."""
+    for kind, extra in (("Public", {}), ("Private", {"Vpc": "vpc-1"})):
+        world.call(f"Create{kind}DnsNamespace", {"Name": "pass.private", **extra})
+    described = world.call("ListNamespaces", {})["Namespaces"]
+    http_names = [
+        each["Properties"]["HttpProperties"]["HttpName"] for each in described if each["Name"] == "pass.private"
+    ]
+    assert http_names[0] == "pass.private" != http_names[1]
+    for name in http_names:
+        world.add_service(f"{name}/orders", attributes={"OWNER": name})
+    for name in http_names:
+        found = await ids.find(AttributesQuery(ServiceName(name, "orders")))
+        assert owner_of(world, found.value) == name
+
+
+async def test_a_name_alone_does_not_find_a_namespace_that_answers_to_another(asking, ids, world):
+    """DiscoverInstances would not find it either: instances and attributes are of one service."""
+    world.call("CreatePublicDnsNamespace", {"Name": "pass.private"})
+    world.remove_namespace("pass.private")
+    world.call("CreatePublicDnsNamespace", {"Name": "pass.private"})
+    assert "pass.private" in {each["Name"] for each in world.call("ListNamespaces", {})["Namespaces"]}
+    with pytest.raises(NamespaceNotFoundError, match="HttpName"):
+        await ids.find(AttributesQuery(ServiceName("pass.private", "orders")))
+    assert asking.asked == [NAMESPACES, NAMESPACES_BY_NAME]
+
+
+async def test_a_namespace_without_an_http_name_is_found_by_its_name():
+    """As emulators have them."""
+    asked = []
+
+    async def answer(operation, service, parameters):
+        filters = [each["Name"] for each in parameters["Filters"]]
+        asked.append((operation, filters))
+        if operation == "list_services":
+            return {"Services": [{"Id": "srv-1", "Name": "orders"}]}
+        return (
+            {"Namespaces": [{"Id": "ns-1", "Name": "shop", "Properties": {"HttpProperties": {}}}]}
+            if ("NAME" in filters)
+            else {"Namespaces": []}
+        )
+
+    assert (await ServiceIds(answer).find(ORDERS)).value == "srv-1"
+    assert asked == [
+        ("list_namespaces", ["HTTP_NAME", "RESOURCE_OWNER"]),
+        ("list_namespaces", ["NAME", "RESOURCE_OWNER"]),
+        ("list_services", ["NAMESPACE_ID"]),
+    ]
+
+
+async def test_an_unknown_namespace_and_an_unknown_service_are_told_apart(asking, ids):
+    """And nothing is remembered of either."""
+    for _ in range(2):
+        with pytest.raises(NamespaceNotFoundError):
+            await ids.find(AttributesQuery(ServiceName("unknown", "orders")))
+    for _ in range(2):
+        with pytest.raises(ServiceNotFoundError):
+            await ids.find(AttributesQuery(ServiceName("shop", "unknown")))
+    # The second time the namespace is remembered, so it may be another one by now.
+    assert asking.asked[4:] == [NAMESPACES, SERVICES, SERVICES, NAMESPACES]
+
+
+async def test_a_shared_namespace_is_known_by_arns(asking, ids, world):
+    """One's own of the same name is another one."""
+    world.add_service("shop/orders", attributes={"OWNER": "theirs"}, owner_account=OWNER)
+    shared = await ids.find(AttributesQuery(ORDERS.service, OWNER))
+    assert shared.value.startswith(f"arn:aws:servicediscovery:eu-west-1:{OWNER}:service/srv-")
+    assert owner_of(world, shared.value) == "theirs"
+    assert owner_of(world, (await ids.find(ORDERS)).value) == "team-a"
+    assert await ids.find(AttributesQuery(ORDERS.service, OWNER)) == (shared.value, True)
+    with pytest.raises(NamespaceNotFoundError):
+        await ids.find(AttributesQuery(ORDERS.service, "999999999999"))
+
+
+async def test_a_shared_namespace_is_not_found_without_its_owner(ids, world):
+    """As with DiscoverInstances."""
+    world.add_service("theirs/orders", owner_account=OWNER)
+    with pytest.raises(NamespaceNotFoundError):
+        await ids.find(AttributesQuery(ServiceName("theirs", "orders")))
+
+
+async def test_a_forgotten_id_is_learnt_anew_its_namespace_too(asking, ids, world):
+    """Both may have been deleted and made again."""
+    old = await ids.find(ORDERS)
+    world.remove_namespace("shop")
+    world.add_service("shop/orders", attributes={"OWNER": "new"})
+    ids.forget(ORDERS, old)
+    new = await ids.find(ORDERS)
+    assert (owner_of(world, new.value), new.remembered) == ("new", False)
+    ids.forget(ORDERS, old)  # somebody who is late: the new one stays
+    assert await ids.find(ORDERS) == (new.value, True)
+    assert asking.asked == [NAMESPACES, SERVICES] * 2
+
+
+async def test_a_service_that_came_with_a_new_namespace_is_found(asking, ids, world):
+    """The namespace's id was remembered, and is another one now."""
+    await ids.find(ORDERS)
+    world.remove_namespace("shop")
+    world.add_service("shop/late", attributes={"OWNER": "late"})
+    found = await ids.find(AttributesQuery(ServiceName("shop", "late")))
+    assert owner_of(world, found.value) == "late"
+    assert asking.asked == [NAMESPACES, SERVICES, SERVICES, NAMESPACES, SERVICES]
+
+
+async def test_who_comes_at_once_shares_one_walk(asking, ids, world):
+    """Fifty services of one namespace: two calls."""
+    for number in range(50):
+        world.add_service(f"shop/service-{number}")
+    asking.gate.clear()
+    names = [ServiceName("shop", f"service-{number}") for number in range(50)]
+    callers = [asyncio.ensure_future(ids.find(AttributesQuery(name))) for name in names]
+    await asyncio.sleep(0)
+    asking.gate.set()
+    found = await asyncio.gather(*callers)
+    assert len({each.value for each in found}) == 50
+    assert asking.asked == [NAMESPACES, SERVICES]
+
+
+async def test_a_failed_walk_is_everybodys(asking, ids):
+    """A throttled control plane is not asked again by each of those who waited."""
+    asking.gate.clear()
+    asking.error = ThrottledError("slow down")
+    callers = [asyncio.ensure_future(ids.find(ORDERS)) for _ in range(10)]
+    await asyncio.sleep(0)
+    asking.gate.set()
+    outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ThrottledError] * 10
+    assert len({id(outcome) for outcome in outcomes}) == 10
+    assert asking.asked == [NAMESPACES]
+    asking.error = None
+    assert not (await ids.find(ORDERS)).remembered
+
+
+async def test_who_is_cancelled_while_reading_leaves_it_to_the_next(asking, ids):
+    """The others still get their answer."""
+    asking.gate.clear()
+    first, second = (asyncio.ensure_future(ids.find(ORDERS)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.sleep(0)
+    asking.gate.set()
+    assert (await second).value
+    assert first.cancelled()
+    assert asking.asked == [NAMESPACES, NAMESPACES, SERVICES]
+
+
+def test_ids_outlive_event_loops(asking, ids):
+    """One loop per invocation: learnt once all the same."""
+
+    async def find():
+        asking.gate = asyncio.Event()
+        asking.gate.set()
+        return await ids.find(ORDERS)
+
+    assert [asyncio.run(find()).remembered for _ in range(3)] == [False, True, True]
+    ids.forget_after_fork()
+    assert asyncio.run(find()).remembered
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"Namespaces": "none"},
+        {"Namespaces": ["none"]},
+        {"Namespaces": [{"Name": "shop"}]},
+        {"Namespaces": [], "NextToken": "again"},
+    ],
+    ids=["nothing", "no list", "no objects", "no id", "the same page for ever"],
+)
+async def test_what_aws_does_not_send_is_an_error_of_its_own(answer):
+    """Not an endless walk, and nothing of Python's."""
+
+    async def answering(operation, service, parameters):
+        return answer
+
+    with pytest.raises(ProtocolError) as caught:
+        await ServiceIds(answering).find(ORDERS)
+    assert caught.value.service == ORDERS.service
