@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from aiocloudmap import (
     AccessDeniedError,
@@ -23,7 +24,7 @@ from aiocloudmap import (
     ThrottledError,
     UnavailableError,
 )
-from aiocloudmap.local.faults import Fault, Faults
+from aiocloudmap.local.faults import Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 CACHE = CachePolicy(jitter=0, refresh="background")
@@ -78,7 +79,7 @@ class Row:
 
     Args:
         what: In words, for the page.
-        switch_on: Does it.
+        switch_on: Does it, to the server's faults or to the proxy.
         stale: And the other two, what comes of it. A fresh answer is given at once, without a call, whatever happens.
         pause: Seconds after which an answer comes all the same, where one comes.
         read_timeout: Of one attempt, where the test has to see it pass in real time; else none is met.
@@ -86,7 +87,7 @@ class Row:
     """
 
     what: str
-    switch_on: Callable[[Faults], Fault | None]
+    switch_on: Callable[[Any], Fault | None]
     stale: Cell
     fallback: Cell
     absent: Cell
@@ -130,6 +131,12 @@ SILENT = {
     "fallback": Cell(gets=Answer.OLD, wait=Wait.SOFT, calls=1),
     "absent": Cell(gets=DeadlineError, wait=Wait.DEADLINE, calls=1),
 }
+
+
+def unheard(cells: dict[str, Cell], *, calls: int) -> dict[str, Cell]:
+    """The same cells where so many requests reach the server."""
+    return {state: dataclasses.replace(cell, calls=calls) for state, cell in cells.items()}
+
 
 FAULTS: dict[str, Row] = {
     "throttle": Row(
@@ -206,6 +213,70 @@ FAULTS: dict[str, Row] = {
     ),
 }
 
+WIRES: dict[str, Row] = {
+    "request_held": Row(
+        what="the request is on its way for 0.5 s",
+        switch_on=lambda on: on.to_server.hold(),
+        pause=0.5,
+        **answering(Answer.NEW, Wait.PAUSE),
+    ),
+    "answer_held": Row(
+        what="the answer is on its way for 0.5 s",
+        switch_on=lambda on: on.to_client.hold(),
+        pause=0.5,
+        **answering(Answer.NEW, Wait.PAUSE),
+    ),
+    "request_swallowed": Row(
+        what="requests vanish", switch_on=lambda on: on.to_server.swallow(), **unheard(SILENT, calls=0)
+    ),
+    "answer_swallowed": Row(what="answers vanish", switch_on=lambda on: on.to_client.swallow(), **SILENT),
+    "request_cut": Row(
+        what="connections end before the request's first byte",
+        switch_on=lambda on: on.to_server.cut(),
+        **failing(ConnectError, 0),
+    ),
+    "request_cut_within": Row(
+        what="connections end within the request",
+        switch_on=lambda on: on.to_server.cut(100),
+        **failing(ConnectError, 0),
+    ),
+    "request_reset_within": Row(
+        what="connections are reset within the request",
+        switch_on=lambda on: on.to_server.cut(100, reset=True),
+        **failing(ConnectError, 0),
+    ),
+    "request_half_closed": Row(
+        what="the server is told goodbye within the request",
+        switch_on=lambda on: on.to_server.half_close(100),
+        **failing(ConnectError, 0),
+    ),
+    "answer_cut": Row(
+        what="connections end before the answer's first byte",
+        switch_on=lambda on: on.to_client.cut(),
+        **failing(ConnectError, 3),
+    ),
+    "answer_cut_in_head": Row(
+        what="connections end within the answer's head",
+        switch_on=lambda on: on.to_client.cut(30),
+        **failing(ConnectError, 3),
+    ),
+    "answer_cut_in_body": Row(
+        what="connections end within the answer's body",
+        switch_on=lambda on: on.to_client.cut(300),
+        **failing(ProtocolError, 3),
+    ),
+    "answer_reset_in_body": Row(
+        what="connections are reset within the answer's body",
+        switch_on=lambda on: on.to_client.cut(300, reset=True),
+        **failing(ProtocolError, 3),
+    ),
+    "answer_half_closed": Row(
+        what="the client is told goodbye within the answer's body",
+        switch_on=lambda on: on.to_client.half_close(300),
+        **failing(ProtocolError, 3),
+    ),
+}
+
 
 def table(rows: dict[str, Row]) -> str:
     """The rows as the page has them."""
@@ -240,7 +311,7 @@ def with_tables(page: str, tables: dict[str, dict[str, Row]]) -> str:
     return page
 
 
-TABLES = {"faults": FAULTS}
+TABLES = {"faults": FAULTS, "wires": WIRES}
 
 if __name__ == "__main__":
     PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), TABLES), encoding="utf-8")

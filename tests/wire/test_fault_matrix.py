@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 from botocore.retries.standard import ExponentialBackoff
-from fault_matrix import AGES, CACHE, CALLERS, CONNECTIONS, FAULTS, PAGE, TABLES, Cell, Row, with_tables
+from fault_matrix import AGES, CACHE, CALLERS, CONNECTIONS, FAULTS, PAGE, TABLES, WIRES, Cell, Row, with_tables
 from matrix_stage import Play, old_answer
+from tests.support.tcp_proxy import TcpProxy
 
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 from aiocloudmap.local.faults import Kind
@@ -65,6 +66,32 @@ async def play(row: Row, state: str, callers: int, local, clock, service, calls)
         release=local.faults.release,
     )
     await play.act(row.cell(state), row, old, callers)
+
+
+@pytest.mark.parametrize("callers", CALLERS)
+@pytest.mark.parametrize("state", AGES)
+@pytest.mark.parametrize("fault", WIRES)
+async def test_over_a_broken_network(fault: str, state: str, callers: int):
+    """A proxy between client and server breaks the wire in the middle of bytes; once it is mended all is well."""
+    row, (local, clock) = WIRES[fault], stage()
+    connections = dataclasses.replace(CONNECTIONS, connect_timeout=60, read_timeout=row.read_timeout)
+    async with local, TcpProxy(local.endpoint_url) as proxy:
+        settings = {"cache": CACHE, "connections": connections, "endpoint_url": proxy.url}
+        async with local.cloud_map(**settings) as cloud_map:
+            service = cloud_map.service("shop/orders")
+            old = await old_answer(service, clock, state)
+            row.switch_on(proxy)
+            play = Play(
+                service,
+                clock,
+                calls=lambda: local.stats.calls["DiscoverInstances"],
+                reached=lambda: proxy.met > 0,
+                release=proxy.mend,
+            )
+            await play.act(row.cell(state), row, old, callers)
+            assert (proxy.met > 0) == (state != "fresh")
+            proxy.mend()
+            assert len(await service.resolve(max_age=0)) == 2
 
 
 def once_only(cell: Cell) -> Cell:
