@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Waiter
 from aiocloudmap.cache.freshness import state
-from aiocloudmap.errors import CloudMapError, ConfigurationError, ThrottledError, UnavailableError
+from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError, UnavailableError
 from aiocloudmap.reports import Freshness
 from aiocloudmap.settling import Counts, Throttle, good, last_good_age
 from aiocloudmap.snapshot import Snapshot
@@ -74,6 +74,8 @@ class Deciding:
         if snapshot is not None and max_age is not None and young(cell, max_age, now):
             return Decision(snapshot)
         error = cell.error if now < cell.retry_at else None
+        if max_age is not None and isinstance(error, NotFoundError):
+            error = None  # that it was not there then is older than what is asked for
         if error is None:
             error = ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
         raise self.fresh(error, cell, now)

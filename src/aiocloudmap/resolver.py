@@ -29,7 +29,7 @@ from aiocloudmap.model import Query, ServiceName
 from aiocloudmap.ports import Backend, Clock
 from aiocloudmap.reports import Explanation
 from aiocloudmap.settings import CachePolicy
-from aiocloudmap.settling import Counts, Settling, Throttle, good, or_else
+from aiocloudmap.settling import Counts, Settling, Throttle, good, may_write, or_else
 from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Resolver", "require_loop"]
@@ -133,13 +133,16 @@ class Resolver:
             task = self._flights.leave(waiter)
             now = self.clock.monotonic()
             snapshot = good(cell, now)
+            if snapshot is not None and (waiter.max_age is None or young(cell, waiter.max_age, now)):
+                outcome = snapshot
+            current = may_write(flight, cell)
             if task is not None:  # inline, and nobody else waits: the attempt is over, and it failed
                 self.counts.failures += 1
-                outcome = self._settling.fail(cell, error, now, events)
-            elif waiter.max_age is None and snapshot is not None:
-                outcome = snapshot
+                if current:
+                    self._settling.fail(cell, error, now, events)
+            elif outcome is not error:
                 self.counts.stale_served += 1
-                if not flight.landed:
+                if current and waiter.max_age is None and not flight.landed:
                     begun = flight.started if flight.task is not None else now
                     cell.serve_until = min(begun + self._flights.timeout, cell.lifetime.hard)
         self._tell(events)

@@ -27,7 +27,7 @@ from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError,
 from aiocloudmap.events import AnswerTruncated, EmptyAnswerHeld, Event, Refreshed, RefreshFailed, Throttled
 from aiocloudmap.snapshot import Snapshot
 
-__all__ = ["Counts", "Settling", "Throttle", "good", "last_good_age", "or_else"]
+__all__ = ["Counts", "Settling", "Throttle", "good", "last_good_age", "may_write", "or_else"]
 
 
 @dataclass(slots=True)
@@ -103,16 +103,17 @@ class Settling:
     def _settle(
         self, cell: Cell, flight: Flight, truth: Snapshot | CloudMapError, now: float, events: list[Event]
     ) -> Snapshot | CloudMapError:
-        if flight.barred or not cell.listed or cell.started > flight.started:
+        current = may_write(flight, cell)
+        if isinstance(truth, ConfigurationError):
+            if current:
+                cell.misconfigured(truth)
+            return truth
+        if not current:
             return truth if isinstance(truth, Snapshot | NotFoundError) else or_else(good(cell, now), truth)
         if isinstance(truth, Snapshot) and truth:
             return self._write(cell, flight, truth, now)
         if isinstance(truth, Snapshot | NotFoundError):
             return self._settle_nothing(cell, flight, truth, now, events)
-        if isinstance(truth, ConfigurationError):
-            cell.error = truth
-            cell.reopen()
-            return truth
         return self.fail(cell, truth, now, events)
 
     def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Snapshot | CloudMapError:
@@ -146,6 +147,11 @@ class Settling:
         cell.write(snapshot, times, written=written, started=flight.started)
         self._table.touch(cell)
         return snapshot
+
+
+def may_write(flight: Flight, cell: Cell) -> bool:
+    """Whether what becomes of the flight is newer than what the cell knows, and than every invalidation."""
+    return not flight.barred and cell.listed and cell.started <= flight.started
 
 
 def good(cell: Cell, now: float) -> Snapshot | None:

@@ -96,6 +96,11 @@ class Cell:
         # A forced call may fail while the answer is fresh, which it stays.
         self.serve_until = min(max(until, self.lifetime.soft), self.lifetime.hard)
 
+    def misconfigured(self, error: CloudMapError) -> None:
+        """No call could be made: nobody is kept from trying again, and no failure before it is remembered longer."""
+        self.error, self.retry_at = error, NEVER
+        self.reopen()
+
     def hold(self, *, since: float, until: float) -> None:
         """An empty answer is doubted: the old one is given at once until then."""
         self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, since
@@ -112,9 +117,13 @@ class Cell:
         self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, NEVER
 
     def retire(self) -> None:
-        """The table dropped the cell: whoever holds it finds nothing in it, and gets the listed one instead."""
+        """The table dropped the cell: whoever holds it finds nothing in it, and gets the listed one instead.
+
+        It may be listed again, so nothing that is remembered of it may come back then either.
+        """
         self.listed = False
-        self.serve_until, self.lifetime = NEVER, _OVER
+        self.serve_until, self.lifetime, self.written = NEVER, _OVER, NEVER
+        self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, NEVER
 
     def shift(self, seconds: float) -> None:
         """So many seconds passed unseen: every moment lies that much further back."""
