@@ -67,6 +67,10 @@ class EngineKey(NamedTuple):
         environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
         return cls(region, endpoint_url, session_factory, connections, environment)
 
+    def __repr__(self) -> str:
+        # The environment holds keys and tokens.
+        return f"<EngineKey with {len(self.environment)} variable(s)>"
+
     def differences(self, other: EngineKey) -> list[str]:
         """Which settings differ; names only, since values may be secret."""
         names = [name for name in self._fields[:-1] if getattr(self, name) != getattr(other, name)]

@@ -142,9 +142,7 @@ class Query:
     def __repr__(self) -> str:
         # As for instances: values may be secret, and events carry the query into logs.
         shown = [str(self.service), str(self.health)]
-        shown += [
-            f"{name} {[key for key, _ in pairs]}" for name in ("where", "prefer") if (pairs := getattr(self, name))
-        ]
+        shown += [f"{name} {list(dict(pairs))}" for name in ("where", "prefer") if (pairs := getattr(self, name))]
         return f"<Query {', '.join(shown)}{'' if self.owner_account is None else f', owned by {self.owner_account}'}>"
 
     @property

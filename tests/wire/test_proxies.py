@@ -218,6 +218,19 @@ async def test_no_client_uses_a_tunnel_that_one_with_other_proxy_settings_has_op
     assert (len(proxy.asked), servers.accepted) == (1, 2)
 
 
+async def test_a_request_for_another_server_name_opens_a_connection_of_its_own(authority, bundle, monkeypatch):
+    """server_hostname decides whose certificate is right; aiohttp 3.12 would take the idle connection."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+    with Servers(tls=tls_of(authority)) as servers:
+        async with CloudMap(shared=False) as cloud_map:
+            session = await cloud_map.http_session()
+            async with session.get(servers.url) as response:
+                assert await response.read() == ANSWER
+            with pytest.raises(OSError, match=r"(?i)certificate"):
+                await session.get(servers.url, server_hostname="other.example")
+    assert servers.requests.total() == 1
+
+
 # From the front door
 
 

@@ -191,15 +191,16 @@ class BoundedConnector(aiohttp.TCPConnector):
         # A plain request to a proxy carries the proxy's credentials in a header that aiohttp only adds to new
         # connections; a tunnel has been let through once and for all.
         reuse = req.proxy is None or req.is_ssl()
-        key = req.connection_key
+        # The name that the certificate is checked for; aiohttp 3.12 leaves it out of its key.
+        key, place = req.connection_key, (req.connection_key, req.server_hostname)
         began = self._loop.time()
-        turn = self._bound.ask(purpose, key, (key.host, key.port), reuse=reuse)
+        turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
         while turn.permit is None:
             await self._wait(turn, timeout, traces)
             if turn.granted.connection is not None and not _is_usable(turn.granted):
                 # The peer has closed it between the promise and now.
                 self._bound.close(turn.granted)
-                turn = self._bound.ask(purpose, key, (key.host, key.port), reuse=reuse)
+                turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
         permit = turn.permit
         if permit.connection is None:
             return await self._opened(permit, req, traces, timeout, self._loop.time() - began)

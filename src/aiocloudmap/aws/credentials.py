@@ -60,6 +60,9 @@ class _Held(NamedTuple):
     source: Any
     frozen: Any
 
+    def __repr__(self) -> str:
+        return f"<_Held from {type(self.source).__name__}>"  # the values are secret
+
     @property
     def ageing(self) -> bool:
         return self._ends_within(None)
