@@ -158,3 +158,11 @@ def bench(session: nox.Session) -> None:
     """The hit path against its floor, in one run on one machine that should have nothing else to do."""
     _install(session)
     session.run("python", "tests/benchmarks/hit_path.py", *session.posargs)
+
+
+@nox.session
+def properties(session: nox.Session) -> None:
+    """The resolver beside its model of freshness: at least 100,000 random steps, other ones each time."""
+    _install(session, "test")
+    attacks = {"FRESHNESS_ATTACKS": os.environ.get("FRESHNESS_ATTACKS", "2000")}
+    session.run("pytest", "-q", "tests/properties", *session.posargs, env=attacks)
