@@ -31,6 +31,7 @@ from aiocloudmap.errors import (
 from aiocloudmap.events import (
     AnswerTruncated,
     ClockJumped,
+    DescriptorsLow,
     EmptyAnswerHeld,
     Event,
     Refreshed,
@@ -61,6 +62,7 @@ __all__ = [
     "ConnectionPolicy",
     "CredentialsError",
     "DeadlineError",
+    "DescriptorsLow",
     "Discovery",
     "EmptyAnswerHeld",
     "Event",

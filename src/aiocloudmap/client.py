@@ -251,6 +251,29 @@ class CloudMap:
         """Answers are forgotten, for everybody who shares this engine. Returns how many could have been given."""
         return self._resolver.clear()
 
+    def before_snapshot(self) -> None:
+        """Make ready for a snapshot of the process, as AWS Lambda's SnapStart takes one. Answers stay.
+
+        Idle connections are closed, on every event loop of the process, and the engine's credentials are forgotten, so
+        that neither is part of the snapshot; those that you set on a session of your own stay there. Costs no AWS
+        call. May be called with or without a running event loop: without one, the connections of loops that rest on
+        this thread are gone when it returns; with one, they go with the loop's next turn.
+
+        Calls under way are left to themselves, so let them end first. Whoever has several engines calls it for each.
+        """
+        self._engine.before_snapshot()
+
+    def after_restore(self) -> None:
+        """Go on from a restored snapshot: answers stay, and count as older by the time that passed unseen.
+
+        Connections from before the snapshot are closed before they could be used, and credentials are loaded anew by
+        the next call. Costs no AWS call, and may be called with or without a running event loop.
+
+        Without it, time that passed is noticed all the same at the first call that goes to AWS, and expired credentials
+        when AWS refuses them. Whoever has several engines calls it for each.
+        """
+        self._engine.after_restore()
+
     def stats(self) -> Stats:
         """Counts of the engine since it was made."""
         return self._engine.stats()

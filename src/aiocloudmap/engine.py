@@ -149,8 +149,12 @@ class Engine:
         return listener
 
     def emit(self, event: Event) -> None:
-        """Log the event and tell the listeners; one that raises is logged, and harms nobody."""
+        """Log the event and tell the listeners."""
         log(event)
+        self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Tell the listeners; one that raises is logged, and harms nobody."""
         for listener in list(self._listeners):
             try:
                 listener.on_event(event)
@@ -168,6 +172,20 @@ class Engine:
         if self._aws is not None:
             self._transport().drop_idle()
         self.emit(ClockJumped(unseen))
+
+    def before_snapshot(self) -> None:
+        """Close what would be dead in a restored snapshot, forget what must not be in one, and look at the clock."""
+        self.observe()
+        if self._aws is not None:
+            self._transport().drop_all_idle()
+            self._aws.drop_credentials()
+
+    def after_restore(self) -> None:
+        """Age the answers, and use no connection and no credentials from before the snapshot."""
+        self.observe()
+        if self._aws is not None:
+            self._transport().drop_idle()
+            self._aws.drop_credentials()
 
     def stats(self) -> Stats:
         """The counts so far; open connections are those of the process."""
@@ -229,8 +247,14 @@ class Registry:
 
             with self._lock:
                 if self._transport is None:
-                    self._transport = Transport()
+                    self._transport = Transport(tell=self._announce)
         return self._transport
+
+    def _announce(self, event: Event) -> None:
+        """Log what concerns the whole process once, and tell the listeners of every engine."""
+        log(event)
+        for engine in list(self._all):
+            engine.tell(event)
 
     def reset(self) -> None:
         """Forget the shared engines and with them all answers; connections close with their event loops."""

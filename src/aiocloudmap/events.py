@@ -14,6 +14,7 @@ from aiocloudmap.model import Query
 __all__ = [
     "AnswerTruncated",
     "ClockJumped",
+    "DescriptorsLow",
     "EmptyAnswerHeld",
     "Event",
     "RefreshFailed",
@@ -147,7 +148,33 @@ class ClockJumped:
         return f"{self.seconds:.1f} s passed unseen: idle connections are closed, answers count as that much older"
 
 
-Event = Refreshed | RefreshFailed | EmptyAnswerHeld | AnswerTruncated | Throttled | ClockJumped
+@dataclass(frozen=True, slots=True)
+class DescriptorsLow:
+    """Four fifths of the file descriptors that this process may have are in use: something keeps them open.
+
+    Looked at whenever a connection is opened, and told once, to every engine of the process, until less than seven
+    tenths were in use.
+
+    Args:
+        open: How many are open in the process.
+        ours: How many of them are connections of this library.
+        limit: How many the process may have.
+    """
+
+    open: int
+    ours: int
+    limit: int
+
+    level = logging.WARNING
+
+    def __str__(self) -> str:
+        return (
+            f"{self.open} of {self.limit} file descriptors are in use, {self.ours} of them connections of aiocloudmap; "
+            "look for clients or sessions that are made per request and kept"
+        )
+
+
+Event = Refreshed | RefreshFailed | EmptyAnswerHeld | AnswerTruncated | Throttled | ClockJumped | DescriptorsLow
 """Anything that `on_event` may be called with."""
 
 

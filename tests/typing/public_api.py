@@ -100,6 +100,8 @@ async def use(cloud_map: CloudMap) -> None:
     assert_type(cloud_map.invalidate("shop/orders"), int)
     assert_type(cloud_map.clear(), int)
     assert_type(cloud_map.stats(), Stats)
+    cloud_map.before_snapshot()
+    cloud_map.after_restore()
     await cloud_map.aclose()
 
 

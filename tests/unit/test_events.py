@@ -10,6 +10,7 @@ from aiocloudmap import (
     AnswerTruncated,
     ClockJumped,
     ConnectError,
+    DescriptorsLow,
     EmptyAnswerHeld,
     Query,
     Refreshed,
@@ -48,6 +49,14 @@ LINES = [
         ClockJumped(45),
         logging.INFO,
         "45.0 s passed unseen: idle connections are closed, answers count as that much older",
+    ),
+    (
+        DescriptorsLow(820, 16, 1024),
+        logging.WARNING,
+        (
+            "820 of 1024 file descriptors are in use, 16 of them connections of aiocloudmap; "
+            "look for clients or sessions that are made per request and kept"
+        ),
     ),
 ]
 IDS = [type(event).__name__ for event, _, _ in LINES]

@@ -32,6 +32,8 @@ _METHODS: Final[dict[tuple[type[Any], str], tuple[str, ...]]] = {
     (Connection, "__init__"): ("self", "connector", "key", "protocol", "loop"),
     (ResponseHandler, "__init__"): ("self", "loop"),
     (ResponseHandler, "is_connected"): ("self",),
+    (ResponseHandler, "_on_read_timeout"): ("self",),
+    (ResponseHandler, "_reschedule_timeout"): ("self",),
 }
 """Methods that are overridden or called, with the parameters they are known to have."""
 
@@ -44,6 +46,7 @@ _ARGUMENTS: Final[dict[type[Any], tuple[str, ...]]] = {
 _SOURCES: Final[dict[type[Any], tuple[str, ...]]] = {
     AIOHTTPSession: ("_timeout",),
     aiohttp.TCPConnector: ("_factory", "_loop", "_closed"),
+    ResponseHandler: ("_read_timeout_handle",),
 }
 """Instance attributes that are read or replaced. They are set in the constructor of the class or of its base."""
 

@@ -52,6 +52,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         keep_idle: False closes every connection after its call.
         count: How many sockets all connectors of the process hold, for messages.
         on_quiet: Called when the last call in flight has ended.
+        on_opened: Called when a new connection has been opened.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         keep_idle: bool = True,
         count: Callable[[], int] | None = None,
         on_quiet: Callable[[], object] = lambda: None,
+        on_opened: Callable[[], object] = lambda: None,
     ) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(
@@ -78,9 +80,9 @@ class BoundedConnector(aiohttp.TCPConnector):
         self._building: asyncio.Future[TlsContexts] | None = None
         self._keep_idle = keep_idle
         self._count = count or (lambda: self.open_connections)
-        self._on_quiet = on_quiet
+        self._on_quiet, self._on_opened = on_quiet, on_opened
         self._bound: Bound[Handler] = Bound(
-            policy.max_connections, policy.max_connections_per_host, usable=_is_usable, shut=_shut
+            policy.max_connections, policy.max_connections_per_host, usable=self._is_usable, shut=_shut
         )
         self._calls = 0
         self._queued: dict[Turn[Handler], asyncio.Future[None]] = {}
@@ -149,6 +151,10 @@ class BoundedConnector(aiohttp.TCPConnector):
         for permit in list(self._bound.idle):
             self._bound.close(permit)
 
+    async def settled(self) -> None:
+        """Wait until the descriptors of what was closed are gone."""
+        await self._until_gone(lambda permit: permit.leaving)
+
     async def close(self, **_: Any) -> None:
         """Close everything, and wait until the descriptors are gone; calls in flight end in a ConnectError."""
         if self._closed:
@@ -164,9 +170,12 @@ class BoundedConnector(aiohttp.TCPConnector):
             else:
                 self._bound.close(permit)
         await super().close()
+        await self._until_gone(lambda permit: permit.connection is not None)
+
+    async def _until_gone(self, waited_for: Callable[[Permit[Handler]], bool]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE):
-                while any(permit.connection is not None for permit in self._bound.permits):
+                while any(map(waited_for, self._bound.permits)):
                     self._gone.clear()
                     await self._gone.wait()
 
@@ -197,7 +206,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
         while turn.permit is None:
             await self._wait(turn, timeout, traces)
-            if turn.granted.connection is not None and not _is_usable(turn.granted):
+            if turn.granted.connection is not None and not self._is_usable(turn.granted):
                 # The peer has closed it between the promise and now.
                 self._bound.close(turn.granted)
                 turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
@@ -266,6 +275,7 @@ class BoundedConnector(aiohttp.TCPConnector):
                 raise closed_error()
             for trace in traces or ():
                 await trace.send_connection_create_end()
+            self._on_opened()
         except BaseException:
             self._bound.close(permit)
             raise
@@ -365,12 +375,19 @@ class BoundedConnector(aiohttp.TCPConnector):
                 self._bound.close(permit)
         self._watch_idle()
 
+    def _is_usable(self, permit: Permit[Handler]) -> bool:
+        """Whether an idle connection may be used: the peer has said nothing, and it is not too old.
 
-def _is_usable(permit: Permit[Handler]) -> bool:
-    handler = permit.connection
-    return (
-        handler is not None and handler.is_connected() and bool(permit.sockets) and all(map(is_quiet, permit.sockets))
-    )
+        The timer that closes the old ones has not run yet where the process was stopped, or the loop was at rest.
+        """
+        handler = permit.connection
+        return (
+            handler is not None
+            and handler.is_connected()
+            and self._loop.time() < permit.idle_since + self._policy.keepalive_timeout
+            and bool(permit.sockets)
+            and all(map(is_quiet, permit.sockets))
+        )
 
 
 def _shut(permit: Permit[Handler]) -> None:

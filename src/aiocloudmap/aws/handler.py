@@ -1,4 +1,4 @@
-"""aiohttp's protocol of one connection, taught three things: its permit, a quick end, and what to say at that end."""
+"""aiohttp's protocol of one connection, taught four things: its permit, a quick end, what to say then, and patience."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ __all__ = ["Attempt", "Handler", "attempt"]
 
 _ABANDONED: Final = 10.0
 """Seconds without a byte after which a response that has begun is taken for one that nobody reads."""
+
+_STOOD_STILL: Final = 1.0
+"""Seconds by which a timer is late where the process was stopped, or its event loop blocked."""
 
 
 class Attempt:
@@ -99,6 +102,14 @@ class Handler(ResponseHandler):
             super().data_received(data)
         finally:
             self._receiving = False
+
+    def _on_read_timeout(self) -> None:
+        """The peer has been silent for too long: unless it was the process that stood still, and nobody has looked."""
+        timer = self._read_timeout_handle
+        if timer is not None and self._loop.time() - timer.when() > _STOOD_STILL:
+            self._reschedule_timeout()
+        else:
+            super()._on_read_timeout()
 
     def _abort(self) -> None:
         if self.transport is None:

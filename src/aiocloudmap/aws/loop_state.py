@@ -34,15 +34,23 @@ class LoopState:
         loop: The loop, which must be running.
         contexts: The TLS contexts of the process.
         count: How many sockets the process holds, for messages.
+        on_opened: Called when a new connection has been opened.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, contexts: ContextCache, count: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        contexts: ContextCache,
+        count: Callable[[], int],
+        on_opened: Callable[[], object],
+    ) -> None:
         self.loop = loop
         self.stale = False
         self.closings = 0
         self.sessions: weakref.WeakKeyDictionary[SharedSession, KeptSession] = weakref.WeakKeyDictionary()
         self.connectors: dict[tuple[ConnectionPolicy, TlsSettings], BoundedConnector] = {}
-        self._contexts, self._count = contexts, count
+        self._contexts, self._count, self._on_opened = contexts, count, on_opened
         self._thread = threading.current_thread()
         self._guard: AsyncGenerator[None, None] | None = None
         self._ended = False
@@ -65,6 +73,11 @@ class LoopState:
         """Whether the loop has closed, or nobody can run it any more. Idle loops are not dead. On any thread."""
         return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
 
+    @property
+    def is_of_this_thread(self) -> bool:
+        """Whether this thread was the last to make a call on the loop."""
+        return self._thread is threading.current_thread()
+
     # --- calls ---
 
     def connector(self, policy: ConnectionPolicy, tls: TlsSettings, holder: object | None) -> BoundedConnector:
@@ -84,6 +97,7 @@ class LoopState:
                 keep_idle=not self._ended,
                 count=self._count,
                 on_quiet=self._wake,
+                on_opened=self._on_opened,
             )
         return connector
 
@@ -119,6 +133,12 @@ class LoopState:
         self.stale = False
         for connector in self.connectors.values():
             connector.drop_idle()
+
+    async def close_idle(self) -> None:
+        """As `freshen`, and wait until the descriptors are gone."""
+        self.freshen()
+        for connector in list(self.connectors.values()):
+            await connector.settled()
 
     # --- holders ---
 

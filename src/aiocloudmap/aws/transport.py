@@ -6,6 +6,7 @@
 | the last holder lets go | closed once the calls in flight have ended; a new call keeps them |
 | the loop ends in order (`shutdown_asyncgens`) | closed |
 | the loop ended otherwise, a new loop arrives | what is left is closed |
+| time passed unseen, or is about to | the idle connections are closed |
 | a call after that end | no idle connection is kept: each is closed with its call |
 | a fork | the child starts with none; the parent's stay referenced and untouched |
 """
@@ -13,11 +14,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from aiocloudmap.aws import compat
+from aiocloudmap.aws.descriptors import Watch
 from aiocloudmap.aws.http import SharedSession
 from aiocloudmap.aws.loop_state import LoopState
 from aiocloudmap.aws.permits import Purpose
@@ -25,9 +28,12 @@ from aiocloudmap.aws.tls import ContextCache, TlsSettings
 from aiocloudmap.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
     from aiobotocore.httpsession import AIOHTTPSession
 
+    from aiocloudmap.events import DescriptorsLow
     from aiocloudmap.settings import ConnectionPolicy
 
 __all__ = ["Purpose", "Transport"]
@@ -43,13 +49,17 @@ class Transport:
     their own. A proxy's address is part of a request, not of a connector. Making one needs no loop and does no I/O.
     Holders are opaque; one that nobody else refers to any more holds nothing.
 
+    Args:
+        tell: Is told when the descriptors of the process run low.
+
     Raises:
         ConfigurationError: The installed aiobotocore or aiohttp lack something that this stands on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, tell: Callable[[DescriptorsLow], object] = lambda _: None) -> None:
         compat.check()
         self._inherited: list[object] = []
+        self._tell = tell
         self._start()
 
     def __repr__(self) -> str:
@@ -140,6 +150,23 @@ class Transport:
         if (own := self._loops.get(loop)) is not None:
             own.freshen()
 
+    def drop_all_idle(self) -> None:
+        """As `drop_idle`, but nothing waits for a next use: for a process that is about to stand still.
+
+        Loops that rest and belong to this thread are run for a moment, so that their descriptors are gone on return;
+        those of the running loop go with its next turn, those of other threads' loops with theirs.
+        """
+        self.drop_idle()
+        running = asyncio._get_running_loop()
+        for state in list(self._loops.values()):
+            if state.loop is running or not state.stale or state.is_dead:
+                continue
+            if state.loop.is_running():
+                with contextlib.suppress(RuntimeError):  # it has closed this moment
+                    state.loop.call_soon_threadsafe(state.freshen)
+            elif running is None and state.is_of_this_thread:
+                state.loop.run_until_complete(state.close_idle())
+
     def forget_after_fork(self) -> None:
         """In the child, before anything else: the parent's connections stay referenced, are never used or closed."""
         self._inherited.append((self._loops, self._classes, self._contexts))
@@ -152,6 +179,7 @@ class Transport:
         self._classes = weakref.WeakKeyDictionary()
         self._stand_ins: dict[int, _StandIn] = {}
         self._contexts = ContextCache()
+        self._watch = Watch(lambda: self.open_connections, self._tell)
 
     def _referable(self, holder: object) -> object:
         """The holder, or one that can be weakly referenced in its place."""
@@ -179,7 +207,9 @@ class Transport:
 
     def _arrive(self, loop: asyncio.AbstractEventLoop) -> LoopState:
         """A new loop; the time to look after those that have gone."""
-        state = LoopState(loop, contexts=self._contexts, count=lambda: self.open_connections)
+        state = LoopState(
+            loop, contexts=self._contexts, count=lambda: self.open_connections, on_opened=self._watch.look
+        )
         with self._lock:
             gone = [other for other in self._loops.values() if other.is_dead]
             for other in gone:

@@ -21,9 +21,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiocloudmap.cache.cell import Cell
+from aiocloudmap.cache.deadline import Deadline
 from aiocloudmap.errors import CloudMapError, DeadlineError, UnavailableError
 from aiocloudmap.model import Query
-from aiocloudmap.ports import Clock, Timer
+from aiocloudmap.ports import Clock
 from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Flight", "Flights", "Outcome", "Waiter"]
@@ -55,7 +56,7 @@ class Waiter:
         """What the flight brings, or None once the patience is over."""
         if self.patience is None:
             return await self._future
-        timer = clock.call_later(self.patience, lambda: self.tell(None))
+        timer = Deadline(clock, self.patience, lambda: self.tell(None))
         try:
             return await self._future
         finally:
@@ -88,7 +89,7 @@ class Flight:
         self.cells: Final[set[Cell]] = set()
         self.waiters: Final[set[Waiter]] = set()
         self.task: asyncio.Task[None] | None = None
-        self.timer: Timer | None = None
+        self.timer: Deadline | None = None
         self.successor: Flight | None = None
         self.started = 0.0
         self.aged = 0.0
@@ -168,7 +169,7 @@ class Flights:
         if flight.task is not None or flight.landed or not self.is_current(flight):
             return
         flight.started = self._clock.monotonic()
-        flight.timer = self._clock.call_later(self.timeout, lambda: self._expire(flight))
+        flight.timer = Deadline(self._clock, self.timeout, lambda: self._expire(flight))
         # An empty context: a refresh must not inherit the request that happened to trigger it.
         name = f"aiocloudmap {flight.query.service}"
         flight.task = task = flight.loop.create_task(self._run(flight), name=name, context=contextvars.Context())

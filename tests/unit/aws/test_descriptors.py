@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import ssl
+from pathlib import Path
 
 import aiohttp
 import pytest
 from botocore.exceptions import HTTPClientError
 
+from aiocloudmap import DescriptorsLow
 from aiocloudmap.aws import descriptors
-from aiocloudmap.aws.descriptors import exhausted, ran_out
+from aiocloudmap.aws.descriptors import Watch, exhausted, ran_out
 
 FULL = OSError(errno.EMFILE, "Too many open files")
 
@@ -87,3 +90,60 @@ def test_a_limit_too_high_to_count_to_is_told_as_such(monkeypatch):
     assert "among the first 4096" in str(exhausted(FULL, 0))
     monkeypatch.setattr(descriptors, "_limit", lambda: None)
     assert "the limit is unknown" in str(exhausted(FULL, 0))
+
+
+@pytest.fixture
+def look(monkeypatch):
+    """What a watch tells of so many open descriptors, with a limit of 100 unless another one is given."""
+    told: list[DescriptorsLow] = []
+    watch = Watch(lambda: 5, told.append)
+
+    def look(count: int | None, limit: int | None = 100) -> list[DescriptorsLow]:
+        monkeypatch.setattr(descriptors, "_count", lambda: count)
+        monkeypatch.setattr(descriptors, "_limit", lambda: limit)
+        told.clear()
+        watch.look()
+        return list(told)
+
+    return look
+
+
+def test_four_fifths_of_the_limit_are_told(look):
+    """With all three figures; not one less."""
+    assert look(79) == []
+    assert look(80) == [DescriptorsLow(80, 5, 100)]
+
+
+def test_one_crossing_is_told_once(look):
+    """However many connections follow, and though the count goes back and forth a little; then the next crossing."""
+    assert look(85) != []
+    assert [look(count) for count in (90, 79, 80, 70, 99)] == [[]] * 5
+    assert look(69) == []
+    assert look(80) == [DescriptorsLow(80, 5, 100)]
+
+
+def test_without_a_limit_or_a_count_nothing_is_told(look):
+    """Some systems have no limit, and some do not tell how many are open."""
+    assert look(10_000, limit=None) == []
+    assert look(None) == []
+
+
+def test_open_descriptors_are_counted_exactly(monkeypatch):
+    """Where the system knows their number, and where they have to be listed; None where neither is possible."""
+
+    def of_its_size(self, **_):
+        raise OSError
+
+    def counted_with_three_more() -> list[int | None]:
+        before = descriptors._count()
+        with contextlib.ExitStack() as opened:
+            for _ in range(3):
+                opened.enter_context(Path(os.devnull).open())
+            return [before, descriptors._count()]
+
+    listed = len(os.listdir("/proc/self/fd")) - 1
+    assert counted_with_three_more() == [listed, listed + 3]
+    monkeypatch.setattr(Path, "stat", of_its_size)
+    assert counted_with_three_more() == [listed, listed + 3]
+    monkeypatch.setattr(descriptors, "_LISTS", ("/nowhere",))
+    assert descriptors._count() is None
