@@ -26,6 +26,7 @@ from aiobotocore.credentials import (
     AioContainerProvider,
     AioCredentialResolver,
     AioInstanceMetadataProvider,
+    AioSSOProvider,
     create_credential_resolver,
 )
 from botocore.exceptions import NoCredentialsError
@@ -256,9 +257,9 @@ class SharedCredentials:
 class CredentialChain:
     """A session's own chain of providers, usable from one event loop after the other.
 
-    Providers with an HTTP session, a lock or a Region inside are made anew for each load; whatever the application put
-    into the chain, took out of it, or set as a provider's cache stays as it is. A component of the application's own
-    is asked as it is.
+    Providers with an HTTP session, a lock, a Region or earlier values inside are made anew for each load; whatever the
+    application put into the chain, took out of it, or set as a provider's cache stays as it is. A component of the
+    application's own is asked as it is.
 
     Args:
         session: Whose chain it is, before anything of ours is registered there.
@@ -270,6 +271,7 @@ class CredentialChain:
         AioAssumeRoleWithWebIdentityProvider,
         AioContainerProvider,
         AioInstanceMetadataProvider,
+        AioSSOProvider,
     )
 
     def __init__(self, session: AioSession, region: str | None) -> None:
