@@ -161,6 +161,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Ten minutes of load with random faults: nothing may grow, no answer may be wrong. `-- --seconds 60` for less."""
+    _install(session, "test")
+    session.run("python", "tests/soak/soak.py", *session.posargs)
+
+
+@nox.session
 def properties(session: nox.Session) -> None:
     """The resolver beside its model of freshness: at least 100,000 random steps, other ones each time."""
     _install(session, "test")
