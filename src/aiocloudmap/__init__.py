@@ -30,6 +30,7 @@ from aiocloudmap.errors import (
 )
 from aiocloudmap.events import (
     AnswerTruncated,
+    AttributesRefreshed,
     ClockJumped,
     DescriptorsLow,
     EmptyAnswerHeld,
@@ -39,9 +40,10 @@ from aiocloudmap.events import (
     Throttled,
 )
 from aiocloudmap.model import Discovery, HealthFilter, HealthStatus, Instance, Query, ServiceName
-from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock, Timer
+from aiocloudmap.ports import SYSTEM_CLOCK, AttributesBackend, Backend, Clock, Timer
 from aiocloudmap.reports import Explanation, Freshness, Stats
 from aiocloudmap.service import Service
+from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy
 from aiocloudmap.snapshot import Snapshot
 
@@ -50,6 +52,9 @@ __all__ = [
     "AccessDeniedError",
     "AnswerTruncated",
     "AttributeNotFoundError",
+    "AttributesBackend",
+    "AttributesQuery",
+    "AttributesRefreshed",
     "Backend",
     "CachePolicy",
     "Clock",
@@ -82,6 +87,7 @@ __all__ = [
     "Refreshed",
     "RequestError",
     "Service",
+    "ServiceAttributes",
     "ServiceName",
     "ServiceNotFoundError",
     "Snapshot",

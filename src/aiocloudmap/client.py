@@ -155,7 +155,7 @@ class CloudMap:
         query = Query(
             service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
         )
-        handle = Service(self._resolver, query, cache or self._cache, owner=self._listener)
+        handle = Service(self._resolver, query, cache or self._cache, own=self._engine.attributes, owner=self._listener)
         if plain:
             if len(self._handles) >= _MAX_HANDLES:
                 self._handles.clear()  # handles are cheap; a bound is all that is needed
@@ -234,22 +234,22 @@ class CloudMap:
         """Answers count as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
 
         Args:
-            name: Whose answers, for every filter and policy; None for all of this engine. For the answers to one
-                question only there is `Service.invalidate`.
+            name: Whose answers, for every filter and policy, and its own attributes; None for all of this engine. For
+                the answers to one question only there is `Service.invalidate`.
 
         Returns:
             How many answers could have been given until now.
         """
         if name is None:
-            return self._resolver.invalidate(lambda _: True)
+            return self._engine.invalidate(lambda _: True)
         if isinstance(name, Service):
             name = name.name
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
-        return self._resolver.invalidate(lambda query: query.service == service)
+        return self._engine.invalidate(lambda query: query.service == service)
 
     def clear(self) -> int:
         """Answers are forgotten, for everybody who shares this engine. Returns how many could have been given."""
-        return self._resolver.clear()
+        return self._engine.clear()
 
     def before_snapshot(self) -> None:
         """Make ready for a snapshot of the process, as AWS Lambda's SnapStart takes one. Answers stay.

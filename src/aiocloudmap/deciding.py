@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from aiocloudmap.answers import Answer
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Waiter
 from aiocloudmap.cache.freshness import state
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError, UnavailableError
 from aiocloudmap.reports import Freshness
 from aiocloudmap.settling import Counts, Throttle, good, last_good_age
-from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Deciding", "Decision", "young"]
 
@@ -28,7 +28,7 @@ __all__ = ["Deciding", "Decision", "young"]
 class Decision(NamedTuple):
     """What to do about one call: give `answer`, or wait; and begin `flight` first."""
 
-    answer: Snapshot | None = None
+    answer: Answer | None = None
     flight: Flight | None = None
     waiter: Waiter | None = None
 
@@ -80,7 +80,7 @@ class Deciding:
             error = ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
         raise self.fresh(error, cell, now)
 
-    def _serve_old(self, cell: Cell, snapshot: Snapshot, *, until: float, flight: Flight | None = None) -> Decision:
+    def _serve_old(self, cell: Cell, snapshot: Answer, *, until: float, flight: Flight | None = None) -> Decision:
         """The old answer at once; and to whoever comes before `until` without a thought."""
         self._counts.stale_served += 1
         cell.serve_until = until
@@ -93,7 +93,7 @@ class Deciding:
         patience = None if self._flights.is_current(flight) else self._flights.timeout
         return self._board(flight, cell, max_age, patience)
 
-    def _await_flight_or_old(self, cell: Cell, snapshot: Snapshot, now: float) -> Decision:
+    def _await_flight_or_old(self, cell: Cell, snapshot: Answer, now: float) -> Decision:
         if cell.policy.inline and cell.policy.soft_timeout == 0:
             # Nobody would wait for the call, and nothing may outlive the callers: so there is none before the hard end.
             return self._serve_old(cell, snapshot, until=cell.lifetime.hard)

@@ -13,18 +13,22 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aiocloudmap.answers import Question
 from aiocloudmap.errors import TooManyOpenFilesError
 from aiocloudmap.events import ClockJumped, Event, log
 from aiocloudmap.ports import Backend, Clock
 from aiocloudmap.reports import Stats
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.settling import Counts
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
 
+    from aiocloudmap.aws.backend import AwsBackend
     from aiocloudmap.aws.session import AwsSession
     from aiocloudmap.aws.transport import Transport
 
@@ -92,23 +96,27 @@ class Engine:
         self, key: EngineKey, *, clock: Clock, backend: Backend | None, transport: Callable[[], Transport]
     ) -> None:
         self.key: Final = key
-        self.resolver: Final = Resolver(
-            self._source, clock=clock, timeout=key.connections.discovery_timeout, emit=self.emit, observe=self.observe
-        )
+        self.resolver: Final = self._new_resolver(clock)
+        self.attributes: Final = self._new_resolver(clock)
         self._clock = clock
         self._skew = clock.time() - clock.monotonic()
         self._backend = backend
         self._aws: AwsSession | None = None
+        self._aws_backend: AwsBackend | None = None
         self._transport = transport
         self._lock = threading.RLock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+
+    def _new_resolver(self, clock: Clock) -> Resolver:
+        timeout = self.key.connections.discovery_timeout
+        return Resolver(self._source, clock=clock, timeout=timeout, emit=self.emit, observe=self.observe)
 
     def _source(self) -> Backend:
         if self._backend is None:
             with _loading():
                 from aiocloudmap.aws.backend import AwsBackend  # noqa: PLC0415 - heavy, and not needed for a hit
 
-            self._backend = AwsBackend(self.aws())
+            self._backend = self._aws_backend = AwsBackend(self.aws())
         return self._backend
 
     def aws(self) -> AwsSession:
@@ -168,7 +176,8 @@ class Engine:
             unseen, self._skew = skew - self._skew, skew
         if unseen <= _UNSEEN:
             return
-        self.resolver.thaw(unseen)
+        for each in self._resolvers:
+            each.thaw(unseen)
         if self._aws is not None:
             self._transport().drop_idle()
         self.emit(ClockJumped(unseen))
@@ -187,30 +196,45 @@ class Engine:
             self._transport().drop_idle()
             self._aws.drop_credentials()
 
+    @property
+    def _resolvers(self) -> tuple[Resolver, Resolver]:
+        return self.resolver, self.attributes
+
+    @property
+    def entries(self) -> int:
+        """How many answers could be given now."""
+        return sum(each.entries for each in self._resolvers)
+
+    def invalidate(self, matches: Callable[[Question], bool]) -> int:
+        """Answers to these questions count as expired; tells how many could have been given."""
+        return sum(each.invalidate(matches) for each in self._resolvers)
+
+    def clear(self) -> int:
+        """Every answer is forgotten; tells how many could have been given."""
+        return sum(each.clear() for each in self._resolvers)
+
     def stats(self) -> Stats:
         """The counts so far; open connections are those of the process."""
-        counts = self.resolver.counts
+        counts = [each.counts for each in self._resolvers]
         return Stats(
-            misses=counts.misses,
-            coalesced=counts.coalesced,
-            refreshes=counts.refreshes,
-            stale_served=counts.stale_served,
-            failures=counts.failures,
-            throttled=counts.throttled,
-            entries=self.resolver.entries,
+            **{field.name: sum(getattr(each, field.name) for each in counts) for field in fields(Counts)},
+            entries=self.entries,
             open_connections=0 if self._aws is None else self._transport().open_connections,
         )
 
     def forget_after_fork(self) -> None:
         """In the child: answers stay; locks, calls under way and connections are the parent's."""
         self._lock = threading.RLock()
-        self.resolver.forget_after_fork()
+        for each in self._resolvers:
+            each.forget_after_fork()
         if self._aws is not None:
             self._aws.forget_after_fork()
+        if self._aws_backend is not None:
+            self._aws_backend.forget_after_fork()
 
     def __repr__(self) -> str:
         where = self.key.endpoint_url or self.key.region or "the default region"
-        return f"<Engine for {where}: {self.resolver.entries} answer(s)>"
+        return f"<Engine for {where}: {self.entries} answer(s)>"
 
 
 class Registry:

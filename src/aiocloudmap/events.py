@@ -8,11 +8,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from aiocloudmap.answers import Question
 from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model import Query
+from aiocloudmap.service_attributes import AttributesQuery
 
 __all__ = [
     "AnswerTruncated",
+    "AttributesRefreshed",
     "ClockJumped",
     "DescriptorsLow",
     "EmptyAnswerHeld",
@@ -48,18 +51,38 @@ class Refreshed:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributesRefreshed:
+    """A service's own attributes were fetched and written.
+
+    Args:
+        query: The question.
+        attributes: How many there are.
+        duration: Seconds the fetch took.
+    """
+
+    query: AttributesQuery
+    attributes: int
+    duration: float
+
+    level = logging.DEBUG
+
+    def __str__(self) -> str:
+        return f"{self.query.service}: {self.attributes} attribute(s) of its own, fetched in {self.duration:.3f} s"
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshFailed:
     """A fetch failed.
 
     Args:
-        query: The question.
+        query: The question: for instances, or for a service's own attributes.
         error: Why.
         failures: How many fetches in a row have failed.
         serving_age: Age in seconds of the answer that is served meanwhile, None where there is none.
         retry_in: Seconds before the next attempt.
     """
 
-    query: Query
+    query: Question
     error: CloudMapError
     failures: int
     serving_age: float | None
@@ -80,20 +103,21 @@ class EmptyAnswerHeld:
     """An empty or not-found answer came after a non-empty one, and is doubted for a while.
 
     Args:
-        query: The question.
-        kept: How many instances the answer has that stays in use.
+        query: The question: for instances, or for a service's own attributes, which only a not-found makes doubtful.
+        kept: How many instances, or attributes, the answer has that stays in use.
         remaining: Seconds until the next empty answer is believed.
     """
 
-    query: Query
+    query: Question
     kept: int
     remaining: float
 
     level = logging.WARNING
 
     def __str__(self) -> str:
+        what = "instance(s)" if isinstance(self.query, Query) else "attribute(s) of its own"
         return (
-            f"{self.query.service}: an empty answer after {self.kept} instance(s); "
+            f"{self.query.service}: an empty answer after {self.kept} {what}; "
             f"keeping them, at most {self.remaining:.0f} s more"
         )
 
@@ -118,7 +142,7 @@ class AnswerTruncated:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """AWS throttles this account; every refresh of the engine waits.
+    """AWS throttles this account; every refresh of the engine waits: of instances, or of services' own attributes.
 
     Args:
         retry_in: Seconds before the next request.
@@ -174,7 +198,16 @@ class DescriptorsLow:
         )
 
 
-Event = Refreshed | RefreshFailed | EmptyAnswerHeld | AnswerTruncated | Throttled | ClockJumped | DescriptorsLow
+Event = (
+    Refreshed
+    | AttributesRefreshed
+    | RefreshFailed
+    | EmptyAnswerHeld
+    | AnswerTruncated
+    | Throttled
+    | ClockJumped
+    | DescriptorsLow
+)
 """Anything that `on_event` may be called with."""
 
 

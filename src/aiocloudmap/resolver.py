@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
+from aiocloudmap.answers import Answer, Question
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
 from aiocloudmap.cache.freshness import state
@@ -26,8 +27,9 @@ from aiocloudmap.errors import (
 )
 from aiocloudmap.events import Event
 from aiocloudmap.model import Query, ServiceName
-from aiocloudmap.ports import Backend, Clock
+from aiocloudmap.ports import AttributesBackend, Backend, Clock
 from aiocloudmap.reports import Explanation
+from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.settings import CachePolicy
 from aiocloudmap.settling import Counts, Settling, Throttle, good, may_write, or_else
 from aiocloudmap.snapshot import Snapshot
@@ -37,6 +39,9 @@ __all__ = ["Resolver", "require_loop"]
 
 class Resolver:
     """Answers from memory where it can, and from the backend where it must.
+
+    An engine has one for instances and one for the attributes of services: AWS limits the rates of its data plane and
+    of its control plane apart, so neither's throttling may hold up the other.
 
     Args:
         backend: Gives the source of truth; makes it when it is first called.
@@ -68,7 +73,7 @@ class Resolver:
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
         self._lock = threading.RLock()
 
-    def cell(self, query: Query, policy: CachePolicy) -> Cell:
+    def cell(self, query: Question, policy: CachePolicy) -> Cell:
         """The listed cell, or an empty one that the next miss will list."""
         with self._lock:
             return self._table.find(query, policy) or Cell(query, policy)
@@ -78,7 +83,7 @@ class Resolver:
         with self._lock:
             return self._table.adopt(cell)
 
-    async def resolve(self, cell: Cell, max_age: float | None = None) -> Snapshot:
+    async def resolve(self, cell: Cell, max_age: float | None = None) -> Answer:
         """The answer by the table above, for a listed cell.
 
         Args:
@@ -100,15 +105,19 @@ class Resolver:
         assert decision.answer is not None
         return decision.answer
 
-    async def _fetch(self, flight: Flight) -> Snapshot:
+    async def _fetch(self, flight: Flight) -> Answer:
         with self._lock:
             self.counts.refreshes += 1
-        query = flight.query
-        found = await self._backend().discover(query)
+        query, backend = flight.query, self._backend()
+        if isinstance(query, AttributesQuery):
+            attributes = await _attributes_of(backend, query)
+            self._observe()
+            return ServiceAttributes(query.service, attributes, clock=self.clock, elapsed=flight.aged)
+        found = await backend.discover(query)
         self._observe()
         return Snapshot(query.service, found.instances, revision=found.revision, clock=self.clock, elapsed=flight.aged)
 
-    async def _wait(self, waiter: Waiter) -> Snapshot:
+    async def _wait(self, waiter: Waiter) -> Answer:
         try:
             outcome = await waiter.outcome(self.clock)
         except asyncio.CancelledError:
@@ -121,14 +130,14 @@ class Resolver:
             raise self._deciding.fresh(outcome, waiter.cell, self.clock.monotonic())
         return outcome
 
-    async def _run_out(self, waiter: Waiter) -> Snapshot | CloudMapError:
+    async def _run_out(self, waiter: Waiter) -> Answer | CloudMapError:
         """The wait has taken too long: the old answer where it may be given, else the deadline's error."""
         events: list[Event] = []
         cell, flight = waiter.cell, waiter.flight
         error = DeadlineError(
             f"no answer within {waiter.patience:g} s", advice="Check the network path to AWS, or ask again later."
         )
-        outcome: Snapshot | CloudMapError = error
+        outcome: Answer | CloudMapError = error
         with self._lock:
             task = self._flights.leave(waiter)
             now = self.clock.monotonic()
@@ -157,7 +166,7 @@ class Resolver:
         with self._lock:
             now = self.clock.monotonic()
             if outcome is None:
-                truth: Snapshot | CloudMapError = UnavailableError("the call was cancelled with its event loop's tasks")
+                truth: Answer | CloudMapError = UnavailableError("the call was cancelled with its event loop's tasks")
                 verdicts = {cell: or_else(good(cell, now), truth) for cell in flight.cells}
                 for cell in flight.cells:
                     cell.reopen()
@@ -174,9 +183,10 @@ class Resolver:
         self._tell(events)
 
     @staticmethod
-    def _young_or(truth: Snapshot | CloudMapError, waiter: Waiter, now: float) -> Snapshot | CloudMapError:
+    def _young_or(truth: Answer | CloudMapError, waiter: Waiter, now: float) -> Answer | CloudMapError:
         """For a caller with a max_age: what the call brought, or where it failed an answer that is young enough."""
-        if isinstance(truth, Snapshot | NotFoundError | ConfigurationError) or waiter.max_age is None:
+        certain = not isinstance(truth, CloudMapError) or isinstance(truth, NotFoundError | ConfigurationError)
+        if certain or waiter.max_age is None:
             return truth
         return or_else(good(waiter.cell, now) if young(waiter.cell, waiter.max_age, now) else None, truth)
 
@@ -185,7 +195,8 @@ class Resolver:
             self._emit(event)
 
     def explain(self, cell: Cell) -> Explanation:
-        """Why the cell gives the answer it gives, at this moment."""
+        """Why the cell gives the instances it gives, at this moment."""
+        assert isinstance(cell.query, Query)
         with self._lock:
             now = self.clock.monotonic()
             snapshot = good(cell, now)
@@ -202,7 +213,7 @@ class Resolver:
                 in_flight=self._flights.under_way(cell.query),
             )
 
-    def invalidate(self, matches: Callable[[Query], bool]) -> int:
+    def invalidate(self, matches: Callable[[Question], bool]) -> int:
         """Answers to these queries count as expired; tells how many could have been given."""
         with self._lock:
             now = self.clock.monotonic()
@@ -242,6 +253,16 @@ class Resolver:
         with self._lock:
             now = self.clock.monotonic()
             return sum(now < cell.lifetime.hard for cell in self._table.cells())
+
+
+async def _attributes_of(backend: Backend, query: AttributesQuery) -> Mapping[str, str]:
+    if not isinstance(backend, AttributesBackend):
+        raise ConfigurationError(
+            f"the backend of type {type(backend).__name__} knows no attributes of services",
+            service=query.service,
+            advice="Give it a service_attributes method, as aiocloudmap.AttributesBackend says.",
+        )
+    return await backend.service_attributes(query)
 
 
 def _check_max_age(max_age: float | None) -> None:

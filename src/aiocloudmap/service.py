@@ -7,7 +7,7 @@ rather than awaiting another, because an await costs as much as the whole hit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import (
@@ -20,6 +20,7 @@ from aiocloudmap.errors import (
 from aiocloudmap.model import Instance, Query, ServiceName, _shown
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
+from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -40,14 +41,18 @@ class Service:
     with everybody who asks the same meanwhile. Cancelling one disturbs nobody else.
     """
 
-    __slots__ = ("_cell", "_now", "_owner", "_resolver", "name", "query")
+    __slots__ = ("_cell", "_now", "_own", "_own_cell", "_owner", "_resolver", "name", "query")
 
-    def __init__(self, resolver: Resolver, query: Query, policy: CachePolicy, *, owner: object = None) -> None:
+    def __init__(
+        self, resolver: Resolver, query: Query, policy: CachePolicy, *, own: Resolver, owner: object = None
+    ) -> None:
         self.name: Final[ServiceName] = query.service
         self.query: Final = query
         self._resolver = resolver
         self._now = resolver.clock.monotonic
         self._cell = resolver.cell(query, policy)
+        self._own = own
+        self._own_cell: Cell | None = None
         # The handle keeps its CloudMap alive, and with it the listener that somebody gave it.
         self._owner = owner
 
@@ -85,7 +90,7 @@ class Service:
             CloudMapError: As `resolve`.
         """
         cell = self._cell
-        snapshot = cell.snapshot if self._now() < cell.serve_until else await self._miss()
+        snapshot: Snapshot = cell.snapshot if self._now() < cell.serve_until else await self._miss()  # type: ignore[assignment]
         if not snapshot:
             raise self._no_instances()
         instances = snapshot.instances
@@ -116,7 +121,7 @@ class Service:
         """
         cell = self._cell
         if self._now() < cell.serve_until:
-            snapshot = cell.snapshot
+            snapshot: Snapshot = cell.snapshot  # type: ignore[assignment]
         else:
             try:
                 snapshot = await self._miss()
@@ -126,7 +131,7 @@ class Service:
                 if default is _MISSING:
                     raise
                 return default
-        instances = snapshot.instances  # type: ignore[union-attr]
+        instances = snapshot.instances
         try:
             (only,) = instances
             text = only.attributes[key]
@@ -139,6 +144,31 @@ class Service:
             text = found
         return text if cast is str else self._cast(text, key, cast)
 
+    async def attributes(self) -> ServiceAttributes:
+        """The service's own attributes, which are not those of its instances; possibly none.
+
+        Kept by the same `CachePolicy` as instances, and invalidated with them. One that is not fresh costs one
+        `GetServiceAttributes`; the first one of a service also what it takes to learn its id, once: `ListNamespaces`
+        and `ListServices`, one call for each 100 of them. These are calls to the control plane, whose rates are low,
+        which needs `servicediscovery:GetServiceAttributes`, `ListNamespaces` and `ListServices` allowed, and which a
+        VPC endpoint for the data plane does not reach. Its throttling holds up no `resolve`.
+
+        Returns:
+            A read-only mapping that says when it was fetched. The filters of this handle play no part.
+
+        Raises:
+            NamespaceNotFoundError: Cloud Map does not know the namespace.
+            ServiceNotFoundError: The namespace has no such service.
+            ConfigurationError: As `resolve`; or a backend of your own that is no `AttributesBackend`.
+            CloudMapError: As `resolve`.
+
+        Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_GetServiceAttributes.html
+        """
+        cell = self._own_cell
+        if cell is not None and self._now() < cell.serve_until:
+            return cell.snapshot  # type: ignore[return-value]
+        return await self._miss_own()
+
     def peek(self) -> Snapshot | None:
         """What is known now: the answer until its hard end, else None. Never any I/O, no event loop needed.
 
@@ -146,29 +176,40 @@ class Service:
         """
         cell = self._cell
         if self._now() < cell.serve_until:
-            return cell.snapshot
+            return cell.snapshot  # type: ignore[return-value]
         return self._peek()
 
     def invalidate(self) -> None:
         """The answer counts as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
 
-        For every handle of this question, whatever its cache policy. Costs nothing now.
+        For every handle of this question, whatever its cache policy, and for the service's own attributes. Costs
+        nothing now.
         """
-        query = self.query
+        query, own = self.query, self._own_query
         self._resolver.invalidate(query.__eq__)
+        self._own.invalidate(own.__eq__)
 
     def explain(self) -> Explanation:
-        """Why the next answer will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
+        """Why the next snapshot will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
         return self._resolver.explain(self._listed())
 
     async def _miss(self, max_age: float | None = None) -> Snapshot:
         resolver = self._resolver
         cell = self._cell = resolver.adopt(self._cell)
-        return await resolver.resolve(cell, max_age)
+        return cast("Snapshot", await resolver.resolve(cell, max_age))
+
+    async def _miss_own(self) -> ServiceAttributes:
+        cell = self._own_cell or Cell(self._own_query, self._cell.policy)
+        cell = self._own_cell = self._own.adopt(cell)
+        return cast("ServiceAttributes", await self._own.resolve(cell))
+
+    @property
+    def _own_query(self) -> AttributesQuery:
+        return AttributesQuery(self.name, self.query.owner_account)
 
     def _peek(self) -> Snapshot | None:
         cell = self._listed()
-        return cell.snapshot if self._now() < cell.lifetime.hard else None
+        return cell.snapshot if self._now() < cell.lifetime.hard else None  # type: ignore[return-value]
 
     def _listed(self) -> Cell:
         """The cell that other handles of the question write, where there is one."""

@@ -2,9 +2,9 @@
 
 | the fetch brought | the old answer | then |
 |---|---|---|
-| instances | | they are the answer |
-| nothing, or not-found | has instances, may be given | it is held for empty_hold_time, the next nothing is believed |
-| nothing, or not-found | otherwise | it is the answer for negative_ttl |
+| instances, or attributes, even none | | they are the answer |
+| no instances, or not-found | has some, may be given | it is held for empty_hold_time, the next nothing is believed |
+| no instances, or not-found | otherwise | it is the answer for negative_ttl |
 | a failure | may be given | it is given, and nobody asks before the backoff |
 | a failure | otherwise | the error is the answer until the backoff |
 | ConfigurationError | | everybody gets it; it is never remembered |
@@ -19,12 +19,22 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
+from aiocloudmap.answers import Answer, Question, is_nothing
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
 from aiocloudmap.cache.table import Table
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
-from aiocloudmap.events import AnswerTruncated, EmptyAnswerHeld, Event, Refreshed, RefreshFailed, Throttled
+from aiocloudmap.events import (
+    AnswerTruncated,
+    AttributesRefreshed,
+    EmptyAnswerHeld,
+    Event,
+    Refreshed,
+    RefreshFailed,
+    Throttled,
+)
+from aiocloudmap.service_attributes import AttributesQuery
 from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Counts", "Settling", "Throttle", "good", "last_good_age", "may_write", "or_else"]
@@ -75,8 +85,8 @@ class Settling:
         self._counts: Final = counts
 
     def settle(
-        self, flight: Flight, truth: Snapshot | CloudMapError, now: float
-    ) -> tuple[dict[Cell, Snapshot | CloudMapError], list[Event]]:
+        self, flight: Flight, truth: Answer | CloudMapError, now: float
+    ) -> tuple[dict[Cell, Answer | CloudMapError], list[Event]]:
         """What each cell's waiters get, and what there is to tell.
 
         Args:
@@ -90,33 +100,32 @@ class Settling:
             self._counts.throttled += 1
             if (wait := self._throttle.hit(now)) is not None:
                 events.append(Throttled(wait))
-        elif isinstance(truth, Snapshot) or denied:
+        elif denied or not isinstance(truth, CloudMapError):
             self._throttle.clear(flight.started)
-        if not isinstance(truth, Snapshot) and not denied:
+        if not isinstance(truth, CloudMapError):
+            events += _news(flight.query, truth, now - flight.started)
+        elif not denied:
             self._counts.failures += 1
-        elif isinstance(truth, Snapshot):
-            events.append(Refreshed(flight.query, len(truth), now - flight.started))
-            if truth.maybe_truncated:
-                events.append(AnswerTruncated(flight.query, len(truth)))
         return {cell: self._settle(cell, flight, truth, now, events) for cell in flight.cells}, events
 
     def _settle(
-        self, cell: Cell, flight: Flight, truth: Snapshot | CloudMapError, now: float, events: list[Event]
-    ) -> Snapshot | CloudMapError:
+        self, cell: Cell, flight: Flight, truth: Answer | CloudMapError, now: float, events: list[Event]
+    ) -> Answer | CloudMapError:
         current = may_write(flight, cell)
         if isinstance(truth, ConfigurationError):
             if current:
                 cell.misconfigured(truth)
             return truth
         if not current:
-            return truth if isinstance(truth, Snapshot | NotFoundError) else or_else(good(cell, now), truth)
-        if isinstance(truth, Snapshot) and truth:
+            failed = isinstance(truth, CloudMapError) and not isinstance(truth, NotFoundError)
+            return or_else(good(cell, now), truth) if failed else truth
+        if not isinstance(truth, CloudMapError) and not is_nothing(truth):
             return self._write(cell, flight, truth, now)
-        if isinstance(truth, Snapshot | NotFoundError):
+        if not isinstance(truth, CloudMapError) or isinstance(truth, NotFoundError):
             return self._settle_nothing(cell, flight, truth, now, events)
         return self.fail(cell, truth, now, events)
 
-    def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Snapshot | CloudMapError:
+    def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Answer | CloudMapError:
         """A failed attempt: the old answer where it is still good, else the error."""
         wait = max(backoff(cell.failures + 1, random.random()), self._throttle.until - now)  # noqa: S311
         cell.fail(error, until=now + wait)
@@ -126,8 +135,8 @@ class Settling:
         return or_else(snapshot, error)
 
     def _settle_nothing(
-        self, cell: Cell, flight: Flight, truth: Snapshot | CloudMapError, now: float, events: list[Event]
-    ) -> Snapshot | CloudMapError:
+        self, cell: Cell, flight: Flight, truth: Answer | CloudMapError, now: float, events: list[Event]
+    ) -> Answer | CloudMapError:
         old = good(cell, now)
         end = NEVER if old is None or flight.truthful else hold_end(cell, now)
         if old is not None and end > now:
@@ -135,15 +144,15 @@ class Settling:
             cell.hold(since=since, until=min(end, now + cell.policy.negative_ttl))
             events.append(EmptyAnswerHeld(cell.query, len(old), end - now))
             return old
-        if isinstance(truth, Snapshot):
+        if not isinstance(truth, CloudMapError):
             return self._write(cell, flight, truth, now)
         cell.deny(truth, until=now + cell.policy.negative_ttl, started=flight.started)
         self._table.touch(cell)
         return truth
 
-    def _write(self, cell: Cell, flight: Flight, snapshot: Snapshot, now: float) -> Snapshot:
+    def _write(self, cell: Cell, flight: Flight, snapshot: Answer, now: float) -> Answer:
         written = now - flight.aged
-        times = lifetime(cell.policy, written, empty=not snapshot, u=random.random())  # noqa: S311
+        times = lifetime(cell.policy, written, empty=is_nothing(snapshot), u=random.random())  # noqa: S311
         cell.write(snapshot, times, written=written, started=flight.started)
         self._table.touch(cell)
         return snapshot
@@ -154,12 +163,21 @@ def may_write(flight: Flight, cell: Cell) -> bool:
     return not flight.barred and cell.listed and cell.started <= flight.started
 
 
-def good(cell: Cell, now: float) -> Snapshot | None:
+def _news(query: Question, answer: Answer, duration: float) -> list[Event]:
+    if isinstance(query, AttributesQuery):
+        return [AttributesRefreshed(query, len(answer), duration)]
+    news: list[Event] = [Refreshed(query, len(answer), duration)]
+    if isinstance(answer, Snapshot) and answer.maybe_truncated:
+        news.append(AnswerTruncated(query, len(answer)))
+    return news
+
+
+def good(cell: Cell, now: float) -> Answer | None:
     """The cell's answer, while it may be given."""
     return cell.snapshot if now < cell.lifetime.hard else None
 
 
-def or_else(snapshot: Snapshot | None, error: Snapshot | CloudMapError) -> Snapshot | CloudMapError:
+def or_else(snapshot: Answer | None, error: Answer | CloudMapError) -> Answer | CloudMapError:
     """The snapshot if there is one; an empty one is one, though it is falsy."""
     return error if snapshot is None else snapshot
 

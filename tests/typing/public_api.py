@@ -8,6 +8,8 @@ from typing import Any, assert_type
 import aiohttp
 
 from aiocloudmap import (
+    AttributesBackend,
+    AttributesQuery,
     Backend,
     CachePolicy,
     CloudMap,
@@ -22,6 +24,7 @@ from aiocloudmap import (
     NotFoundError,
     Query,
     Service,
+    ServiceAttributes,
     ServiceName,
     Snapshot,
     Stats,
@@ -37,6 +40,14 @@ class Fixed:
         return Discovery((Instance("orders-1", query.service, attributes={"QUEUE_URL": "here"}),), revision=1)
 
 
+class Owned:
+    """One that knows attributes of services needs no base class either."""
+
+    async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
+        """Always the same."""
+        return {"OWNER": query.service.namespace}
+
+
 def listen(event: Event) -> None:
     """A listener."""
     print(event)
@@ -45,6 +56,8 @@ def listen(event: Event) -> None:
 def make() -> CloudMap:
     """Every argument of the constructor."""
     backend: Backend = Fixed()
+    owned: AttributesBackend = Owned()
+    assert_type(isinstance(owned, AttributesBackend), bool)
     CloudMap.from_env(ttl=5, region="eu-west-1")
     return CloudMap(
         region="eu-west-1",
@@ -67,6 +80,9 @@ async def ask(cloud_map: CloudMap) -> None:
     assert_type(await orders.resolve(), Snapshot)
     assert_type(await orders.resolve(max_age=0), Snapshot)
     assert_type(await orders.pick(), Instance)
+    assert_type(await orders.attributes(), ServiceAttributes)
+    own: Mapping[str, str] = await orders.attributes()
+    assert_type(own["OWNER"], str)
     assert_type(orders.peek(), Snapshot | None)
     assert_type(orders.explain(), Explanation)
     assert_type(await orders.attribute("QUEUE_URL"), str)

@@ -8,6 +8,8 @@ import pytest
 
 from aiocloudmap import (
     AnswerTruncated,
+    AttributesQuery,
+    AttributesRefreshed,
     ClockJumped,
     ConnectError,
     DescriptorsLow,
@@ -21,9 +23,15 @@ from aiocloudmap import (
 from aiocloudmap.events import Event, log
 
 QUERY = Query(ServiceName("shop", "orders"), where={"TOKEN": "hidden-value"})
+OWN = AttributesQuery(QUERY.service)
 FAILED = RefreshFailed(QUERY, ConnectError("cannot connect", service=QUERY.service), 1, 61.4, 0.4)
 LINES = [
     (Refreshed(QUERY, 2, 0.0123), logging.DEBUG, "shop/orders: 2 instance(s), fetched in 0.012 s"),
+    (
+        AttributesRefreshed(OWN, 3, 0.0123),
+        logging.DEBUG,
+        "shop/orders: 3 attribute(s) of its own, fetched in 0.012 s",
+    ),
     (
         FAILED,
         logging.WARNING,
@@ -38,6 +46,11 @@ LINES = [
         EmptyAnswerHeld(QUERY, 3, 29.6),
         logging.WARNING,
         "shop/orders: an empty answer after 3 instance(s); keeping them, at most 30 s more",
+    ),
+    (
+        EmptyAnswerHeld(OWN, 3, 29.6),
+        logging.WARNING,
+        "shop/orders: an empty answer after 3 attribute(s) of its own; keeping them, at most 30 s more",
     ),
     (
         AnswerTruncated(QUERY, 1000),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from aiocloudmap import SYSTEM_CLOCK, Backend, Clock, Timer
+from aiocloudmap import SYSTEM_CLOCK, AttributesBackend, Backend, Clock, Timer
 from aiocloudmap.testing import ManualClock
 
 
@@ -47,8 +47,9 @@ def names(protocol) -> set[str]:
 
 
 def test_protocols_ask_for_no_more_than_is_documented():
-    """A backend is one method, a clock three: who writes one need write no more."""
+    """A backend is one method, one more where it knows attributes, a clock three: who writes one need write no more."""
     assert names(Backend) == {"discover"}
+    assert names(AttributesBackend) == {"service_attributes"}
     assert names(Clock) == {"monotonic", "time", "call_later"}
     assert names(Timer) == {"cancel"}
 

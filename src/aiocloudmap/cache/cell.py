@@ -11,10 +11,9 @@ import itertools
 import random
 from typing import Final, NamedTuple
 
+from aiocloudmap.answers import Answer, Question
 from aiocloudmap.errors import CloudMapError
-from aiocloudmap.model import Query
 from aiocloudmap.settings import CachePolicy
-from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["NEVER", "Cell", "Lifetime"]
 
@@ -49,12 +48,12 @@ class Cell:
         "written",
     )
 
-    def __init__(self, query: Query, policy: CachePolicy) -> None:
+    def __init__(self, query: Question, policy: CachePolicy) -> None:
         self.query: Final = query
         self.policy: Final = policy
         self.listed = False
         """Whether the table holds this cell; one that it does not hold is never written."""
-        self.snapshot: Snapshot | None = None
+        self.snapshot: Answer | None = None
         self.serve_until = NEVER
         """Until then the answer is given without a thought; at most the hard end."""
         self.lifetime = _OVER
@@ -75,7 +74,7 @@ class Cell:
             self._turns = itertools.count(random.randrange(1 << 16))  # noqa: S311 - spreads load, guards nothing
         return next(self._turns)
 
-    def write(self, snapshot: Snapshot, lifetime: Lifetime, *, written: float, started: float) -> None:
+    def write(self, snapshot: Answer, lifetime: Lifetime, *, written: float, started: float) -> None:
         """A new answer; the troubles of the old one are over."""
         self.snapshot = snapshot
         self.lifetime = lifetime

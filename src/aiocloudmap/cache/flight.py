@@ -20,16 +20,15 @@ import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from aiocloudmap.answers import Answer, Question
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.cache.deadline import Deadline
 from aiocloudmap.errors import CloudMapError, DeadlineError, UnavailableError
-from aiocloudmap.model import Query
 from aiocloudmap.ports import Clock
-from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Flight", "Flights", "Outcome", "Waiter"]
 
-Outcome = Snapshot | CloudMapError | None
+Outcome = Answer | CloudMapError | None
 """What a call brought; None where it was cancelled, which says nothing about the question."""
 
 
@@ -44,15 +43,15 @@ class Waiter:
         self.max_age: Final = max_age
         self.patience: Final = patience
         """Seconds that the caller waits at most; None for as long as the flight takes."""
-        self._future: Final[asyncio.Future[Snapshot | CloudMapError | None]] = flight.loop.create_future()
+        self._future: Final[asyncio.Future[Answer | CloudMapError | None]] = flight.loop.create_future()
 
-    def tell(self, outcome: Snapshot | CloudMapError | None) -> None:
+    def tell(self, outcome: Answer | CloudMapError | None) -> None:
         """End the wait, unless it has ended already."""
         # A loop that was closed in the middle of a call takes no callbacks any more, and nobody waits on it.
         if not self._future.done() and not self.flight.loop.is_closed():
             self._future.set_result(outcome)
 
-    async def outcome(self, clock: Clock) -> Snapshot | CloudMapError | None:
+    async def outcome(self, clock: Clock) -> Answer | CloudMapError | None:
         """What the flight brings, or None once the patience is over."""
         if self.patience is None:
             return await self._future
@@ -83,7 +82,7 @@ class Flight:
         "waiters",
     )
 
-    def __init__(self, query: Query, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, query: Question, loop: asyncio.AbstractEventLoop) -> None:
         self.query: Final = query
         self.loop: Final = loop
         self.cells: Final[set[Cell]] = set()
@@ -119,7 +118,7 @@ class Flights:
 
     def __init__(
         self,
-        fetch: Callable[[Flight], Awaitable[Snapshot]],
+        fetch: Callable[[Flight], Awaitable[Answer]],
         land: Callable[[Flight, Outcome], None],
         clock: Clock,
         timeout: float,
@@ -128,14 +127,14 @@ class Flights:
         self._land = land
         self._clock = clock
         self.timeout: Final = timeout
-        self._current: dict[tuple[asyncio.AbstractEventLoop, Query], Flight] = {}
+        self._current: dict[tuple[asyncio.AbstractEventLoop, Question], Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def is_current(self, flight: Flight) -> bool:
         """Whether the flight need not wait for another one to end first."""
         return self._current.get((flight.loop, flight.query)) is flight
 
-    def under_way(self, query: Query) -> bool:
+    def under_way(self, query: Question) -> bool:
         """Whether a call for this query is under way on the running event loop; no where none is running."""
         try:
             return (asyncio.get_running_loop(), query) in self._current
@@ -189,7 +188,7 @@ class Flights:
         flight.task.cancel()
         return flight.task
 
-    def bar(self, matches: Callable[[Query], bool]) -> None:
+    def bar(self, matches: Callable[[Question], bool]) -> None:
         """What is under way for these queries answers those who wait, and is not written."""
         for flight in list(self._current.values()):
             if matches(flight.query):
