@@ -135,6 +135,42 @@ class Attack(RuleBasedStateMachine):
             self._release(self.upstream.open[key], end)
         self._done(True)
 
+    @rule(lane=LANES, cell=CELLS, off=st.sampled_from([0.0, 0.0, -EPSILON, EPSILON]), end=ENDS)
+    def renew(self, lane, cell, off, end):
+        """The first caller who may ask again after what came last; so series of failures and of doubts grow long."""
+        self._settle()
+        known = self.model.cells.get((self.handles[cell].query, self.policies[cell]))
+        if known is not None:
+            again = max(known.quiet, known.retry_at, self.model.throttled_until)
+            self._tick(max(0.0, again + off - self.model.now))
+        self.exchange(lane, cell, None, end)
+
+    @rule(lane=LANES, cell=CELLS, before=st.sampled_from([1, 2]), left=st.sampled_from([None, 0, 0]), times=ANY)
+    def vanish(self, lane, cell, before, left, times):
+        """Something, and then again and again nothing."""
+        name = self.recipes[cell]["name"]
+        self.upstream.populate(name, before)
+        self.renew(lane, cell, 0.0, "answer")
+        self.upstream.populate(name, left)
+        for _ in range(times % 4):
+            self.check()
+            self.renew(lane, cell, 0.0, "answer")
+
+    @rule(cell=CELLS, first=LANES, between=st.sampled_from([0.0, EPSILON, 1.0]), ends=st.tuples(ENDS, ENDS))
+    def overtake(self, cell, first, between, ends):
+        """Two loops ask, and the one that asked last is answered first."""
+        self._settle()
+        for home in (self.lanes[first], self.lanes[1 - first]):
+            self._ask(home, cell, "resolve", 0.0, new=False)
+            self._settle()
+            self._tick(between)
+        for home, end in zip((self.lanes[1 - first], self.lanes[first]), ends, strict=True):
+            call = self.upstream.open.get((home.number, self.handles[cell].query))
+            if call is not None:
+                self._release(call, end)
+            self._settle()
+        self._done(True)
+
     @rule(lane=LANES, cells=st.lists(CELLS, min_size=1, max_size=4, unique=True), required=st.booleans())
     def prefetch(self, lane, cells, required):
         """Several questions at once."""
