@@ -24,6 +24,7 @@ from cachetools import LRUCache
 from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default, with_http_session
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
+from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
@@ -185,6 +186,8 @@ class AwsSession:
         except CloudMapError:
             raise
         except Exception as error:
+            if (reason := ran_out(error)) is not None:  # botocore reads a dozen files for each client
+                raise exhausted(reason, self._transport.open_connections) from error
             raise from_setup(error) from error
 
     def _opened(self) -> AioSession:
