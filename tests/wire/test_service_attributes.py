@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 
 import boto3
 import pytest
@@ -143,7 +144,7 @@ def moto_url():
 
 
 async def test_moto_gives_the_same(moto_url):
-    """Another server, written by others; it has one service only, since it ignores filters."""
+    """Another server, written by others. Its state is the process's, and it ignores filters: so names are its own."""
     boto = boto3.client(
         "servicediscovery",
         region_name="eu-west-1",
@@ -151,15 +152,16 @@ async def test_moto_gives_the_same(moto_url):
         aws_access_key_id="local",
         aws_secret_access_key="local",
     )
-    boto.create_http_namespace(Name="shop")
-    namespace = boto.list_namespaces()["Namespaces"][0]["Id"]
-    service = boto.create_service(Name="orders", NamespaceId=namespace)["Service"]["Id"]
+    shop = f"shop-{uuid.uuid4()}"
+    boto.create_http_namespace(Name=shop)
+    namespace = next(each["Id"] for each in boto.list_namespaces()["Namespaces"] if each["Name"] == shop)
+    service = boto.create_service(Name=f"orders-of-{shop}", NamespaceId=namespace)["Service"]["Id"]
     boto.update_service_attributes(ServiceId=service, Attributes={"OWNER": "team-a"})
     boto.close()
     settings = {"endpoint_url": moto_url, "region": "eu-west-1", "session_factory": local_session, "shared": False}
     async with CloudMap(**settings) as cloud_map:
-        assert await cloud_map.service("shop/orders").attributes() == {"OWNER": "team-a"}
+        assert await cloud_map.service(f"{shop}/orders-of-{shop}").attributes() == {"OWNER": "team-a"}
         with pytest.raises(ServiceNotFoundError):
-            await cloud_map.service("shop/unknown").attributes()
+            await cloud_map.service(f"{shop}/unknown").attributes()
         with pytest.raises(NamespaceNotFoundError):
-            await cloud_map.service("unknown/orders").attributes()
+            await cloud_map.service(f"unknown-{shop}/orders").attributes()
