@@ -53,7 +53,7 @@ class Service:
         self._cell = resolver.cell(query, policy)
         self._own = own
         self._own_cell: Cell | None = None
-        # The handle keeps its CloudMap alive, and with it the listener that somebody gave it.
+        # The handle keeps alive the listener that somebody gave to its CloudMap.
         self._owner = owner
 
     async def resolve(self, max_age: float | None = None) -> Snapshot:
