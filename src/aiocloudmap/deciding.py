@@ -60,8 +60,9 @@ class Deciding:
             return Decision(snapshot)
         if now < barrier:
             return self._serve_old(cell, snapshot, until=min(barrier, cell.lifetime.hard))
-        if isinstance(cell.error, ConfigurationError):  # no old answer covers it up, a stale one neither
-            return self._await_flight(cell)
+        if isinstance(cell.error, ConfigurationError) or (max_age is not None and cell.policy.inline):
+            # No old answer covers a wrong setting up; and one that is young enough now may not be so later.
+            return self._await_flight(cell, max_age)
         if judged is Freshness.FALLBACK or cell.policy.inline:
             return self._await_flight_or_old(cell, snapshot, now)
         flight = self._flights.board(cell, keep=True)

@@ -174,3 +174,20 @@ async def test_a_remembered_not_found_is_no_truth_for_who_wants_a_fresh_one(stag
         await orders.resolve(max_age=0)
     with pytest.raises(ServiceNotFoundError):
         await orders.resolve()
+
+
+async def test_what_is_young_enough_now_is_not_given_when_it_is_too_old(stage):
+    """After a wrong setting everybody waits for the next call; where that fails, max_age holds at its end."""
+    backend = Told(None, ConfigurationError("no region"), UnavailableError("down"))
+    service = stage.cloud_map(backend=backend, ttl=10).service("shop/orders")
+    await service.resolve()
+    stage.clock.tick(10)
+    await service.resolve()
+    await stage.settle()
+    backend.gate.clear()
+    waiting = asyncio.create_task(service.resolve(max_age=12))
+    await stage.settle()
+    await stage.tick(3)
+    backend.gate.set()
+    with pytest.raises(UnavailableError):
+        await waiting
