@@ -404,12 +404,16 @@ class Attack(RuleBasedStateMachine):
         self.clock.tick(seconds)
 
     def _settle(self) -> None:
+        self._note_waits()
         for lane in self.lanes:
             self.model.run(lane.number)
             lane.settle()
+        self._note_waits()
+        self.settled = True
+
+    def _note_waits(self) -> None:
         for caller in self._callers():
             caller.waits |= {self.model.retry_after(caller)}
-        self.settled = True
 
     def _done(self, settle: bool) -> None:
         self.upstream.step += 1

@@ -80,11 +80,9 @@ class Model:
 
     def run(self, lane: int) -> None:
         """The lane does everything that it has to do."""
-        queue = self.queues.pop(lane, deque())
-        for step, *arguments in queue:
-            step(*arguments)
-        for flight in self.flights.values():
-            flight.begun |= flight.launched and flight.lane == lane
+        while queue := self.queues.pop(lane, None):  # a turn of the loop; what it orders is for the next one
+            for step, *arguments in queue:
+                step(*arguments)
 
     def pass_time(self, seconds: float) -> None:
         """Time passes; what falls due happens in order, each at its own time."""
@@ -176,7 +174,7 @@ class Model:
         elif now < barrier:
             cell.quiet = min(barrier, cell.hard)
             self._tell(caller, good)
-        elif cell.error is ConfigurationError:
+        elif cell.error is ConfigurationError or (cell.policy.inline and caller.max_age is not None):
             self._join(caller, cell)
         elif state is Freshness.FALLBACK or cell.policy.inline:
             self._join_for_a_while(caller, cell, good)
@@ -280,6 +278,10 @@ class Model:
         if not flight.launched and not flight.landed and self._is_current(flight):
             flight.launched, flight.started = True, self.now
             self.timers.append(Timer(self.now + TIMEOUT, next(self._order), flight))
+            self.queues[flight.lane].append((self._begin, flight))
+
+    def _begin(self, flight: Flight) -> None:
+        flight.begun = True
 
     def _leave(self, caller: Caller) -> bool:
         """Tells whether the call is given up with its last caller."""

@@ -141,7 +141,7 @@ class Caller:
     outcome: Answer | Error | str | None = None
     """"cancelled" where it was."""
     waits: frozenset[float | None] = frozenset()
-    """What `retry_after` of its error may be: the state when it was told, or when its task ran."""
+    """What `retry_after` of its error may lie between: when it was told, and before and after its task ran."""
     held: Cell | None = None
     """What its handle has from before; listed again where nothing else is."""
     cell: Cell | None = None
