@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import types
 
 import pytest
 from callers import Callers
@@ -218,11 +219,21 @@ async def test_a_connection_past_its_time_is_not_used_by_who_asks_before_any_tim
             now = loop.time()
             patched.setattr(loop, "time", lambda: now + 11)
             call = callers.discover(servers.url)
-            connecting = call.send(None)  # up to where it has to wait: past the choice of a connection
+            waiting = call.send(None)  # up to where it has to wait: past the choice of a connection
         assert callers.transport.open_connections == 2
-        connecting.cancel()
-        call.close()
+        await rest_of(call, waiting)
         await callers.transport.aclose(callers.holder)
+
+
+@types.coroutine
+def rest_of(call, waiting):
+    """Go on with a coroutine that was begun by hand and waits for this."""
+    while True:
+        yield waiting
+        try:
+            waiting = call.send(None)
+        except StopIteration:
+            return
 
 
 class WallClock:
