@@ -18,9 +18,10 @@ from aiocloudmap.answers import Answer
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Waiter
 from aiocloudmap.cache.freshness import state
-from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError, UnavailableError
+from aiocloudmap.cache.pace import Pace
+from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, UnavailableError
 from aiocloudmap.reports import Freshness
-from aiocloudmap.settling import Counts, Throttle, good, last_good_age
+from aiocloudmap.settling import Counts, good, last_good_age
 
 __all__ = ["Deciding", "Decision", "young"]
 
@@ -36,9 +37,9 @@ class Decision(NamedTuple):
 class Deciding:
     """Decides about calls, and puts those that have to wait aboard a flight."""
 
-    def __init__(self, flights: Flights, throttle: Throttle, counts: Counts) -> None:
+    def __init__(self, flights: Flights, pace: Pace, counts: Counts) -> None:
         self._flights: Final = flights
-        self._throttle: Final = throttle
+        self._pace: Final = pace
         self._counts: Final = counts
 
     def decide(self, cell: Cell, max_age: float | None, now: float) -> Decision:  # noqa: PLR0911 - one a table row
@@ -49,17 +50,18 @@ class Deciding:
         """
         judged, snapshot = state(cell, now), good(cell, now)
         if max_age is not None and not (judged in _AT_ONCE and young(cell, max_age, now)):
-            if now < self._throttle.until:
+            if now < self._pace.until:
                 return self._decline(cell, max_age, now)
             return self._await_flight(cell, max_age)
-        barrier = max(cell.retry_at, self._throttle.until)
+        barrier = max(cell.retry_at, self._pace.until)
         if snapshot is None:
             return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
         if judged is Freshness.FRESH and cell.empty_since == NEVER:
             cell.reopen()
             return Decision(snapshot)
         if now < barrier:
-            return self._serve_old(cell, snapshot, until=min(barrier, cell.lifetime.hard))
+            again = max(cell.retry_at, self._pace.again(now))
+            return self._serve_old(cell, snapshot, until=min(again, cell.lifetime.hard))
         if isinstance(cell.error, ConfigurationError) or (max_age is not None and cell.policy.inline):
             # No old answer covers a wrong setting up; and one that is young enough now may not be so later.
             return self._await_flight(cell, max_age)
@@ -78,7 +80,7 @@ class Deciding:
         if max_age is not None and isinstance(error, NotFoundError):
             error = None  # that it was not there then is older than what is asked for
         if error is None:
-            error = ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
+            error = self._pace.refusal()
         raise self.fresh(error, cell, now)
 
     def _serve_old(self, cell: Cell, snapshot: Answer, *, until: float, flight: Flight | None = None) -> Decision:
@@ -118,7 +120,7 @@ class Deciding:
         """The error as this caller gets it: an exception of its own, and the state of things now."""
         changes: dict[str, object] = {"last_good_age": last_good_age(cell, now), "service": cell.query.service}
         if isinstance(error, UnavailableError):
-            wait = max(cell.retry_at, self._throttle.until) - now
+            wait = max(cell.retry_at, self._pace.until) - now
             changes["retry_after"] = wait if wait > 0 else None
         return error.again(**changes)
 

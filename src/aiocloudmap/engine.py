@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "EngineKey", "Listener", "Registry", "registry"]
 
 _MANY_ENGINES = 8
+_CONTROL_PLANE_RATE = 5.0
+"""Questions a second for the attributes of services. AWS publishes no rate; its own controllers ask about as often."""
+_CONTROL_PLANE_BURST = 40.0
 _UNSEEN = 1.0
 """Seconds that the wall clock may run ahead of the monotonic one before the process counts as having been frozen."""
 
@@ -96,8 +99,10 @@ class Engine:
         self, key: EngineKey, *, clock: Clock, backend: Backend | None, transport: Callable[[], Transport]
     ) -> None:
         self.key: Final = key
-        self.resolver: Final = self._new_resolver(clock)
-        self.attributes: Final = self._new_resolver(clock)
+        rate = key.connections.max_calls_per_second
+        self.resolver: Final = self._new_resolver(clock, rate=rate, burst=max(1.0, rate))
+        rate = min(rate, _CONTROL_PLANE_RATE)
+        self.attributes: Final = self._new_resolver(clock, rate=rate, burst=_CONTROL_PLANE_BURST)
         self._clock = clock
         self._skew = clock.time() - clock.monotonic()
         self._backend = backend
@@ -107,9 +112,16 @@ class Engine:
         self._lock = threading.RLock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 
-    def _new_resolver(self, clock: Clock) -> Resolver:
-        timeout = self.key.connections.discovery_timeout
-        return Resolver(self._source, clock=clock, timeout=timeout, emit=self.emit, observe=self.observe)
+    def _new_resolver(self, clock: Clock, *, rate: float, burst: float) -> Resolver:
+        return Resolver(
+            self._source,
+            clock=clock,
+            timeout=self.key.connections.discovery_timeout,
+            rate=rate,
+            burst=burst,
+            emit=self.emit,
+            observe=self.observe,
+        )
 
     def _source(self) -> Backend:
         if self._backend is None:

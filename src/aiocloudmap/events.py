@@ -144,6 +144,8 @@ class AnswerTruncated:
 class Throttled:
     """AWS throttles this account; every refresh of the engine waits: of instances, or of services' own attributes.
 
+    They come back slowly, so that they are not throttled again at once: two a second, then more with every answer.
+
     Args:
         retry_in: Seconds before the next request.
     """

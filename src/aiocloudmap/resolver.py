@@ -14,8 +14,10 @@ from typing import Final
 
 from aiocloudmap.answers import Answer, Question
 from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.deadline import pause
 from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
 from aiocloudmap.cache.freshness import state
+from aiocloudmap.cache.pace import Pace
 from aiocloudmap.cache.table import Table
 from aiocloudmap.deciding import Deciding, young
 from aiocloudmap.errors import (
@@ -31,7 +33,7 @@ from aiocloudmap.ports import AttributesBackend, Backend, Clock
 from aiocloudmap.reports import Explanation
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.settings import CachePolicy
-from aiocloudmap.settling import Counts, Settling, Throttle, good, may_write, or_else
+from aiocloudmap.settling import Counts, Settling, good, may_write, or_else
 from aiocloudmap.snapshot import Snapshot
 
 __all__ = ["Resolver", "require_loop"]
@@ -47,6 +49,8 @@ class Resolver:
         backend: Gives the source of truth; makes it when it is first called.
         clock: Where time comes from.
         timeout: Seconds that one question to the backend may take.
+        rate: Questions a second that are put to the backend, more than 0.
+        burst: How many may be put at once after a pause, 1 or more.
         emit: Is told what happens, outside of the lock.
         observe: Is called before every decision on the cold path, to notice a clock that jumped.
     """
@@ -57,6 +61,8 @@ class Resolver:
         *,
         clock: Clock,
         timeout: float,
+        rate: float,
+        burst: float,
         emit: Callable[[Event], None],
         observe: Callable[[], None],
     ) -> None:
@@ -66,10 +72,11 @@ class Resolver:
         self._emit = emit
         self._observe = observe
         self._table = Table()
-        self._throttle = Throttle()
-        self._settling = Settling(self._table, self._throttle, self.counts)
-        self._flights = Flights(self._fetch, self._land, clock, timeout)
-        self._deciding = Deciding(self._flights, self._throttle, self.counts)
+        # What waits for half of its time still has the other half for the call.
+        self._pace = Pace(rate, burst=burst, queue=timeout / 2)
+        self._settling = Settling(self._table, self._pace, self.counts)
+        self._flights = Flights(self._turn, self._fetch, self._land, clock, timeout)
+        self._deciding = Deciding(self._flights, self._pace, self.counts)
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
         self._lock = threading.RLock()
 
@@ -104,6 +111,21 @@ class Resolver:
             return await self._wait(decision.waiter)
         assert decision.answer is not None
         return decision.answer
+
+    async def _turn(self, flight: Flight) -> None:
+        """Wait until the call may be made.
+
+        Raises:
+            ThrottledError: AWS has throttled another one meanwhile.
+        """
+        with self._lock:
+            now = self.clock.monotonic()
+            wait = 0.0 if now < self._pace.floor else self._pace.reserve(now)
+        if wait > 0:
+            await pause(self.clock, wait)
+            flight.started = now = self.clock.monotonic()
+        if now < self._pace.floor:
+            raise self._pace.refusal()
 
     async def _fetch(self, flight: Flight) -> Answer:
         with self._lock:
@@ -206,7 +228,7 @@ class Resolver:
                 instances=None if snapshot is None else len(snapshot),
                 age=None if snapshot is None else now - cell.written,
                 expires_in=None if snapshot is None else cell.lifetime.hard - now,
-                refresh_in=max(0.0, max(cell.serve_until, cell.retry_at, self._throttle.until) - now),
+                refresh_in=max(0.0, max(cell.serve_until, cell.retry_at, self._pace.until) - now),
                 failures=cell.failures,
                 last_error=cell.error,
                 held_empty=cell.empty_since > NEVER,
@@ -237,7 +259,7 @@ class Resolver:
         with self._lock:
             for cell in self._table.cells():
                 cell.shift(seconds)
-            self._throttle.until -= seconds
+            self._pace.shift(seconds)
             self._flights.age(seconds)
 
     def forget_after_fork(self) -> None:

@@ -104,6 +104,10 @@ class ConnectionPolicy:
     discovery_timeout: float = 5.0
     """Seconds that one question may take, with everything: queueing, connecting, retries. More than 0."""
 
+    max_calls_per_second: float = 200.0
+    """Questions a second that are put to Cloud Map, after a burst of as many; over all event loops and services. More
+    than 0. AWS allows an account 1,000 a second in a Region, by default."""
+
     max_attempts: int = 3
     """Attempts at one question, the first one included (botocore's standard retry mode). 1 or more."""
 
@@ -114,7 +118,13 @@ class ConnectionPolicy:
         _number(self, "max_connections", least=3, whole=True)
         _number(self, "max_connections_per_host", least=1, whole=True)
         _number(self, "max_attempts", least=1, whole=True)
-        for name in ("keepalive_timeout", "connect_timeout", "read_timeout", "discovery_timeout"):
+        for name in (
+            "keepalive_timeout",
+            "connect_timeout",
+            "read_timeout",
+            "discovery_timeout",
+            "max_calls_per_second",
+        ):
             _number(self, name, least=0.001)
         _number(self, "dns_ttl", least=0)
 

@@ -15,14 +15,15 @@ A flight that is older than the cell's answer, or was barred by an invalidation,
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Final
 
 from aiocloudmap.answers import Answer, Question, is_nothing
 from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.chance import draw
 from aiocloudmap.cache.flight import Flight
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
+from aiocloudmap.cache.pace import Pace
 from aiocloudmap.cache.table import Table
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
 from aiocloudmap.events import (
@@ -37,7 +38,7 @@ from aiocloudmap.events import (
 from aiocloudmap.service_attributes import AttributesQuery
 from aiocloudmap.snapshot import Snapshot
 
-__all__ = ["Counts", "Settling", "Throttle", "good", "last_good_age", "may_write", "or_else"]
+__all__ = ["Counts", "Settling", "good", "last_good_age", "may_write", "or_else"]
 
 
 @dataclass(slots=True)
@@ -52,36 +53,12 @@ class Counts:
     throttled: int = 0
 
 
-class Throttle:
-    """The floor that throttling sets under the whole engine: nobody asks AWS before `until`."""
-
-    __slots__ = ("_hits", "until")
-
-    def __init__(self) -> None:
-        self._hits = 0
-        self.until = NEVER
-
-    def hit(self, now: float) -> float | None:
-        """AWS throttled a call. Returns the seconds to wait, None where that was known already."""
-        if now < self.until:  # calls that were under way when the floor was set do not raise it further
-            return None
-        self._hits += 1
-        wait = backoff(self._hits, random.random())  # noqa: S311 - spreads load, guards nothing
-        self.until = now + wait
-        return wait
-
-    def clear(self, started: float) -> None:
-        """AWS answered a call that began then; one that began before the floor was set proves nothing."""
-        if started >= self.until:
-            self._hits, self.until = 0, NEVER
-
-
 class Settling:
     """Writes outcomes into cells, and says what the waiters of each cell get."""
 
-    def __init__(self, table: Table, throttle: Throttle, counts: Counts) -> None:
+    def __init__(self, table: Table, pace: Pace, counts: Counts) -> None:
         self._table: Final = table
-        self._throttle: Final = throttle
+        self._pace: Final = pace
         self._counts: Final = counts
 
     def settle(
@@ -98,10 +75,10 @@ class Settling:
         denied = isinstance(truth, NotFoundError)
         if isinstance(truth, ThrottledError):
             self._counts.throttled += 1
-            if (wait := self._throttle.hit(now)) is not None:
+            if (wait := self._pace.hit(now)) is not None:
                 events.append(Throttled(wait))
         elif denied or not isinstance(truth, CloudMapError):
-            self._throttle.clear(flight.started)
+            self._pace.answered(flight.started, now)
         if not isinstance(truth, CloudMapError):
             events += _news(flight.query, truth, now - flight.started)
         elif not denied:
@@ -127,7 +104,7 @@ class Settling:
 
     def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Answer | CloudMapError:
         """A failed attempt: the old answer where it is still good, else the error."""
-        wait = max(backoff(cell.failures + 1, random.random()), self._throttle.until - now)  # noqa: S311
+        wait = max(backoff(cell.failures + 1, draw()), self._pace.floor - now)
         cell.fail(error, until=now + wait)
         snapshot = good(cell, now)
         age = None if snapshot is None else last_good_age(cell, now)
@@ -152,7 +129,7 @@ class Settling:
 
     def _write(self, cell: Cell, flight: Flight, snapshot: Answer, now: float) -> Answer:
         written = now - flight.aged
-        times = lifetime(cell.policy, written, empty=is_nothing(snapshot), u=random.random())  # noqa: S311
+        times = lifetime(cell.policy, written, empty=is_nothing(snapshot), u=draw())
         cell.write(snapshot, times, written=written, started=flight.started)
         self._table.touch(cell)
         return snapshot

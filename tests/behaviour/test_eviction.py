@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from aiocloudmap import CachePolicy, CloudMap, Discovery, Instance, Query
+from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query
 from aiocloudmap.cache.table import MAX_CELLS
+
+UNBOUNDED = ConnectionPolicy(max_calls_per_second=1e6)
 
 
 class Anything:
@@ -20,7 +22,8 @@ class Anything:
 async def test_the_table_holds_4096_answers_and_drops_the_one_written_longest_ago(clock, stage):
     """4,096 are kept, one more evicts the first; its handle knows nothing, asks again, and shares again."""
     backend = Anything()
-    cloud_map = CloudMap(backend=backend, clock=clock, cache=CachePolicy(jitter=0, refresh="background"))
+    policy = CachePolicy(jitter=0, refresh="background")
+    cloud_map = CloudMap(backend=backend, clock=clock, cache=policy, connections=UNBOUNDED)
     first, second = cloud_map.service("shop/s0"), cloud_map.service("shop/s1")
     for number in range(4096):
         await cloud_map.service(f"shop/s{number}").resolve()
@@ -40,9 +43,8 @@ async def test_the_table_holds_4096_answers_and_drops_the_one_written_longest_ag
 async def test_what_is_refetched_stays(clock):
     """An answer in use is refetched, and so outlives ones that nobody asks for."""
     backend = Anything()
-    cloud_map = CloudMap(
-        backend=backend, clock=clock, cache=CachePolicy(ttl=5, stale_while_revalidate=0, refresh="background")
-    )
+    policy = CachePolicy(ttl=5, stale_while_revalidate=0, refresh="background")
+    cloud_map = CloudMap(backend=backend, clock=clock, cache=policy, connections=UNBOUNDED)
     used = cloud_map.service("shop/used")
     for number in range(5000):
         if number % 1000 == 0:

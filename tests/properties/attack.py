@@ -21,7 +21,7 @@ from tests.properties.judging import Ask, check_caller, check_handle, check_pref
 from tests.properties.lanes import Lane, LaneClock
 from tests.properties.upstream import VERDICTS, Call, Upstream
 
-from aiocloudmap import CachePolicy, CloudMap, HealthFilter, Service
+from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, HealthFilter, Service
 
 EPSILON = 2.0**-10
 SERVICES = ("shop/orders", "shop/stock")
@@ -37,6 +37,7 @@ POLICIES = st.builds(
     soft_timeout=st.sampled_from([1.0, 1.0, 1.0, 5.0, 7.0, 0.0]),
     refresh=st.sampled_from(["background", "background", "inline"]),
 )
+CEILINGS = st.sampled_from([200.0, 4.0, 1.0])
 LANES = st.integers(0, 1)
 CELLS = st.integers(0, 3)
 ANY = st.integers(0, 63)
@@ -57,7 +58,6 @@ class Attack(RuleBasedStateMachine):
         self.clock = LaneClock()
         self.lanes: list[Lane] = [Lane(), Lane()]
         self.lost: list[Any] = []
-        self.model = Model(self.clock.monotonic())
         self.upstream = Upstream(self.clock, lane=self._lane_of_running_loop)
         self.upstream.populate("shop/orders", 2)
         self.upstream.populate("shop/stock", 1)
@@ -69,15 +69,22 @@ class Attack(RuleBasedStateMachine):
         self.floor: dict[Any, int] = {}
         """Answers of calls that began before this step may not be written any more, by query."""
         self.peeked: dict[int, Call] = {}
-        self.dice = mock.patch("random.random", self._draw)
+        self.dice = mock.patch("random.SystemRandom.random", self._draw)
         self.dice.start()
 
     # -- set-up and end --------------------------------------------------------------------------------------------
 
-    @initialize(one=POLICIES, two=POLICIES)
-    def begin(self, one: CachePolicy, two: CachePolicy) -> None:
+    @initialize(one=POLICIES, two=POLICIES, ceiling=CEILINGS)
+    def begin(self, one: CachePolicy, two: CachePolicy, ceiling: float) -> None:
         """Four cells: two policies of one question, the same question to the healthy alone, another service."""
-        self.cloud_map = CloudMap(cache=one, backend=self.upstream, clock=self.clock, on_event=self.heard.append)
+        self.model = Model(self.clock.monotonic(), ceiling)
+        self.cloud_map = CloudMap(
+            cache=one,
+            connections=ConnectionPolicy(max_calls_per_second=ceiling),
+            backend=self.upstream,
+            clock=self.clock,
+            on_event=self.heard.append,
+        )
         self.recipes: list[dict[str, Any]] = [
             {"name": "shop/orders"},
             {"name": "shop/orders", "cache": two},
@@ -104,11 +111,14 @@ class Attack(RuleBasedStateMachine):
     def _end_well(self) -> None:
         self._settle()
         self.check()
-        while calls := list(self.upstream.open.values()):
-            for call in calls:
+        while self.model.flights:
+            for call in list(self.upstream.open.values()):
                 self._release(call, "answer")
             self._settle()
             self.check()
+            if self.model.flights:  # one that waits for its turn
+                self._tick(min(timer.due for timer in self.model.timers if timer.live) - self.model.now)
+                self._settle()
         assert [ask.caller for ask in self.asks if ask.caller.outcome is None] == []
         assert self.clock.timers == 0, "timers are left behind"
         for lane in self.lanes:
@@ -141,7 +151,7 @@ class Attack(RuleBasedStateMachine):
         self._settle()
         known = self.model.cells.get((self.handles[cell].query, self.policies[cell]))
         if known is not None:
-            again = max(known.quiet, known.retry_at, self.model.throttled_until)
+            again = max(known.quiet, known.retry_at, self.model.closed_until)
             self._tick(max(0.0, again + off - self.model.now))
         self.exchange(lane, cell, None, end)
 
@@ -326,7 +336,7 @@ class Attack(RuleBasedStateMachine):
         if not self.settled or not hasattr(self, "handles"):
             return
         assert self.upstream.wrongs == []
-        under_way = {key for key, flight in self.model.flights.items() if flight.launched}
+        under_way = {key for key, flight in self.model.flights.items() if flight.begun}
         assert set(self.upstream.open) == under_way
         for ask in self.asks:
             check_caller(ask, self.model, self.upstream)

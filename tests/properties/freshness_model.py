@@ -7,9 +7,9 @@
 | fallback | the new one, or the old one if that fails or takes over soft_timeout | the refresh goes on |
 | absent | the new one, or the error | the error stands for negative_ttl, or for the backoff |
 
-Nothing is asked before the backoff, nor before the floor that throttling sets. It has no tasks, no locks and no clock
-of its own: time, dice and the order of steps are told. A lane stands for an event loop, its queue for what the loop
-has to do next.
+Nothing is asked before the backoff, nor before the floor that throttling sets, nor faster than the pace. It has no tasks,
+no locks and no clock of its own: time, dice and the order of steps are told. A lane stands for an event loop, its queue
+for what the loop has to do next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import itertools
 from collections import defaultdict, deque
 from typing import Any
 
-from tests.properties.freshness_words import NEVER, TIMEOUT, Answer, Caller, Cell, Error, Flight, Timer, Truth
+from tests.properties.freshness_words import NEVER, TIMEOUT, Answer, Caller, Cell, Error, Flight, Timer, Truth, Turn
 
 from aiocloudmap import (
     CachePolicy,
@@ -45,8 +45,11 @@ def is_error(truth: Truth, *kinds: Error) -> bool:
 class Model:
     """All cells, flights and callers of one engine."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, ceiling: float) -> None:
         self.now = now
+        self.ceiling = self.rate = ceiling
+        self.full = NEVER
+        """When as many calls could be made at once as ever."""
         self.dice = 0.0
         self.skew = self.seen_skew = 0.0
         """By how much the wall clock ran ahead, and how much of it has been noticed."""
@@ -93,6 +96,8 @@ class Model:
             self.now = max(self.now, timer.due)
             if isinstance(timer.of, Flight):
                 self._land(timer.of, DeadlineError)
+            elif isinstance(timer.of, Turn):
+                self.queues[timer.of.lane].append((self._take_turn, timer.of.flight))
             else:
                 timer.of.told = True
                 self.queues[timer.of.lane].append((self._run_out, timer.of))
@@ -160,11 +165,11 @@ class Model:
 
     def _decide(self, caller: Caller, cell: Cell, good: Answer | None) -> None:
         now, state = self.now, cell.state(self.now)
-        barrier = max(cell.retry_at, self.throttled_until)
+        barrier = max(cell.retry_at, self.closed_until)
         at_once = state in (Freshness.FRESH, Freshness.STALE)
         picky = caller.max_age is not None and not (at_once and cell.young(caller.max_age, now))
         if picky or good is None:
-            if now < (self.throttled_until if picky else barrier):
+            if now < (self.closed_until if picky else barrier):
                 self._decline(caller, cell)
             else:
                 self._join(caller, cell)
@@ -172,7 +177,7 @@ class Model:
             cell.quiet = cell.soft
             self._tell(caller, good)
         elif now < barrier:
-            cell.quiet = min(barrier, cell.hard)
+            cell.quiet = min(max(cell.retry_at, self._again()), cell.hard)
             self._tell(caller, good)
         elif cell.error is ConfigurationError or (cell.policy.inline and caller.max_age is not None):
             self._join(caller, cell)
@@ -254,8 +259,60 @@ class Model:
 
     def retry_after(self, caller: Caller) -> float | None:
         """What the caller's error has to say, if it says it now."""
-        wait = max(caller.cell.retry_at if caller.cell else NEVER, self.throttled_until) - self.now
+        wait = max(caller.cell.retry_at if caller.cell else NEVER, self.closed_until) - self.now
         return wait if wait > 0 else None
+
+    # -- when calls may be made ------------------------------------------------------------------------------------
+
+    @property
+    def slow(self) -> bool:
+        """Whether AWS throttled a call, and has not answered enough since."""
+        return self.throttles > 0 or self.rate < self.ceiling
+
+    @property
+    def next_turn(self) -> float:
+        """When the next call may be made."""
+        burst = max(1.0, self.ceiling)
+        return self.full - ((min(5.0, burst) if self.slow else burst) - 1) / self.rate
+
+    @property
+    def closed_until(self) -> float:
+        """Nobody may even queue before then."""
+        return max(self.throttled_until, self.next_turn - TIMEOUT / 2)
+
+    def _again(self) -> float:
+        """When one who may not queue comes again."""
+        if self.now >= self.closed_until:
+            return NEVER
+        spread = 0.0 if self.now < self.throttled_until else TIMEOUT / 2 * self.dice
+        return self.closed_until + spread
+
+    def _speed_up(self) -> None:
+        before, self.rate = self.rate, min(self.ceiling, self.rate + 1)
+        if before != self.rate:
+            self.full = self.now + (self.full - self.now) * before / self.rate
+
+    def _begin(self, flight: Flight) -> None:
+        if flight.landed:
+            return
+        if self.now < self.throttled_until:
+            self._land(flight, ThrottledError)
+            return
+        wait = self.next_turn - self.now
+        self.full = max(self.now, self.full) + 1 / self.rate
+        if wait > 0.001:
+            self.timers.append(Timer(self.now + wait, next(self._order), Turn(flight)))
+        else:
+            flight.begun = True
+
+    def _take_turn(self, flight: Flight) -> None:
+        if flight.landed:
+            return
+        flight.started = self.now
+        if self.now < self.throttled_until:
+            self._land(flight, ThrottledError)
+        else:
+            flight.begun = True
 
     # -- which calls are made --------------------------------------------------------------------------------------
 
@@ -279,9 +336,6 @@ class Model:
             flight.launched, flight.started = True, self.now
             self.timers.append(Timer(self.now + TIMEOUT, next(self._order), flight))
             self.queues[flight.lane].append((self._begin, flight))
-
-    def _begin(self, flight: Flight) -> None:
-        flight.begun = True
 
     def _leave(self, caller: Caller) -> bool:
         """Tells whether the call is given up with its last caller."""
@@ -346,6 +400,7 @@ class Model:
         if isinstance(truth, Answer) or is_error(truth, NotFoundError):
             if flight.started >= self.throttled_until:
                 self.throttled_until, self.throttles = NEVER, 0
+                self._speed_up()
             return
         self.failures += 1
         if is_error(truth, ThrottledError):
@@ -353,7 +408,8 @@ class Model:
             if self.now >= self.throttled_until:
                 self.throttles += 1
                 wait = backoff(self.throttles, self.dice)
-                self.throttled_until = self.now + wait
+                self.throttled_until = self.full = self.now + wait
+                self.rate = min(2.0, self.ceiling)
                 self.events.append(("Throttled", wait))
 
     def _settle(self, cell: Cell, flight: Flight, truth: Answer | Error) -> Answer | Error:
@@ -404,6 +460,7 @@ class Model:
         for cell in self.cells.values():
             cell.shift(unseen)
         self.throttled_until -= unseen
+        self.full -= unseen
         for flight in self.flights.values():
             flight.aged += unseen
         self.events.append(("ClockJumped", unseen))
@@ -417,7 +474,8 @@ class Model:
 
     def boundaries(self) -> list[float]:
         """The moments ahead at which something changes."""
-        moments = {timer.due for timer in self.timers if timer.live} | {self.throttled_until}
+        moments = {timer.due for timer in self.timers if timer.live}
+        moments |= {self.throttled_until, self.closed_until, self.next_turn}
         for cell in self.cells.values():
             moments |= {cell.soft, cell.stale, cell.hard, cell.retry_at, cell.quiet}
             moments.add(cell.doubted + cell.policy.empty_hold_time)

@@ -149,14 +149,27 @@ class Caller:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A flight that waits until its call may be made."""
+
+    flight: Flight
+
+    @property
+    def lane(self) -> int:
+        """Where it waits."""
+        return self.flight.lane
+
+
+@dataclass(frozen=True)
 class Timer:
-    """A caller's patience, or a flight's deadline."""
+    """A caller's patience, a flight's deadline, or its turn."""
 
     due: float
     order: int
-    of: Caller | Flight
+    of: Caller | Flight | Turn
 
     @property
     def live(self) -> bool:
         """Whether it has not been cancelled."""
-        return not (self.of.told if isinstance(self.of, Caller) else self.of.landed)
+        of = self.of.flight if isinstance(self.of, Turn) else self.of
+        return not (of.told if isinstance(of, Caller) else of.landed)

@@ -134,7 +134,7 @@ def check_handle(
     cell = model.cells.get((handle.query, policy)) or Cell(handle.query, policy)
     now, good, peeked = model.now, cell.good(model.now), handle.peek()
     assert (None if peeked is None else Answer(peeked.revision, len(peeked))) == good
-    pause = max(cell.quiet, cell.retry_at, model.throttled_until) - now
+    pause = max(cell.quiet, cell.retry_at, model.closed_until) - now
     error = explanation.last_error
     told = {
         "state": explanation.state,
@@ -156,7 +156,7 @@ def check_handle(
         "failures": cell.failures,
         "last_error": cell.error,
         "held_empty": cell.doubted > NEVER,
-        "in_flight": (lane, handle.query) in upstream.open,
+        "in_flight": (lane, handle.query) in model.flights,
     }
     if good is not None:
         ended_at = upstream.calls[good.call].ended_at

@@ -19,6 +19,6 @@ async def test_the_deadline_of_the_first_question_begins_when_the_backend_is_mad
             made.append(LocalBackend(world))
         return made[0]
 
-    resolver = Resolver(make, clock=clock, timeout=5, emit=lambda event: None, observe=lambda: None)
+    resolver = Resolver(make, clock=clock, timeout=5, rate=1, burst=1, emit=lambda event: None, observe=lambda: None)
     cell = resolver.adopt(resolver.cell(Query(ServiceName("shop", "orders")), CachePolicy()))
     assert len(await resolver.resolve(cell)) == 1

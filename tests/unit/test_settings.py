@@ -26,6 +26,7 @@ CONNECTION_DEFAULTS = {
     "connect_timeout": 1.0,
     "read_timeout": 2.0,
     "discovery_timeout": 5.0,
+    "max_calls_per_second": 200.0,
     "max_attempts": 3,
     "dns_ttl": 30,
 }
@@ -34,7 +35,8 @@ NUMBERS = [(CachePolicy, name) for name in CACHE_DEFAULTS if name != "refresh"] 
 ]
 MAY_BE_ZERO = [(CachePolicy, name) for name in CACHE_DEFAULTS if name != "refresh"] + [(ConnectionPolicy, "dns_ttl")]
 MORE_THAN_ZERO = [
-    (ConnectionPolicy, name) for name in ("keepalive_timeout", "connect_timeout", "read_timeout", "discovery_timeout")
+    (ConnectionPolicy, name)
+    for name in ("keepalive_timeout", "connect_timeout", "read_timeout", "discovery_timeout", "max_calls_per_second")
 ]
 WHOLE = [(ConnectionPolicy, name) for name in ("max_connections", "max_connections_per_host", "max_attempts")]
 

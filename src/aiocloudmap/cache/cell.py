@@ -8,10 +8,10 @@ writer sets `snapshot` first, and no writer ever takes a snapshot away.
 from __future__ import annotations
 
 import itertools
-import random
 from typing import Final, NamedTuple
 
 from aiocloudmap.answers import Answer, Question
+from aiocloudmap.cache.chance import draw
 from aiocloudmap.errors import CloudMapError
 from aiocloudmap.settings import CachePolicy
 
@@ -71,7 +71,7 @@ class Cell:
     def turn(self) -> int:
         """The next number of the rotation, which starts at random so that processes do not all begin with the first."""
         if self._turns is None:
-            self._turns = itertools.count(random.randrange(1 << 16))  # noqa: S311 - spreads load, guards nothing
+            self._turns = itertools.count(int(draw() * (1 << 16)))
         return next(self._turns)
 
     def write(self, snapshot: Answer, lifetime: Lifetime, *, written: float, started: float) -> None:

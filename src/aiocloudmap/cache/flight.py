@@ -110,6 +110,7 @@ class Flights:
     """The calls under way, by event loop and query.
 
     Args:
+        turn: Waits until the call may be made; raises where it may not.
         fetch: Makes the call.
         land: Is told each flight's outcome, once, before the flight is freed; tells the waiters.
         clock: Where time comes from.
@@ -118,11 +119,13 @@ class Flights:
 
     def __init__(
         self,
+        turn: Callable[[Flight], Awaitable[None]],
         fetch: Callable[[Flight], Awaitable[Answer]],
         land: Callable[[Flight, Outcome], None],
         clock: Clock,
         timeout: float,
     ) -> None:
+        self._turn = turn
         self._fetch = fetch
         self._land = land
         self._clock = clock
@@ -205,9 +208,10 @@ class Flights:
         self._tasks.clear()
 
     async def _run(self, flight: Flight) -> None:
-        flight.begun = True
         outcome: Outcome = None
         try:
+            await self._turn(flight)
+            flight.begun = True
             outcome = await self._fetch(flight)
         except CloudMapError as error:
             # It is remembered, and its traceback would keep this frame, and so the flight and all who waited for it.

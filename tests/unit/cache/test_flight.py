@@ -35,10 +35,15 @@ class Tower:
 
     def __init__(self, timeout: float = 5.0) -> None:
         self.clock = ManualClock()
-        self.flights = Flights(self.fetch, self.land, self.clock, timeout)
+        self.flights = Flights(self.turn, self.fetch, self.land, self.clock, timeout)
+        self.held: asyncio.Future[None] | None = None
         self.calls: list[asyncio.Future[Snapshot]] = []
         self.landed: list[tuple[Flight, Outcome]] = []
         self.slot_was_taken: list[bool] = []
+
+    async def turn(self, flight: Flight) -> None:
+        if self.held is not None:
+            await self.held
 
     async def fetch(self, flight: Flight) -> Snapshot:
         call: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()

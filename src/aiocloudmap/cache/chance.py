@@ -1,0 +1,18 @@
+"""Random numbers that spread load: backoff, jitter, the start of a rotation.
+
+They come from the system. The generator of `random` has a state, and processes that were restored from one snapshot
+would all go on from the same one, in step.
+"""
+
+from __future__ import annotations
+
+import random
+
+__all__ = ["draw"]
+
+_system = random.SystemRandom()
+
+
+def draw() -> float:
+    """A number from 0 up to 1, 1 left out."""
+    return _system.random()
