@@ -169,7 +169,8 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def properties(session: nox.Session) -> None:
-    """The resolver beside its model of freshness: at least 100,000 random steps, other ones each time."""
+    """The resolver beside its model of freshness: at least 100,000 random steps, and whether broken code is noticed."""
     _install(session, "test")
-    attacks = {"FRESHNESS_ATTACKS": os.environ.get("FRESHNESS_ATTACKS", "2000")}
+    attacks = {"FRESHNESS_ATTACKS": os.environ.get("FRESHNESS_ATTACKS", "2500")}
     session.run("pytest", "-q", "tests/properties", *session.posargs, env=attacks)
+    session.run("python", "tests/properties/broken_on_purpose.py")

@@ -7,7 +7,7 @@
 | fallback | the new one, or the old one if that fails or takes over soft_timeout | the refresh goes on |
 | absent | the new one, or the error | the error stands for negative_ttl, or for the backoff |
 
-Nothing is asked before the backoff, nor before the floor that throttling sets, nor faster than the pace. It has no tasks,
+Nothing is asked before the backoff, nor faster than the pace (`pace_model`). It has no tasks,
 no locks and no clock of its own: time, dice and the order of steps are told. A lane stands for an event loop, its queue
 for what the loop has to do next.
 """
@@ -19,6 +19,7 @@ from collections import defaultdict, deque
 from typing import Any
 
 from tests.properties.freshness_words import NEVER, TIMEOUT, Answer, Caller, Cell, Error, Flight, Timer, Truth, Turn
+from tests.properties.pace_model import Pace, backoff
 
 from aiocloudmap import (
     CachePolicy,
@@ -32,11 +33,6 @@ from aiocloudmap import (
 )
 
 
-def backoff(failures: int, dice: float) -> float:
-    """Seconds before the next try."""
-    return min(30.0, 0.5 * 2 ** (failures - 1)) * (0.5 + dice / 2)
-
-
 def is_error(truth: Truth, *kinds: Error) -> bool:
     """Whether a call ended in one of these errors."""
     return isinstance(truth, type) and issubclass(truth, kinds)
@@ -47,13 +43,10 @@ class Model:
 
     def __init__(self, now: float, ceiling: float) -> None:
         self.now = now
-        self.ceiling = self.rate = ceiling
-        self.full = NEVER
-        """When as many calls could be made at once as ever."""
+        self.pace = Pace(ceiling)
         self.dice = 0.0
         self.skew = self.seen_skew = 0.0
         """By how much the wall clock ran ahead, and how much of it has been noticed."""
-        self.throttled_until, self.throttles = NEVER, 0
         self.cells: dict[tuple[Query, CachePolicy], Cell] = {}
         self.flights: dict[tuple[int, Query], Flight] = {}
         self.queues: defaultdict[int, deque[tuple[Any, ...]]] = defaultdict(deque)
@@ -165,11 +158,11 @@ class Model:
 
     def _decide(self, caller: Caller, cell: Cell, good: Answer | None) -> None:
         now, state = self.now, cell.state(self.now)
-        barrier = max(cell.retry_at, self.closed_until)
+        barrier = max(cell.retry_at, self.pace.closed_until)
         at_once = state in (Freshness.FRESH, Freshness.STALE)
         picky = caller.max_age is not None and not (at_once and cell.young(caller.max_age, now))
         if picky or good is None:
-            if now < (self.closed_until if picky else barrier):
+            if now < (self.pace.closed_until if picky else barrier):
                 self._decline(caller, cell)
             else:
                 self._join(caller, cell)
@@ -177,7 +170,7 @@ class Model:
             cell.quiet = cell.soft
             self._tell(caller, good)
         elif now < barrier:
-            cell.quiet = min(max(cell.retry_at, self._again()), cell.hard)
+            cell.quiet = min(max(cell.retry_at, self.pace.again(self.now, self.dice)), cell.hard)
             self._tell(caller, good)
         elif cell.error is ConfigurationError or (cell.policy.inline and caller.max_age is not None):
             self._join(caller, cell)
@@ -259,48 +252,18 @@ class Model:
 
     def retry_after(self, caller: Caller) -> float | None:
         """What the caller's error has to say, if it says it now."""
-        wait = max(caller.cell.retry_at if caller.cell else NEVER, self.closed_until) - self.now
+        wait = max(caller.cell.retry_at if caller.cell else NEVER, self.pace.closed_until) - self.now
         return wait if wait > 0 else None
 
     # -- when calls may be made ------------------------------------------------------------------------------------
 
-    @property
-    def slow(self) -> bool:
-        """Whether AWS throttled a call, and has not answered enough since."""
-        return self.throttles > 0 or self.rate < self.ceiling
-
-    @property
-    def next_turn(self) -> float:
-        """When the next call may be made."""
-        burst = max(1.0, self.ceiling)
-        return self.full - ((min(5.0, burst) if self.slow else burst) - 1) / self.rate
-
-    @property
-    def closed_until(self) -> float:
-        """Nobody may even queue before then."""
-        return max(self.throttled_until, self.next_turn - TIMEOUT / 2)
-
-    def _again(self) -> float:
-        """When one who may not queue comes again."""
-        if self.now >= self.closed_until:
-            return NEVER
-        spread = 0.0 if self.now < self.throttled_until else TIMEOUT / 2 * self.dice
-        return self.closed_until + spread
-
-    def _speed_up(self) -> None:
-        before, self.rate = self.rate, min(self.ceiling, self.rate + 1)
-        if before != self.rate:
-            self.full = self.now + (self.full - self.now) * before / self.rate
-
     def _begin(self, flight: Flight) -> None:
         if flight.landed:
             return
-        if self.now < self.throttled_until:
+        if self.now < self.pace.floor:
             self._land(flight, ThrottledError)
             return
-        wait = self.next_turn - self.now
-        self.full = max(self.now, self.full) + 1 / self.rate
-        if wait > 0.001:
+        if (wait := self.pace.take(self.now)) > 0:
             self.timers.append(Timer(self.now + wait, next(self._order), Turn(flight)))
         else:
             flight.begun = True
@@ -309,7 +272,7 @@ class Model:
         if flight.landed:
             return
         flight.started = self.now
-        if self.now < self.throttled_until:
+        if self.now < self.pace.floor:
             self._land(flight, ThrottledError)
         else:
             flight.begun = True
@@ -398,18 +361,12 @@ class Model:
             if truth.count >= 1000:
                 self.events.append(("AnswerTruncated", flight.query, truth.count))
         if isinstance(truth, Answer) or is_error(truth, NotFoundError):
-            if flight.started >= self.throttled_until:
-                self.throttled_until, self.throttles = NEVER, 0
-                self._speed_up()
+            self.pace.succeed(flight.started, self.now)
             return
         self.failures += 1
         if is_error(truth, ThrottledError):
             self.throttled += 1
-            if self.now >= self.throttled_until:
-                self.throttles += 1
-                wait = backoff(self.throttles, self.dice)
-                self.throttled_until = self.full = self.now + wait
-                self.rate = min(2.0, self.ceiling)
+            if (wait := self.pace.throttle(self.now, self.dice)) is not None:
                 self.events.append(("Throttled", wait))
 
     def _settle(self, cell: Cell, flight: Flight, truth: Answer | Error) -> Answer | Error:
@@ -445,7 +402,7 @@ class Model:
 
     def _fail(self, cell: Cell, error: Error) -> None:
         cell.failures += 1
-        wait = max(backoff(cell.failures, self.dice), self.throttled_until - self.now)
+        wait = max(backoff(cell.failures, self.dice), self.pace.floor - self.now)
         cell.error, cell.retry_at = error, self.now + wait
         cell.quiet = min(max(cell.retry_at, cell.soft), cell.hard)
         age = self.now - cell.written if cell.good(self.now) else None
@@ -459,8 +416,7 @@ class Model:
             return
         for cell in self.cells.values():
             cell.shift(unseen)
-        self.throttled_until -= unseen
-        self.full -= unseen
+        self.pace.shift(unseen)
         for flight in self.flights.values():
             flight.aged += unseen
         self.events.append(("ClockJumped", unseen))
@@ -475,7 +431,7 @@ class Model:
     def boundaries(self) -> list[float]:
         """The moments ahead at which something changes."""
         moments = {timer.due for timer in self.timers if timer.live}
-        moments |= {self.throttled_until, self.closed_until, self.next_turn}
+        moments |= {self.pace.floor, self.pace.closed_until, self.pace.next}
         for cell in self.cells.values():
             moments |= {cell.soft, cell.stale, cell.hard, cell.retry_at, cell.quiet}
             moments.add(cell.doubted + cell.policy.empty_hold_time)

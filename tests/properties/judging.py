@@ -134,7 +134,7 @@ def check_handle(
     cell = model.cells.get((handle.query, policy)) or Cell(handle.query, policy)
     now, good, peeked = model.now, cell.good(model.now), handle.peek()
     assert (None if peeked is None else Answer(peeked.revision, len(peeked))) == good
-    pause = max(cell.quiet, cell.retry_at, model.closed_until) - now
+    pause = max(cell.quiet, cell.retry_at, model.pace.closed_until) - now
     error = explanation.last_error
     told = {
         "state": explanation.state,
