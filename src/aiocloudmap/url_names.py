@@ -58,13 +58,13 @@ class UrlNames:
     def service(self, host: str) -> ServiceName | None:
         """Whom the host of a URL means; None where it is below none of the namespaces.
 
-        Where several would fit, the longest one is meant. Case does not count, nor does a dot at the end. Whatever
+        Where several would fit, the longest one is meant. Case does not count, nor do dots at the end. Whatever
         is below a namespace stays Cloud Map's, even if no service can have that name.
 
         Raises:
             ServiceNotFoundError: What stands before the namespace is no service's name.
         """
-        labels = host.lower().removesuffix(".").split(".")
+        labels = host.lower().rstrip(".").split(".")
         for start in range(1, len(labels)):
             namespace = self._namespaces.get(".".join(labels[start:]))
             if namespace is not None:

@@ -96,8 +96,13 @@ class CloudMapResolver(AbstractResolver):
         if results := [result for each in looked_up if not isinstance(each, OSError) for result in each]:
             return results
         failed = next((each for each in looked_up if isinstance(each, OSError)), None)
-        why = "none of the family asked for" if failed is None else str(failed)
-        raise socket.gaierror(socket.EAI_NONAME, f"{host} has instances, but no address of theirs: {why}") from failed
+        # Without the text of the failure, which may quote the host name: it is an attribute's value.
+        what = (
+            "no instance has an address of the family asked for"
+            if failed is None
+            else "no host name of its instances leads anywhere"
+        )
+        raise socket.gaierror(socket.EAI_NONAME, f"{host}: {what}") from failed
 
     async def close(self) -> None:
         """Nothing: there is nothing of its own to close."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
-    from aiocloudmap.addresses import Address
     from aiocloudmap.client import CloudMap
 
 __all__ = ["CloudMapTransport"]
@@ -42,6 +41,11 @@ class _Library:
         """What httpcore raises becomes what users of the library catch; both have the same names for it."""
         try:
             yield
+        except ConfigurationError:
+            raise
+        except CloudMapError as error:
+            own = self.http.ConnectTimeout if isinstance(error, TimeoutError) else self.http.ConnectError
+            raise own(str(error)) from error
         except Exception as error:
             for kind in type(error).__mro__:
                 if kind.__module__ == self.core.__name__ and (own := getattr(self.http, kind.__name__, None)):
@@ -102,8 +106,8 @@ class CloudMapTransport(_Transport):
     The CloudMap is asked for each new connection, within the time that the client allows for connecting. Instances are
     tried in order until one takes the connection; each may use an equal share of the time that is left. The `Host`
     header, the name that TLS checks and the pool's idea of who may share a connection stay those of the URL. Errors
-    are the library's own: `ConnectError`, or `ConnectTimeout` where time was up, with the CloudMapError that says why
-    among its causes. Only a wrong setting, such as no Region, stays a `ConfigurationError`.
+    are the library's own: `ConnectError`, or `ConnectTimeout` where time was up, raised from the CloudMapError that says
+    why where there is one. Only a wrong setting, such as no Region, stays a `ConfigurationError`.
 
     It is a transport as `AsyncHTTPTransport` is one, with a pool of connections of its own: a client that is given it
     reads no proxies from the environment, and closes it in the end. It needs asyncio.
@@ -140,6 +144,7 @@ class CloudMapTransport(_Transport):
         self._verify = verify
         self._limits = limits
         self._pools: dict[_Library, Any] = {}
+        self._opening = asyncio.Lock()
 
     @overload
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response: ...
@@ -149,8 +154,9 @@ class CloudMapTransport(_Transport):
         """The response to one request, its body not read yet. Clients call it."""
         library = next(each for each in _LIBRARIES if isinstance(request, each.http.Request))
         url = request.url
+        pool = self._pools.get(library) or await self._open(library)
         with library.own_errors():
-            response = await self._pool(library).handle_async_request(
+            response = await pool.handle_async_request(
                 library.core.Request(
                     method=request.method,
                     url=library.core.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -172,17 +178,25 @@ class CloudMapTransport(_Transport):
             _, pool = self._pools.popitem()
             await pool.aclose()
 
-    def _pool(self, library: _Library) -> Any:
-        if (pool := self._pools.get(library)) is None:
-            limits = self._limits or library.http.Limits(max_connections=100, max_keepalive_connections=20)
-            pool = self._pools[library] = library.core.AsyncConnectionPool(
-                ssl_context=library.http.create_ssl_context(verify=self._verify),
-                max_connections=limits.max_connections,
-                max_keepalive_connections=limits.max_keepalive_connections,
-                keepalive_expiry=limits.keepalive_expiry,
-                network_backend=_Network(self._names, library.core),
-            )
-        return pool
+    async def _open(self, library: _Library) -> Any:
+        async with self._opening:
+            if (pool := self._pools.get(library)) is None:
+                limits = self._limits or library.http.Limits(max_connections=100, max_keepalive_connections=20)
+                pool = self._pools[library] = library.core.AsyncConnectionPool(
+                    ssl_context=await self._context(library),
+                    max_connections=limits.max_connections,
+                    max_keepalive_connections=limits.max_keepalive_connections,
+                    keepalive_expiry=limits.keepalive_expiry,
+                    network_backend=_Network(self._names, library.core),
+                )
+            return pool
+
+    async def _context(self, library: _Library) -> ssl.SSLContext:
+        if isinstance(self._verify, ssl.SSLContext):
+            return self._verify
+        # Reading all certificates of the system takes long enough to be felt by whatever else the loop does.
+        context: ssl.SSLContext = await asyncio.to_thread(library.http.create_ssl_context, verify=self._verify)
+        return context
 
 
 class _Network:
@@ -196,7 +210,13 @@ class _Network:
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:
         """A connection to the first instance that takes it; to the host itself where it is not Cloud Map's."""
         end = None if timeout is None else time.monotonic() + timeout
-        addresses = await self._find(host, timeout)
+        try:
+            async with asyncio.timeout(timeout):
+                addresses = await self._names.addresses(host)
+        except CloudMapError:
+            raise  # as it is: httpcore would take the cause from an error of its own
+        except TimeoutError as error:
+            raise self._core.ConnectTimeout(f"{host}: Cloud Map did not answer in time") from error
         if addresses is None:
             return await self._direct.connect_tcp(host, port, timeout=timeout, **options)
         failed: Exception | None = None
@@ -208,14 +228,3 @@ class _Network:
                 failed = error
         assert failed is not None
         raise type(failed)(f"{host}: none of {len(addresses)} addresses took the connection") from failed
-
-    async def _find(self, host: str, timeout: float | None) -> list[Address] | None:
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._names.addresses(host)
-        except ConfigurationError:
-            raise
-        except TimeoutError as error:
-            raise self._core.ConnectTimeout(str(error) or f"{host}: Cloud Map did not answer in time") from error
-        except CloudMapError as error:
-            raise self._core.ConnectError(str(error)) from error
