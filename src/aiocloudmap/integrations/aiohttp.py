@@ -118,10 +118,9 @@ class CloudMapResolver(AbstractResolver):
     ) -> list[ResolveResult] | OSError:
         if address.family is None:
             try:
-                found = await self._fallback.resolve(address.host, port, family)
+                return await self._fallback.resolve(address.host, port, family)
             except OSError as error:
                 return error  # as an instance that refuses: others may be there
-            return [{**result, "hostname": host} for result in found]
         if family not in (socket.AF_UNSPEC, address.family):
             return []
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV

@@ -105,9 +105,10 @@ class CloudMapTransport(_Transport):
 
     The CloudMap is asked for each new connection, within the time that the client allows for connecting. Instances are
     tried in order until one takes the connection; each may use an equal share of the time that is left. The `Host`
-    header, the name that TLS checks and the pool's idea of who may share a connection stay those of the URL. Errors
-    are the library's own: `ConnectError`, or `ConnectTimeout` where time was up, raised from the CloudMapError that says
-    why where there is one. Only a wrong setting, such as no Region, stays a `ConfigurationError`.
+    header, the name that TLS checks and the pool's idea of who may share a connection stay those of the URL.
+
+    Errors are the library's own: `ConnectError`, or `ConnectTimeout` where time was up, raised from the CloudMapError
+    that says why where there is one. Only a wrong setting, such as no Region, stays a `ConfigurationError`.
 
     It is a transport as `AsyncHTTPTransport` is one, with a pool of connections of its own: a client that is given it
     reads no proxies from the environment, and closes it in the end. It needs asyncio.
@@ -139,6 +140,10 @@ class CloudMapTransport(_Transport):
             raise ConfigurationError(
                 f"verify={verify!r} is neither a TLS context nor true or false",
                 advice="For a file of authorities write verify=ssl.create_default_context(cafile=...).",
+            )
+        if limits is not None and not isinstance(limits, tuple(library.http.Limits for library in _LIBRARIES)):
+            raise ConfigurationError(
+                f"limits={limits!r} are none", advice="Write limits=httpx2.Limits(max_connections=10), or httpx's."
             )
         self._names = UrlNames(cloud_map, namespaces=namespaces, zone=zone, health=health)
         self._verify = verify

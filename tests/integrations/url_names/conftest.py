@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -22,6 +23,11 @@ class Stage:
         self.local = LocalCloudMap()
         self.cloud_map: CloudMap = self.local.cloud_map(in_process=True)
         self.server_names: list[str | None] = []
+        """What TLS clients asked for."""
+        self.began = asyncio.Event()
+        """The first part of an upload has come."""
+        self.go_on = asyncio.Event()
+        """What a response in parts waits for, in the middle."""
         self._authority = authority
         self._exits = exits
 
@@ -41,23 +47,15 @@ class Stage:
         async def tell(request: web.Request) -> web.StreamResponse:
             return web.json_response({"id": id, "host": request.headers["Host"], "path": request.path})
 
-        async def stream(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            async for chunk in request.content.iter_any():
-                await response.write(chunk)
-            return response
-
-        async def break_off(request: web.Request) -> web.StreamResponse:
-            response = web.StreamResponse(headers={"Content-Length": "1000"})
-            await response.prepare(request)
-            await response.write(b"the beginning")
-            assert request.transport is not None
-            request.transport.abort()
-            return response
-
         app = web.Application()
-        app.add_routes([web.post("/stream", stream), web.get("/break-off", break_off), web.get("/{path:.*}", tell)])
+        app.add_routes(
+            [
+                web.get("/in-parts", self._in_parts),
+                web.get("/break-off", self._break_off),
+                web.post("/upload", self._upload),
+                web.get("/{path:.*}", tell),
+            ]
+        )
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
         self._exits.push_async_callback(runner.cleanup)
@@ -91,6 +89,27 @@ class Stage:
             client.setblocking(False)
             client.connect_ex((host, port))
         return port
+
+    async def _in_parts(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"the beginning")
+        await self.go_on.wait()
+        await response.write(b"the end")
+        return response
+
+    async def _break_off(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": "1000"})
+        await response.prepare(request)
+        await response.write(b"the beginning")
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        got = await request.content.readany()
+        self.began.set()
+        return web.Response(body=got + await request.content.read())
 
     def _tls(self, name: str) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

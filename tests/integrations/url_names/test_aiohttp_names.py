@@ -168,6 +168,16 @@ async def test_an_instance_with_somebody_elses_certificate_is_not_talked_to(stag
             await client.get("https://orders.shop/", ssl=trust)
 
 
+async def test_an_instance_with_a_wrong_certificate_is_passed_over(stage, trust):
+    """As one that refuses."""
+    stage.register("a", await stage.serve("a", tls_name="payments.shop"), AVAILABILITY_ZONE="here")
+    stage.register("b", await stage.serve("b", tls_name="orders.shop"))
+    resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, zone="here")
+    async with session(stage, resolver=resolver) as client:
+        async with client.get("https://orders.shop/", ssl=trust) as response:
+            assert (await response.json())["id"] == "b"
+
+
 async def test_an_ipv6_instance_is_reached(stage, ipv6):
     """By the address in its own attribute."""
     stage.register("a", await stage.serve("a", host="::1"), host="::1")

@@ -194,16 +194,27 @@ async def test_a_service_that_is_not_there_is_a_connect_error(stage, library):
 
 
 async def test_waiting_for_cloud_map_is_part_of_the_time_for_connecting(stage, library):
-    """The caller's, or discovery's own where that is shorter."""
-    hasty = stage.local.cloud_map(in_process=True, connections=ConnectionPolicy(discovery_timeout=0.05))
-    with stage.local.faults.hang():
-        async with client(library, stage, timeout=0.05) as http:
+    """Who gives up disturbs nobody: the answer serves the next."""
+    stage.register("a", await stage.serve("a"))
+    with stage.local.faults.hold():
+        async with client(library, stage, timeout=0.02) as http:
             with pytest.raises(library.ConnectTimeout, match="orders.shop: Cloud Map did not answer in time"):
                 await http.get("http://orders.shop/")
+        stage.local.faults.release()
+        async with client(library, stage) as http:
+            assert (await http.get("http://orders.shop/")).json()["id"] == "a"
+    assert stage.cloud_map.stats().misses == 2
+    assert stage.cloud_map.stats().refreshes == 1
+
+
+async def test_discoverys_own_deadline_is_a_time_out_too(stage, library):
+    """Whoever retries those retries this."""
+    hasty = stage.local.cloud_map(in_process=True, connections=ConnectionPolicy(discovery_timeout=0.02))
+    with stage.local.faults.hang():
         async with client(library, stage, cloud_map=hasty) as http:
             with pytest.raises(library.ConnectTimeout) as caught:
                 await http.get("http://orders.shop/")
-            assert type(caught.value.__cause__) is DeadlineError
+    assert type(caught.value.__cause__) is DeadlineError
 
 
 async def test_a_wrong_setting_is_not_taken_for_a_missing_name(stage, library):
@@ -232,21 +243,29 @@ async def test_limits_hold_and_a_full_pool_is_the_librarys_pool_timeout(stage, l
         assert (await http.get("http://orders.shop/")).status_code == 200
 
 
-async def test_bodies_stream_both_ways(stage, library):
-    """What is sent second waits until the first has come back."""
+async def test_a_body_is_read_as_it_comes(stage, library):
+    """The server sends the end when the beginning has been read."""
     stage.register("a", await stage.serve("a"))
-    back: asyncio.Queue[bytes] = asyncio.Queue()
+    async with client(library, stage) as http:
+        async with http.stream("GET", "http://orders.shop/in-parts") as response:
+            parts = response.aiter_raw()
+            assert await anext(parts) == b"the beginning"
+            stage.go_on.set()
+            assert await anext(parts) == b"the end"
+
+
+async def test_a_body_is_sent_as_it_is_made(stage, library):
+    """The client makes the end when the server has got the beginning."""
+    stage.register("a", await stage.serve("a"))
 
     async def body():
-        yield b"first"
-        assert await back.get() == b"first"
-        yield b"second"
+        yield b"the beginning"
+        await stage.began.wait()
+        yield b", the end"
 
     async with client(library, stage) as http:
-        # The head of the response comes while the body of the request is sent, which HTTP/1.1 clients read afterwards.
-        back.put_nowait(b"first")
-        async with http.stream("POST", "http://orders.shop/stream", content=body()) as response:
-            assert b"".join([part async for part in response.aiter_raw()]) == b"firstsecond"
+        response = await http.post("http://orders.shop/upload", content=body())
+    assert response.text == "the beginning, the end"
 
 
 async def test_a_body_that_breaks_off_is_the_librarys_protocol_error(stage, library):
@@ -311,6 +330,13 @@ def test_a_verify_that_is_none_is_refused(stage, verify):
     """A file's name would have to be read by somebody."""
     with pytest.raises(ConfigurationError, match="is neither a TLS context nor true or false"):
         integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES, verify=verify)
+
+
+@pytest.mark.parametrize("limits", [10, {"max_connections": 10}])
+def test_limits_that_are_none_are_refused(stage, limits):
+    """The first request would tell too late."""
+    with pytest.raises(ConfigurationError, match=r"Write limits=httpx2\.Limits\(max_connections=10\)"):
+        integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES, limits=limits)
 
 
 def loaded_anew() -> ModuleType:
