@@ -41,9 +41,10 @@ class _Library:
         """What httpcore raises becomes what users of the library catch; both have the same names for it."""
         try:
             yield
-        except ConfigurationError:
-            raise
-        except CloudMapError as error:
+        except _CarriedError as carried:
+            error = carried.error
+            if isinstance(error, ConfigurationError):
+                raise error from error.__cause__
             own = self.http.ConnectTimeout if isinstance(error, TimeoutError) else self.http.ConnectError
             raise own(str(error)) from error
         except Exception as error:
@@ -51,6 +52,14 @@ class _Library:
                 if kind.__module__ == self.core.__name__ and (own := getattr(self.http, kind.__name__, None)):
                     raise own(str(error)) from error
             raise
+
+
+class _CarriedError(Exception):
+    """Takes an error of ours through httpcore, which cuts off the causes of all that it lets through."""
+
+    def __init__(self, error: CloudMapError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class _Body:
@@ -218,8 +227,8 @@ class _Network:
         try:
             async with asyncio.timeout(timeout):
                 addresses = await self._names.addresses(host)
-        except CloudMapError:
-            raise  # as it is: httpcore would take the cause from an error of its own
+        except CloudMapError as error:
+            raise _CarriedError(error) from error
         except TimeoutError as error:
             raise self._core.ConnectTimeout(f"{host}: Cloud Map did not answer in time") from error
         if addresses is None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import trustme
@@ -140,10 +140,9 @@ async def stage(authority: trustme.CA) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture(scope="session")
-def ipv6() -> Iterator[None]:
+def ipv6() -> None:
     """Skips where the machine has no IPv6 loopback."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError as error:
         pytest.skip(f"no IPv6 here: {error}")
-    return

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import ssl
-import sys
 from collections import Counter
 from types import ModuleType
 
@@ -19,6 +17,7 @@ from aiocloudmap import (
     DeadlineError,
     NoInstancesError,
     ServiceNotFoundError,
+    UnavailableError,
 )
 
 httpx = pytest.importorskip("httpx")
@@ -89,7 +88,7 @@ async def test_an_instance_that_answers_nothing_leaves_time_for_the_next(stage, 
     """Each may use its share of the time for connecting, not all of it."""
     stage.register("a", stage.swallow(), AVAILABILITY_ZONE="here")
     stage.register("b", await stage.serve("b"))
-    async with client(library, stage, zone="here", timeout=0.2) as http:
+    async with client(library, stage, zone="here", timeout=library.Timeout(None, connect=0.6)) as http:
         assert (await http.get("http://orders.shop/")).json()["id"] == "b"
 
 
@@ -191,6 +190,21 @@ async def test_a_service_that_is_not_there_is_a_connect_error(stage, library):
             assert type(caught.value.__cause__) is cause
             assert str(caught.value) == str(caught.value.__cause__)
             assert caught.value.request.url.host == host
+
+
+async def test_an_outage_keeps_the_causes_of_its_error(stage, library):
+    """All the way down to whatever broke."""
+    broken = OSError("the cable is cut")
+
+    class Cut:
+        async def discover(self, query):
+            raise UnavailableError("nobody answers", service=query.service) from broken
+
+    async with client(library, stage, cloud_map=CloudMap(backend=Cut())) as http:
+        with pytest.raises(library.ConnectError) as caught:
+            await http.get("http://orders.shop/")
+    assert type(caught.value.__cause__) is UnavailableError
+    assert caught.value.__cause__.__cause__ is broken
 
 
 async def test_waiting_for_cloud_map_is_part_of_the_time_for_connecting(stage, library):
@@ -304,71 +318,9 @@ async def test_cancelling_a_request_that_waits_for_cloud_map_leaves_nothing_behi
         assert (await http.get("http://orders.shop/")).json()["id"] == "a"
 
 
-async def test_one_transport_serves_clients_of_both_libraries(stage):
-    """Each gets responses and errors of its own."""
-    stage.register("a", await stage.serve("a"))
-    transport = integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES)
-    assert isinstance(transport, httpx.AsyncBaseTransport)
-    assert isinstance(transport, httpx2.AsyncBaseTransport)
-    async with httpx.AsyncClient(transport=transport) as old, httpx2.AsyncClient(transport=transport) as new:
-        assert type(await old.get("http://orders.shop/")) is httpx.Response
-        assert type(await new.get("http://orders.shop/")) is httpx2.Response
-        with pytest.raises(httpx.ConnectError):
-            await old.get("http://odrers.shop/")
-
-
 async def test_it_can_serve_some_names_of_a_client_only(stage, library):
     """Mounted, it leaves proxies and everything else of the other names alone."""
     stage.register("a", await stage.serve("a"))
     transport = integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES)
     async with library.AsyncClient(mounts={"all://*.shop": transport}) as http:
         assert (await http.get("http://orders.shop/")).json()["id"] == "a"
-
-
-@pytest.mark.parametrize("verify", ["ca.pem", None, 1])
-def test_a_verify_that_is_none_is_refused(stage, verify):
-    """A file's name would have to be read by somebody."""
-    with pytest.raises(ConfigurationError, match="is neither a TLS context nor true or false"):
-        integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES, verify=verify)
-
-
-@pytest.mark.parametrize("limits", [10, {"max_connections": 10}])
-def test_limits_that_are_none_are_refused(stage, limits):
-    """The first request would tell too late."""
-    with pytest.raises(ConfigurationError, match=r"Write limits=httpx2\.Limits\(max_connections=10\)"):
-        integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES, limits=limits)
-
-
-def loaded_anew() -> ModuleType:
-    """The integration as a process would find it that has the libraries of this moment."""
-    spec = importlib.util.spec_from_file_location("another_integration", integration.__file__)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize(("missing", "present"), [("httpx2", httpx), ("httpx", httpx2)])
-async def test_one_library_is_enough(stage, monkeypatch, missing, present):
-    """Whichever is installed."""
-    stage.register("a", await stage.serve("a"))
-    monkeypatch.setitem(sys.modules, missing, None)
-    transport = loaded_anew().CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES)
-    async with present.AsyncClient(transport=transport) as http:
-        assert (await http.get("http://orders.shop/")).json()["id"] == "a"
-
-
-async def test_httpx2_in_the_place_of_httpx_is_served(stage, monkeypatch):
-    """As `httpx2.alias_httpx()` puts it there."""
-    stage.register("a", await stage.serve("a"))
-    monkeypatch.setitem(sys.modules, "httpx", httpx2)
-    transport = loaded_anew().CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES)
-    async with httpx2.AsyncClient(transport=transport) as http:
-        assert (await http.get("http://orders.shop/")).json()["id"] == "a"
-
-
-def test_without_either_library_the_error_says_what_to_install(monkeypatch):
-    """The extra brings httpx2."""
-    monkeypatch.setitem(sys.modules, "httpx", None)
-    monkeypatch.setitem(sys.modules, "httpx2", None)
-    with pytest.raises(ImportError, match=r"httpx2 is not installed.*pip install 'aiocloudmap\[httpx\]'"):
-        loaded_anew()
