@@ -6,7 +6,7 @@ Patterns and limits are AWS's own: the API reference of `DiscoverInstances` and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -184,13 +184,16 @@ class Instance:
         Raises:
             InvalidAttributeError: The attribute holds no address or host name.
         """
-        for key, check in _HOST_ATTRIBUTES.items():
-            if value := self.attributes.get(key):
-                try:
-                    return check(value)
-                except ValueError:
-                    raise self._invalid(key, "an address or a host name") from None
-        return None
+        return next(self._hosts(), None)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All of them, in that order: an instance may have an address of each family.
+
+        Raises:
+            InvalidAttributeError: One of the attributes holds no address or host name.
+        """
+        return tuple(self._hosts())
 
     @property
     def port(self) -> int | None:
@@ -242,6 +245,15 @@ class Instance:
         if (port := self.port) is not None:
             authority = f"{authority}:{port}"
         return f"{scheme}://{authority}{path if not path or path.startswith('/') else '/' + path}"
+
+    def _hosts(self) -> Iterator[str]:
+        for key, check in _HOST_ATTRIBUTES.items():
+            if value := self.attributes.get(key):
+                try:
+                    host = check(value)
+                except ValueError:
+                    raise self._invalid(key, "an address or a host name") from None
+                yield host
 
     def _invalid(self, key: str, expected: str) -> InvalidAttributeError:
         return InvalidAttributeError(

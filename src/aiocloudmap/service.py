@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
+from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import (
     AttributeNotFoundError,
@@ -168,6 +169,29 @@ class Service:
         if cell is not None and self._now() < cell.serve_until:
             return cell.snapshot  # type: ignore[return-value]
         return await self._miss_own()
+
+    async def grpc_target(self) -> str:
+        """All matching instances as one target of a gRPC channel: `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
+
+        A target holds one family of addresses: the one that more of them have, IPv4 where it is even. It is the same
+        text for the same instances, so that a program can see when to make its channel anew: a channel keeps the
+        addresses it was made with. Spread calls with the load-balancing policy `round_robin`.
+
+        An instance that says no port, has a host name only, or an address that is none is passed over as long as
+        there is another.
+
+        Raises:
+            NoInstancesError: No instance matches.
+            AttributeNotFoundError: No instance has both an IP address and a port.
+            InvalidAttributeError: None can be reached, and one has an address or a port that is none.
+            CloudMapError: As `resolve`.
+
+        Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
+        """
+        snapshot = await self.resolve()
+        if not snapshot:
+            raise self._no_instances()
+        return grpc_target(reachable(snapshot))
 
     def peek(self) -> Snapshot | None:
         """What is known now: the answer until its hard end, else None. Never any I/O, no event loop needed.

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, assert_type
 
 import aiohttp
+import httpx
+import httpx2
 
 from aiocloudmap import (
     AttributesBackend,
@@ -30,6 +32,8 @@ from aiocloudmap import (
     Stats,
     UnavailableError,
 )
+from aiocloudmap.integrations.aiohttp import CloudMapResolver
+from aiocloudmap.integrations.httpx import CloudMapTransport
 
 
 class Fixed:
@@ -103,6 +107,7 @@ async def look(snapshot: Snapshot) -> None:
     assert_type(snapshot.revision, int | None)
     assert_type(snapshot[0].attributes, Mapping[str, str])
     assert_type(snapshot[0].host, str | None)
+    assert_type(snapshot[0].hosts, tuple[str, ...])
     assert_type(snapshot[0].port, int | None)
 
 
@@ -119,6 +124,22 @@ async def use(cloud_map: CloudMap) -> None:
     cloud_map.before_snapshot()
     cloud_map.after_restore()
     await cloud_map.aclose()
+
+
+async def connect(cloud_map: CloudMap) -> None:
+    """By name; one transport suits clients of both libraries."""
+    resolver = CloudMapResolver(
+        cloud_map, namespaces=["shop"], zone="eu-west-1a", health="ALL", fallback=aiohttp.ThreadedResolver()
+    )
+    aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
+    transport = CloudMapTransport(
+        cloud_map, namespaces=("shop",), zone=None, health=HealthFilter.HEALTHY, verify=False, limits=httpx2.Limits()
+    )
+    httpx2.AsyncClient(transport=transport, mounts={"all://*.shop": transport})
+    httpx.AsyncClient(transport=transport, mounts={"all://*.shop": transport})
+    assert_type(await transport.handle_async_request(httpx2.Request("GET", "http://orders.shop/")), httpx2.Response)
+    assert_type(await transport.handle_async_request(httpx.Request("GET", "http://orders.shop/")), httpx.Response)
+    assert_type(await cloud_map.service("shop/orders").grpc_target(), str)
 
 
 async def fail(orders: Service) -> None:

@@ -333,6 +333,17 @@ def test_host_is_the_address_or_else_the_name(attributes, host):
     assert Instance("i", ORDERS, attributes=attributes).host == host
 
 
+def test_hosts_are_all_addresses_and_names():
+    """In the order of preference; a wrong one among them is an error here, and none where it is not read."""
+    attributes = {"AWS_INSTANCE_CNAME": "a", "AWS_INSTANCE_IPV6": "::1", "AWS_INSTANCE_IPV4": "10.0.0.1"}
+    assert Instance("i", ORDERS, attributes=attributes).hosts == ("10.0.0.1", "::1", "a")
+    assert Instance("i", ORDERS).hosts == ()
+    half = Instance("i", ORDERS, attributes=attributes | {"AWS_INSTANCE_IPV6": "1::2::3"})
+    assert half.host == "10.0.0.1"
+    with pytest.raises(InvalidAttributeError, match="AWS_INSTANCE_IPV6 of instance i"):
+        _ = half.hosts
+
+
 @pytest.mark.parametrize(
     "attributes",
     [

@@ -54,6 +54,8 @@ def test_what_is_more_than_a_host_is_no_host(key, value):
     with pytest.raises(InvalidAttributeError) as caught:
         instance.url()
     assert value not in str(caught.value)
+    with pytest.raises(InvalidAttributeError):
+        assert instance.hosts
 
 
 @given(st.text(max_size=40), st.sampled_from(["AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"]))
