@@ -182,6 +182,17 @@ class Attack(RuleBasedStateMachine):
             self._settle()
         self._done(True)
 
+    @rule(lane=LANES, cell=CELLS, between=st.sampled_from([0.5, EPSILON, 3.0]), max_age=MAX_AGES)
+    def join(self, lane, cell, between, max_age):
+        """Two callers come one after the other, and both wait for the same call until time has its say."""
+        for age in (None, max_age):
+            self._ask(self.lanes[lane], cell, "resolve", age, new=False)
+            self._settle()
+            self._tick(between)
+            self._settle()
+        self.check()
+        self.reach(0, 0.0, now=True)
+
     @rule(lane=LANES, cells=st.lists(CELLS, min_size=1, max_size=4, unique=True), required=st.booleans())
     def prefetch(self, lane, cells, required):
         """Several questions at once."""
