@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from base64 import b64encode
 
 import pytest
@@ -13,6 +12,7 @@ from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ProxyConnectionError
 from callers import RUNNERS, Callers
 from canned_server import CannedServer, found
+from certificates import tls_of
 from counting_server import Proxy, Servers
 
 from aiocloudmap import CloudMap, ConfigurationError, ConnectError
@@ -22,37 +22,6 @@ ANSWER = b'{"Instances": []}'
 WORD = "p@ss/w:rd %41"
 IN_URL = "user:p%40ss%2Fw%3Ard%20%2541@"
 SHOWN = "Basic " + b64encode(f"user:{WORD}".encode()).decode()
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def bundle(authority, tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def certificate(authority, tmp_path_factory) -> tuple[str, str]:
-    """A client's certificate and its key."""
-    issued, folder = authority.issue_cert("client.example"), tmp_path_factory.mktemp("client")
-    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
-    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    return str(folder / "cert.pem"), str(folder / "key.pem")
-
-
-def tls_of(authority: trustme.CA, name: str = "localhost", *, asks: bool = False) -> ssl.SSLContext:
-    """A server's side, with a certificate for this name; `asks` for the client's."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    if asks:
-        context.verify_mode = ssl.CERT_REQUIRED
-        authority.configure_trust(context)
-    return context
 
 
 def with_credentials(url: str, credentials: str = IN_URL) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from certificates import tls_of
 from child_process import ChildProcess
 
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 
 
 @pytest.fixture
-def local(monkeypatch):
+def local(request, monkeypatch, authority, bundle):
+    """Over TLS where the test says so."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
     world = World(quotas=Quotas.unlimited())
     world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
-    with LocalCloudMap(world) as local:
+    tls = tls_of(authority, "127.0.0.1") if request.param == "https" else None
+    with LocalCloudMap(world, ssl_context=tls) as local:
         yield local
 
 
@@ -63,6 +67,10 @@ async def main():
         cloud_map.clear()
     elif ready == "libraries loaded":
         import aiocloudmap.aws.backend, aiocloudmap.aws.session
+    elif ready == "client made":
+        # All files are read, but for those that say whom to trust.
+        import aiocloudmap.aws.backend
+        await cloud_map.client("servicediscovery")
     before = opened()
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     kept = []
@@ -92,13 +100,19 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("backoff", [True, False], ids=["after the backoff", "with max_age=0"])
 @pytest.mark.parametrize(
-    ("ready", "host"),
-    [("asked before", "127.0.0.1"), ("asked before", "localhost"), ("libraries loaded", "127.0.0.1")],
-    ids=["the socket", "the look-up of the name", "the files a client is made from"],
+    ("local", "ready", "host"),
+    [
+        ("http", "asked before", "127.0.0.1"),
+        ("http", "asked before", "localhost"),
+        ("http", "libraries loaded", "127.0.0.1"),
+        ("https", "client made", "127.0.0.1"),
+    ],
+    ids=["the socket", "the look-up of the name", "the files a client is made from", "the certificates"],
+    indirect=["local"],
 )
 def test_the_call_after_the_relief_is_answered(local, ready, host, backoff):
     """At once with max_age=0, which waits for no backoff; else after half a second at most. Nothing is left open."""
-    url = f"http://{host}:{local.server.port}"
+    url = f"{local.endpoint_url.partition(':')[0]}://{host}:{local.server.port}"
     with ChildProcess(PROGRAM, url=url, ready=ready, backoff=backoff) as child:
         with_figures, retry_after = child.said()
         assert with_figures

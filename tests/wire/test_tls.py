@@ -8,11 +8,11 @@ import ssl
 import threading
 
 import pytest
-import trustme
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ConnectTimeoutError, ProxyConnectionError, SSLError
 from callers import RUNNERS, Callers
+from certificates import tls_of
 from counting_server import Proxy, Servers
 
 from aiocloudmap.aws.tls import TlsSettings
@@ -21,37 +21,6 @@ from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.settings import ConnectionPolicy
 
 ANSWER = b'{"Instances": []}'
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="module")
-def bundle(authority, tmp_path_factory) -> str:
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-@pytest.fixture(scope="module")
-def certificate(authority, tmp_path_factory) -> tuple[str, str]:
-    """A client's certificate and its key."""
-    issued, folder = authority.issue_cert("client.example"), tmp_path_factory.mktemp("client")
-    issued.private_key_pem.write_to_path(str(folder / "key.pem"))
-    issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    return str(folder / "cert.pem"), str(folder / "key.pem")
-
-
-def tls_of(authority: trustme.CA, name: str, *, asks: bool = False) -> ssl.SSLContext:
-    """A server's side, with a certificate for this name; `asks` for the client's."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    if asks:
-        context.verify_mode = ssl.CERT_REQUIRED
-        authority.configure_trust(context)
-    return context
 
 
 @pytest.fixture(params=["directly", "through a proxy"])
