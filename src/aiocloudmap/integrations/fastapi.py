@@ -1,5 +1,6 @@
 """For FastAPI: a lifespan that holds the connections, dependencies, a readiness check, and answers to errors.
 
+```python
 app = FastAPI(lifespan=lifespan(prefetch=["shop/orders"]))
 add_exception_handlers(app)
 app.get("/ready")(readiness("shop/orders"))
@@ -7,6 +8,7 @@ app.get("/ready")(readiness("shop/orders"))
 @app.get("/queue")
 async def queue(queue_url: Annotated[str, Attribute("shop/orders", "QUEUE_URL")]) -> str:
     return queue_url
+```
 
 Needs the extra `fastapi`.
 """
@@ -74,10 +76,10 @@ def lifespan(
 
     Args:
         cloud_map: None makes one of AWS's own settings when the application starts.
-        prefetch: Services to ask for before the first request, by name, or as handles made with other filters. They
-            cost one AWS call each, and delay the start by `ConnectionPolicy.discovery_timeout` at most. One that cannot
-            be had does not keep the application from starting: `readiness` is for that. Where `get_cloud_map` is
-            overridden, as in tests, none is asked for.
+        prefetch: Services to ask for before the first request, by name, or as handles made with other filters: one
+            AWS call each. One that cannot be had does not keep the application from starting, for `readiness` tells;
+            but it delays the start by `ConnectionPolicy.discovery_timeout` at most, once for each
+            `max_connections_per_host` of them. Where `get_cloud_map` is overridden, as in tests, none is asked for.
         wrapping: Another lifespan, which runs inside of this one. What it yields is part of the state, too.
 
     Raises:
@@ -124,7 +126,7 @@ async def get_cloud_map(connection: HTTPConnection) -> CloudMap:
 
 
 CloudMapDep = Annotated[CloudMap, Depends(get_cloud_map)]
-"""A parameter that gets the application's CloudMap: `async def endpoint(cloud_map: CloudMapDep)`."""
+"""What a parameter is annotated with to get the application's CloudMap."""
 
 
 def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
@@ -196,7 +198,7 @@ def readiness(
     Args:
         services: By name, or handles made with other filters, which are asked as they are.
         timeout: Seconds that it may wait for AWS, below those that the prober allows. A call that takes longer goes
-            on, and the next check finds its answer.
+            on, but for `refresh="inline"`, and the next check finds its answer.
 
     Raises:
         ConfigurationError: There is no name, or one that is none, or no such timeout; at once. A wrong configuration is

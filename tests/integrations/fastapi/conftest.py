@@ -39,6 +39,18 @@ def cloud_map(shop: LocalCloudMap) -> CloudMap:
 
 
 @pytest.fixture
+async def served_shop(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalCloudMap]:
+    """A shop with a server, to which the environment leads whoever makes a `CloudMap()`."""
+    async with LocalCloudMap() as local:
+        local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://example.com/orders"})
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICEDISCOVERY", local.endpoint_url)
+        monkeypatch.setenv("AWS_REGION", local.world.region)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+        yield local
+
+
+@pytest.fixture
 def running() -> Running:
     """Runs an application as a server does: its lifespan around, and the state that it yields in each request."""
 

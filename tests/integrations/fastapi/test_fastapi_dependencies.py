@@ -119,19 +119,13 @@ def test_clients_see_nothing_of_it(app: FastAPI):
         assert "requestBody" not in methods["get"], path
 
 
-async def test_without_a_lifespan_requests_share_one_default_cloud_map(running, monkeypatch):
+async def test_without_a_lifespan_requests_share_one_default_cloud_map(running, served_shop: LocalCloudMap):
     """It costs one question for all of them."""
-    async with LocalCloudMap() as local:
-        local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"})
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICEDISCOVERY", local.endpoint_url)
-        monkeypatch.setenv("AWS_REGION", local.world.region)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-        async with running(shop_front()) as client:
-            for _ in range(5):
-                assert (await client.get("/default-value")).json() == "here"
-        assert local.stats.calls.total == 1
-        assert local.stats.connections_accepted == 1
+    async with running(shop_front()) as client:
+        for _ in range(5):
+            assert (await client.get("/default-value")).json() == "https://example.com/orders"
+    assert served_shop.stats.calls.total == 1
+    assert served_shop.stats.connections_accepted == 1
 
 
 async def test_a_mounted_application_gets_the_cloud_map_of_the_outer_one(running, cloud_map: CloudMap):

@@ -33,34 +33,30 @@ async def test_requests_get_the_cloud_map_of_the_lifespan(running, cloud_map: Cl
         assert (await client.get("/mine")).json() == [id(cloud_map)] * 2
 
 
-async def test_connections_are_held_between_requests_and_closed_at_the_end(running):
+async def test_connections_are_held_between_requests_and_closed_at_the_end(running, served_shop: LocalCloudMap):
     """A second run of the same application asks nothing, since answers stay."""
-    async with LocalCloudMap() as local:
-        local.world.register("shop/orders", "orders-1")
-        cloud_map = local.cloud_map()
-        app = served_by(cloud_map=cloud_map)
+    cloud_map = served_shop.cloud_map()
+    app = served_by(cloud_map=cloud_map)
+    async with running(app) as client:
         for _ in range(2):
-            async with running(app) as client:
-                assert (await client.get("/orders")).json() == 1
-                assert (await client.get("/orders")).json() == 1
-            assert cloud_map.stats().open_connections == 0
-        assert local.stats.calls["DiscoverInstances"] == 1
-        assert local.stats.connections_peak == 1
+            assert (await client.get("/orders")).json() == 1
+            assert cloud_map.stats().open_connections == 1
+    assert cloud_map.stats().open_connections == 0
+    async with running(app) as client:
+        assert (await client.get("/orders")).json() == 1
+    assert served_shop.stats.calls["DiscoverInstances"] == 1
+    assert served_shop.stats.connections_accepted == 1
 
 
-async def test_without_a_cloud_map_it_makes_one_of_the_settings_at_the_start(running, monkeypatch):
+AT_IMPORT = served_by(prefetch=["shop/orders"])
+
+
+async def test_without_a_cloud_map_it_makes_one_of_the_settings_at_the_start(running, served_shop: LocalCloudMap):
     """What the environment says then counts, not what it said at import."""
-    app = served_by(prefetch=["shop/orders"])
-    async with LocalCloudMap() as local:
-        local.world.register("shop/orders", "orders-1")
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICEDISCOVERY", local.endpoint_url)
-        monkeypatch.setenv("AWS_REGION", local.world.region)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-        async with running(app) as client:
-            first, second = (await client.get("/mine")).json()
-            assert first == second
-            assert local.stats.calls.of("shop/orders") == 1
+    async with running(AT_IMPORT) as client:
+        first, second = (await client.get("/mine")).json()
+        assert first == second
+        assert served_shop.stats.calls.of("shop/orders") == 1
 
 
 async def test_what_is_prefetched_is_there_before_the_first_request(running, cloud_map: CloudMap):
