@@ -213,14 +213,14 @@ def readiness(
     async def ready(cloud_map: CloudMapDep) -> dict[str, Freshness]:
         handles = [item if isinstance(item, Service) else cloud_map.service(item) for item in wanted]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_why_missing(handle, timeout)) for handle in handles]
-        errors = {str(handle.name): task.result() for handle, task in zip(handles, tasks, strict=True)}
-        missing = {name: error for name, error in errors.items() if error is not None}
-        for error in missing.values():
+            tasks = [(handle.name, group.create_task(_why_missing(handle, timeout))) for handle in handles]
+        # Not a mapping yet: two handles with different filters may be of one name.
+        missing = [(str(name), error) for name, task in tasks if (error := task.result()) is not None]
+        for _, error in missing:
             if isinstance(error, ConfigurationError):
                 raise error
         if missing:
-            raise HTTPException(503, {"missing": {name: type(error).__name__ for name, error in missing.items()}})
+            raise HTTPException(503, {"missing": {name: type(error).__name__ for name, error in missing}})
         return {str(handle.name): handle.explain().state for handle in handles}
 
     return ready
@@ -241,9 +241,8 @@ async def _why_missing(handle: Service, timeout: float) -> CloudMapError | None:
 
 
 def _serves(known: Explanation) -> bool:
-    """Whether callers get instances from memory; no old answer covers a wrong setting up."""
-    misconfigured = isinstance(known.last_error, ConfigurationError) and known.state is not Freshness.FRESH
-    return bool(known.instances) and not misconfigured
+    """Whether callers get instances from memory; no old answer covers a wrong setting up, so callers would ask."""
+    return bool(known.instances) and not isinstance(known.last_error, ConfigurationError)
 
 
 def add_exception_handlers(app: FastAPI) -> None:

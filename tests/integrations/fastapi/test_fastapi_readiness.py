@@ -99,6 +99,15 @@ async def test_a_handle_is_asked_with_its_own_filters(running, cloud_map: CloudM
     assert response.json()["detail"]["missing"] == {"shop/orders": "NoInstancesError"}
 
 
+async def test_two_questions_about_one_service_are_two(running, cloud_map: CloudMap):
+    """That one of them has an answer does not cover the other up."""
+    heavy = cloud_map.service("shop/orders", where={"WEIGHT": "9"})
+    for services in ((heavy, "shop/orders"), ("shop/orders", heavy)):
+        async with running(probed(cloud_map, *services)) as client:
+            response = await client.get("/ready")
+        assert response.json()["detail"]["missing"] == {"shop/orders": "NoInstancesError"}
+
+
 async def test_it_may_be_a_part_of_a_route_of_your_own(running, cloud_map: CloudMap, shop: LocalCloudMap):
     """A dependency that ends the request with 503, or gives what it found."""
     app = FastAPI(lifespan=lifespan(cloud_map))
