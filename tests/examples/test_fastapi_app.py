@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from aiocloudmap.local import LocalCloudMap
 
-UVICORN = ("-m", "uvicorn", "fastapi_app:app", "--app-dir", "examples", "--port", "0")
+EXAMPLE = Path(__file__).parents[2] / "examples" / "fastapi"
+UVICORN = ("-m", "uvicorn", "app:app", "--app-dir", str(EXAMPLE), "--port", "0")
 
 
 @asynccontextmanager
@@ -51,11 +54,16 @@ async def test_it_ends_cleanly_on_sigterm(start):
 
 
 async def test_a_start_in_an_outage_answers_503_and_says_when_to_come_again(start, shop: LocalCloudMap):
-    """There is no old answer, so callers are told to try again later."""
+    """There is no old answer, so callers are told to try again later, and the process is alive, but not ready."""
     shop.faults.server_error()
-    async with serving(start) as (client, _), client.post("/orders", json={"number": 1}) as response:
-        assert response.status == 503
-        assert int(response.headers["Retry-After"]) >= 1
+    async with serving(start) as (client, _):
+        async with client.post("/orders", json={"number": 1}) as response:
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) >= 1
+        async with client.get("/ready") as response:
+            assert response.status == 503
+        async with client.get("/live") as response:
+            assert response.status == 200
 
 
 async def test_an_outage_after_the_start_is_not_noticed(start, shop: LocalCloudMap, queue):
@@ -65,3 +73,12 @@ async def test_an_outage_after_the_start_is_not_noticed(start, shop: LocalCloudM
         async with client.post("/orders", json={"number": 7}) as response:
             assert response.status == 202
     assert [json.loads(body) for body in queue.bodies()] == [{"number": 7}]
+
+
+async def test_its_own_tests_pass_where_somebody_has_copied_it(start, tmp_path: Path):
+    """The folder is complete: it needs nothing else of this repository."""
+    copy = shutil.copytree(EXAMPLE, tmp_path / "service", ignore=shutil.ignore_patterns("__pycache__"))
+    async with start("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(copy), str(copy)) as program:
+        code, output = await program.end()
+    assert code == 0, output
+    assert " passed" in output

@@ -1,0 +1,181 @@
+"""An application with two workers under load, while Cloud Map fails for the middle third.
+
+`FASTAPI_SECONDS=30 FASTAPI_CLIENTS=200` with pytest's `-s` is the long form; it prints what it saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from aiocloudmap.local import LocalCloudMap
+
+SECONDS = float(os.environ.get("FASTAPI_SECONDS", "3"))
+CLIENTS = int(os.environ.get("FASTAPI_CLIENTS", "50"))
+WORKERS = 2
+SERVICES = 8
+LIMIT = 3
+ATTEMPTS = 3
+TTL = SECONDS / 30
+REQUESTS_PER_SECOND = 400
+"""Over all clients: enough to keep two workers busy, and not so much that the test measures its own queue."""
+
+PATIENCE = 60.0
+"""Seconds that the server may take for anything: bounds a hang, measures nothing."""
+
+SERVER = ("uvicorn", "shop_front:app", "--app-dir", str(Path(__file__).parent), "--port", "0", "--no-access-log")
+
+
+def queue_url(number: int) -> str:
+    """What the service has to say."""
+    return f"https://example.com/orders-{number}"
+
+
+@dataclass
+class Phase:
+    """What one third of the time has seen."""
+
+    name: str
+    durations: list[float] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    workers: set[int] = field(default_factory=set)
+    calls: int = 0
+    seconds: float = 0.0
+
+    def p99(self) -> float:
+        """Milliseconds that a hundredth of the requests took longer than."""
+        return sorted(self.durations)[int(len(self.durations) * 0.99)] * 1000
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {len(self.durations)} requests, {self.failures.total()} failed, "
+            f"p99 {self.p99():.1f} ms, {self.calls} call(s) to Cloud Map in {self.seconds:.1f} s"
+        )
+
+
+@asynccontextmanager
+async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
+    """Uvicorn with its workers: where it listens, and what it says after it was told to end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *SERVER, "--workers", str(WORKERS)),
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "AWS_ENDPOINT_URL_SERVICEDISCOVERY": local.endpoint_url,
+            "AWS_REGION": local.world.region,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AIOCLOUDMAP_TTL": str(TTL),
+            "AIOCLOUDMAP_STALE_WHILE_REVALIDATE": str(SECONDS),
+            "AIOCLOUDMAP_MAX_CONNECTIONS": str(LIMIT),
+            "AIOCLOUDMAP_MAX_ATTEMPTS": str(ATTEMPTS),
+        },
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,  # so that its workers can be killed with it
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while sum("Application startup complete" in line for line in said) < WORKERS:
+                line = (await process.stdout.readline()).decode()
+                assert line, said
+                said.append(line)
+        [address] = re.findall(r"running on (http://[\d.]+:\d+)", "".join(said))
+        yield address, said
+        process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            rest, _ = await process.communicate()
+        said.append(rest.decode())
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
+
+
+async def visit(client: aiohttp.ClientSession, phases: list[Phase], visitor: int, stop: asyncio.Event) -> None:
+    """One client: a request, a pause, and so on, one service after the other."""
+    pause = CLIENTS / REQUESTS_PER_SECOND
+    await asyncio.sleep(visitor / REQUESTS_PER_SECOND)  # so that they do not all come at once, now and ever after
+    first = visitor % SERVICES
+    for number in itertools.cycle([*range(first, SERVICES), *range(first)]):
+        phase, begun = phases[-1], asyncio.get_running_loop().time()
+        try:
+            async with client.get(f"/queues/{number}") as response:
+                worker, *urls = await response.json()
+                assert (response.status, urls) == (200, [queue_url(0), queue_url(number)]), response.status
+                phase.workers.add(worker)
+        except Exception as error:
+            phase.failures[repr(error)] += 1
+        phase.durations.append(asyncio.get_running_loop().time() - begun)
+        try:
+            await asyncio.wait_for(stop.wait(), pause)
+        except TimeoutError:
+            continue
+        return
+
+
+async def under_load(address: str, local: LocalCloudMap) -> list[Phase]:
+    """Before, during and after the failure."""
+    phases: list[Phase] = [Phase("before")]
+    stop = asyncio.Event()
+    connector = aiohttp.TCPConnector(limit=CLIENTS)
+    async with aiohttp.ClientSession(address, connector=connector) as client, asyncio.TaskGroup() as group:
+        for visitor in range(CLIENTS):
+            group.create_task(visit(client, phases, visitor, stop))
+        await a_third(phases[-1], local)
+        with local.faults.server_error():
+            phases.append(Phase("during"))
+            await a_third(phases[-1], local)
+        phases.append(Phase("after"))
+        await a_third(phases[-1], local)
+        stop.set()
+    return phases
+
+
+async def a_third(phase: Phase, local: LocalCloudMap) -> None:
+    """Let it pass, and count what reached Cloud Map."""
+    loop = asyncio.get_running_loop()
+    begun, before = loop.time(), local.stats.calls.total
+    await asyncio.sleep(SECONDS / 3)
+    phase.seconds, phase.calls = loop.time() - begun, local.stats.calls.total - before
+
+
+def most_calls(phase: Phase) -> float:
+    """What the settings allow: a call a ttl, which jitter shortens; in the failure one a backoff, with its retries."""
+    healthy = phase.seconds / (TTL * 0.9) + ATTEMPTS
+    backoffs = itertools.accumulate(0.25 * 2**step for step in itertools.count())
+    failing = ATTEMPTS * (2 + sum(1 for _ in itertools.takewhile(lambda end: end < phase.seconds, backoffs)))
+    return WORKERS * SERVICES * (failing if phase.name == "during" else healthy)
+
+
+async def test_no_request_fails_while_cloud_map_does():
+    """Sockets are bounded by limit x workers, calls by the ttl, and nobody who asks notices anything."""
+    async with LocalCloudMap() as local:
+        for number in range(SERVICES):
+            local.world.register(f"shop/orders-{number}", "orders-1", {"QUEUE_URL": queue_url(number)})
+        async with serving(local) as (address, said):
+            phases = await under_load(address, local)
+            async with aiohttp.ClientSession(address) as client, client.get("/ready") as response:
+                assert response.status == 200, await response.text()
+        peak = local.stats.connections_peak
+    print("", *phases, f"at most {peak} connections to Cloud Map", sep="\n")
+    assert [dict(phase.failures) for phase in phases] == [{}, {}, {}]
+    assert len(set.union(*(phase.workers for phase in phases))) == WORKERS
+    for phase in phases:
+        assert 0 < phase.calls <= most_calls(phase), str(phase)
+    assert WORKERS <= peak <= LIMIT * WORKERS
+    assert not re.search("Error|Warning|Traceback", "".join(said)), said
