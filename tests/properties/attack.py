@@ -16,7 +16,7 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.properties.freshness_model import Model
-from tests.properties.freshness_words import Caller
+from tests.properties.freshness_words import Caller, grained
 from tests.properties.judging import Ask, check_caller, check_handle, check_prefetch, event_words
 from tests.properties.lanes import Lane, LaneClock
 from tests.properties.upstream import VERDICTS, Call, Upstream
@@ -422,6 +422,7 @@ class Attack(RuleBasedStateMachine):
         call.gate.set_result(end)
 
     def _tick(self, seconds: float) -> None:
+        seconds = grained(seconds)
         self.model.pass_time(seconds)
         self.clock.tick(seconds)
 

@@ -18,7 +18,19 @@ import itertools
 from collections import defaultdict, deque
 from typing import Any
 
-from tests.properties.freshness_words import NEVER, TIMEOUT, Answer, Caller, Cell, Error, Flight, Timer, Truth, Turn
+from tests.properties.freshness_words import (
+    NEVER,
+    TIMEOUT,
+    Answer,
+    Caller,
+    Cell,
+    Error,
+    Flight,
+    Timer,
+    Truth,
+    Turn,
+    grained,
+)
 from tests.properties.pace_model import Pace, backoff
 
 from aiocloudmap import (
@@ -264,7 +276,7 @@ class Model:
             self._land(flight, ThrottledError)
             return
         if (wait := self.pace.take(self.now)) > 0:
-            self.timers.append(Timer(self.now + wait, next(self._order), Turn(flight)))
+            self.timers.append(Timer(self.now + grained(wait), next(self._order), Turn(flight)))
         else:
             flight.begun = True
 

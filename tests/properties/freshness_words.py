@@ -5,6 +5,7 @@ Errors are spoken of by their class. Times are seconds on the monotonic clock.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from aiocloudmap import CachePolicy, CloudMapError, Freshness, Query
@@ -13,7 +14,15 @@ NEVER = float("-inf")
 TIMEOUT = 5.0
 """`ConnectionPolicy.discovery_timeout`."""
 
+GRAIN = 2.0**-16
+"""Timers come at multiples of it: so moments stay sums of powers of two where waits are none, as a third of a second."""
+
 Error = type[CloudMapError]
+
+
+def grained(seconds: float) -> float:
+    """The next multiple of the grain."""
+    return math.ceil(seconds / GRAIN) * GRAIN
 
 
 @dataclass(frozen=True)

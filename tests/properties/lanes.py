@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from tests.properties.freshness_words import grained
+
 from aiocloudmap.ports import Timer
 from aiocloudmap.testing import ManualClock
 
@@ -33,7 +35,7 @@ class LaneClock(ManualClock):
             finally:
                 self._firing = None
 
-        timer = super().call_later(delay, fire)
+        timer = super().call_later(grained(delay), fire)
         self._owners.append((loop, timer))
         return timer
 
