@@ -35,8 +35,8 @@ def run(request):
 @pytest.fixture(autouse=True)
 def before() -> Iterator[dict[int, object]]:
     """Handlers of the test's own, by number; the test leaves them in place."""
-    own = {number: lambda *_: heard.append(number) for number in SIGNALS}
     heard: list[int] = []
+    own = {number: lambda number, _: heard.append(number) for number in SIGNALS}
     kept = {number: signal.signal(number, handler) for number, handler in own.items()}
     try:
         yield own
@@ -263,14 +263,17 @@ def test_what_has_not_ended_when_the_drain_time_is_over_is_cancelled(run):
             cancelled.append(name)
             raise
 
+    async def work():
+        async with until_sigterm(drain_timeout=0) as stop, asyncio.TaskGroup() as group:
+            group.create_task(hang("first"))
+            group.create_task(hang("second"))
+            await asyncio.sleep(0)
+            signal.raise_signal(signal.SIGTERM)
+            await stop.wait()
+
     async def main():
         with pytest.raises(NotDrainedError, match="did not end within 0 s after the signal") as caught:
-            async with until_sigterm(drain_timeout=0) as stop, asyncio.TaskGroup() as group:
-                group.create_task(hang("first"))
-                group.create_task(hang("second"))
-                await asyncio.sleep(0)
-                signal.raise_signal(signal.SIGTERM)
-                await stop.wait()
+            await work()
         assert isinstance(caught.value, TimeoutError)
         assert asyncio.current_task().cancelling() == 0
 
