@@ -55,15 +55,16 @@ class Sqs:
 
 
 @asynccontextmanager
-async def working(sqs: Sqs, stop: asyncio.Event) -> AsyncIterator[LocalCloudMap]:
-    """The worker runs, until `stop` is set and it has drained."""
+async def working(sqs: Sqs, stop: asyncio.Event, *queue_urls: str) -> AsyncIterator[LocalCloudMap]:
+    """The worker runs, until `stop` is set and it has drained. Cloud Map names these queues, or the one at HERE."""
     targets = {
         "AmazonSQS.ReceiveMessage": sqs.receive_message,
         "AmazonSQS.DeleteMessage": sqs.delete_message,
         "AmazonSQS.ChangeMessageVisibilityBatch": sqs.change_message_visibility_batch,
     }
     async with asyncio.timeout(30), LocalCloudMap(targets=targets) as local:
-        local.world.register("shop/orders", "orders-1", {"QUEUE_URL": HERE})
+        for number, queue_url in enumerate(queue_urls or [HERE], 1):
+            local.world.register("shop/orders", f"orders-{number}", {"QUEUE_URL": queue_url})
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_ENDPOINT_URL_SQS", local.endpoint_url)
             async with local.cloud_map() as cloud_map, asyncio.TaskGroup() as group:
@@ -159,5 +160,19 @@ def test_the_queue_is_looked_up_again_when_it_is_gone(monkeypatch: pytest.Monkey
             del sqs.queues[HERE]
             await sqs.until(lambda: sqs.deleted == [order(1), order(2)])
             stop.set()
+
+    asyncio.run(run())
+
+
+def test_two_queues_are_polled_in_turn() -> None:
+    """So both may be registered while the old one runs dry."""
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        sqs.queues[HERE], sqs.queues[THERE] = [order(1)], [order(2)]
+        async with working(sqs, stop, HERE, THERE):
+            await sqs.until(lambda: len(sqs.deleted) == 2)
+            stop.set()
+        assert sorted(sqs.deleted) == [order(1), order(2)]
 
     asyncio.run(run())

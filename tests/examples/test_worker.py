@@ -133,3 +133,20 @@ def test_its_own_tests_pass_as_its_reader_would_run_them():
     command = [sys.executable, "-m", "pytest", "-q", *plain, "examples/worker"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_the_first_worker_of_the_page_runs_as_printed(start, queue, tmp_path: Path):
+    """In at most 25 lines it takes orders, and ends in order on SIGTERM."""
+    page = (ROOT / "docs" / "how-to" / "workers.md").read_text(encoding="utf-8")
+    program_text = page.split("```python\n")[1].split("```")[0]
+    assert len(program_text.splitlines()) <= 25
+    (tmp_path / "worker.py").write_text(program_text, encoding="utf-8")
+    queue.put("first")
+    async with start("-W", "error", str(tmp_path / "worker.py")) as program:
+        await program.line("first")
+        program.process.send_signal(signal.SIGTERM)
+        queue.put("second")
+        code, output = await program.end()
+    assert code == 0, output
+    # The signal may have come before the next poll.
+    assert (output, queue.left()) in [("second\n", 0), ("", 1)]

@@ -156,6 +156,28 @@ def test_a_handler_that_was_put_in_place_meanwhile_stays(run, before):
     signal.signal(signal.SIGTERM, before[signal.SIGTERM])
 
 
+def test_a_handler_that_calls_the_one_it_replaced_may_go_on_doing_so(run, before):
+    """In the block that sets the event; afterwards it does nothing."""
+    calls = []
+
+    async def main():
+        async with until_sigterm() as stop:
+            replaced = signal.getsignal(signal.SIGTERM)
+
+            def chained(*arguments):
+                calls.append("chained")
+                replaced(*arguments)
+
+            signal.signal(signal.SIGTERM, chained)
+            signal.raise_signal(signal.SIGTERM)
+            await stop.wait()
+        signal.raise_signal(signal.SIGTERM)
+
+    run(main())
+    assert calls == ["chained", "chained"]
+    signal.signal(signal.SIGTERM, before[signal.SIGTERM])
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_second_sigterm_ends_a_process_that_is_held_up(loop):
     """Not even the event loop has to run for that."""
