@@ -15,7 +15,7 @@ TIMEOUT = 5.0
 """`ConnectionPolicy.discovery_timeout`."""
 
 GRAIN = 2.0**-16
-"""Timers come at multiples of it: so moments stay sums of powers of two where waits are none, as a third of a second."""
+"""Timers come at multiples of it: moments stay sums of powers of two where waits are none, as a third of a second."""
 
 Error = type[CloudMapError]
 

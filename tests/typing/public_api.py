@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_type
 
@@ -34,6 +35,7 @@ from aiocloudmap import (
 )
 from aiocloudmap.integrations.aiohttp import CloudMapResolver
 from aiocloudmap.integrations.httpx import CloudMapTransport
+from aiocloudmap.integrations.worker import NotDrainedError, until_sigterm
 
 
 class Fixed:
@@ -156,3 +158,15 @@ async def fail(orders: Service) -> None:
         CachePolicy(ttl=-1)
     except ValueError as error:
         assert isinstance(error, ConfigurationError)
+
+
+async def work() -> None:
+    """A worker's block."""
+    try:
+        async with until_sigterm() as stop:
+            assert_type(stop, asyncio.Event)
+        async with until_sigterm(drain_timeout=25):
+            pass
+    except NotDrainedError as error:
+        late: TimeoutError = error
+        assert_type(late.args, tuple[Any, ...])

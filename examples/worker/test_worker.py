@@ -1,0 +1,178 @@
+"""The worker in one process with a Cloud Map and an SQS of its own: `pytest` in this folder, no AWS account."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import worker
+
+from aiocloudmap.local import LocalCloudMap, RefusedError
+
+HERE, THERE = "https://sqs.example.com/1/here", "https://sqs.example.com/1/there"
+
+
+class Sqs:
+    """As much of SQS as the worker asks for. `faults.hold` of the local Cloud Map makes its polls long."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, list[str]] = {HERE: [], THERE: []}
+        self.deleted: list[str] = []
+        self.given_back: list[str] = []
+        self.asked_for: list[int] = []
+        self.called = asyncio.Event()
+
+    def receive_message(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The first messages of the queue, which are its last ones too until they are given back."""
+        self.called.set()
+        self.asked_for.append(request["MaxNumberOfMessages"])
+        queue = self.queues.get(request["QueueUrl"])
+        if queue is None:
+            raise RefusedError("the queue does not exist", code="AWS.SimpleQueueService.NonExistentQueue")
+        taken = [queue.pop(0) for _ in queue[: request["MaxNumberOfMessages"]]]
+        return {"Messages": [{"MessageId": body, "ReceiptHandle": body, "Body": body} for body in taken]}
+
+    def delete_message(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Done with."""
+        self.called.set()
+        self.deleted.append(request["ReceiptHandle"])
+        return {}
+
+    def change_message_visibility_batch(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Visible again."""
+        self.given_back += [entry["ReceiptHandle"] for entry in request["Entries"]]
+        return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """The worker has made calls until the condition holds."""
+        while not condition():
+            self.called.clear()
+            await self.called.wait()
+
+
+@asynccontextmanager
+async def working(sqs: Sqs, stop: asyncio.Event, *queue_urls: str) -> AsyncIterator[LocalCloudMap]:
+    """The worker runs, until `stop` is set and it has drained. Cloud Map names these queues, or the one at HERE."""
+    targets = {
+        "AmazonSQS.ReceiveMessage": sqs.receive_message,
+        "AmazonSQS.DeleteMessage": sqs.delete_message,
+        "AmazonSQS.ChangeMessageVisibilityBatch": sqs.change_message_visibility_batch,
+    }
+    async with asyncio.timeout(30), LocalCloudMap(targets=targets) as local:
+        for number, queue_url in enumerate(queue_urls or [HERE], 1):
+            local.world.register("shop/orders", f"orders-{number}", {"QUEUE_URL": queue_url})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL_SQS", local.endpoint_url)
+            async with local.cloud_map() as cloud_map, asyncio.TaskGroup() as group:
+                group.create_task(worker.work(cloud_map, stop))
+                yield local
+
+
+def order(number: int) -> str:
+    """An order's text."""
+    return json.dumps({"id": number})
+
+
+def test_orders_are_done_and_deleted() -> None:
+    """Each message is taken off the queue once it is done."""
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        sqs.queues[HERE] = [order(1), order(2)]
+        async with working(sqs, stop):
+            await sqs.until(lambda: len(sqs.deleted) == 2)
+            stop.set()
+        assert sorted(sqs.deleted) == [order(1), order(2)]
+
+    asyncio.run(run())
+
+
+def test_a_message_that_fails_stays_on_the_queue_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and not deleted."""
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        sqs.queues[HERE] = ["no order", order(2)]
+        async with working(sqs, stop):
+            await sqs.until(lambda: sqs.deleted == [order(2)])
+            stop.set()
+
+    asyncio.run(run())
+    assert "failed: no order" in caplog.messages
+
+
+def test_no_more_is_taken_than_can_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker with room for three asks for three, and for more when some have ended."""
+    monkeypatch.setattr(worker, "AT_A_TIME", 3)
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        all_begun, may_end = asyncio.Barrier(4), asyncio.Event()
+
+        async def handle(order: dict[str, Any]) -> None:
+            if order["id"] < 3:
+                await all_begun.wait()
+                await may_end.wait()
+
+        monkeypatch.setattr(worker, "handle", handle)
+        sqs.queues[HERE] = [order(number) for number in range(5)]
+        async with working(sqs, stop):
+            await all_begun.wait()
+            assert sqs.asked_for == [3]
+            may_end.set()
+            await sqs.until(lambda: len(sqs.deleted) == 5)
+            stop.set()
+        assert max(sqs.asked_for) == 3
+
+    asyncio.run(run())
+
+
+def test_a_poll_under_way_is_left_to_end_and_what_it_brings_goes_back() -> None:
+    """Messages that come after the stop are for other workers, at once."""
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        async with working(sqs, stop) as local:
+            local.faults.hold(operation="AmazonSQS.ReceiveMessage")
+            await local.faults.until_held()
+            stop.set()
+            sqs.queues[HERE] = [order(1)]
+            local.faults.clear()
+        assert (sqs.given_back, sqs.deleted) == ([order(1)], [])
+
+    asyncio.run(run())
+
+
+def test_the_queue_is_looked_up_again_when_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that is still fresh does not hold the worker at a queue that SQS does not know any more."""
+    monkeypatch.setattr(worker, "PAUSE_SECONDS", 0.0)
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        sqs.queues[HERE], sqs.queues[THERE] = [order(1)], [order(2)]
+        async with working(sqs, stop) as local:
+            await sqs.until(lambda: sqs.deleted == [order(1)])
+            local.world.register("shop/orders", "orders-1", {"QUEUE_URL": THERE})
+            del sqs.queues[HERE]
+            await sqs.until(lambda: sqs.deleted == [order(1), order(2)])
+            stop.set()
+
+    asyncio.run(run())
+
+
+def test_two_queues_are_polled_in_turn() -> None:
+    """So both may be registered while the old one runs dry."""
+
+    async def run() -> None:
+        sqs, stop = Sqs(), asyncio.Event()
+        sqs.queues[HERE], sqs.queues[THERE] = [order(1)], [order(2)]
+        async with working(sqs, stop, HERE, THERE):
+            await sqs.until(lambda: len(sqs.deleted) == 2)
+            stop.set()
+        assert sorted(sqs.deleted) == [order(1), order(2)]
+
+    asyncio.run(run())
