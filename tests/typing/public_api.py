@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_type
 
 import aiohttp
@@ -30,6 +30,7 @@ from aiocloudmap import (
     Stats,
     UnavailableError,
 )
+from aiocloudmap.integrations.aws_lambda import async_handler
 
 
 class Fixed:
@@ -135,3 +136,24 @@ async def fail(orders: Service) -> None:
         CachePolicy(ttl=-1)
     except ValueError as error:
         assert isinstance(error, ConfigurationError)
+
+
+@async_handler
+async def bare(event: dict[str, str], context: object, *, suffix: str = "") -> str:
+    """Keeps its signature."""
+    return event["order"] + suffix
+
+
+@async_handler(margin=0.25)
+async def with_margin(event: list[int], context: object) -> int:
+    """The same, with arguments."""
+    return event[0]
+
+
+def handle() -> None:
+    """Decorated handlers are plain functions of the same arguments."""
+    assert_type(bare({"order": "7"}, None), str)
+    assert_type(bare(event={"order": "7"}, context=None, suffix="!"), str)
+    assert_type(with_margin([1], None), int)
+    runtime_handler: Callable[[list[int], object], int] = with_margin
+    assert_type(runtime_handler([1], None), int)

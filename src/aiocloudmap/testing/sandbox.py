@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 from aiocloudmap.testing.runtime_api import FunctionError, Invocation, RuntimeApi
@@ -18,6 +18,7 @@ __all__ = ["Log", "Sandbox", "SandboxError"]
 
 _STEP: Final = 0.005
 _TAIL: Final = 4000
+_ENDED: Final = "Runtime.ExitError"
 
 
 class SandboxError(Exception):
@@ -117,6 +118,7 @@ class Sandbox:
         self._api.put(invocation)
         if not self._api.wait(lambda: invocation.ended, timeout):
             self._api.fail(FunctionError("Sandbox.Timedout", f"Task timed out after {timeout:.2f} seconds"))
+            self._signal(signal.SIGKILL)
         return invocation
 
     def freeze(self) -> None:
@@ -154,11 +156,9 @@ class Sandbox:
         return int(self._process.returncode)
 
     def _until_idle(self, what: str) -> None:
-        if not self._wait(lambda: self._api.waiting or self._api.snapshots or self._api.error):
+        api = self._api
+        if not api.wait(lambda: api.waiting or api.snapshots or api.error, self._patience):
             raise self._log.error(f"the process did not {what} within {self._patience:g} s")
-
-    def _wait(self, until: Callable[[], object]) -> bool:
-        return self._api.wait(until, self._patience)
 
     def _signal(self, number: signal.Signals) -> None:
         with self._reaping:
@@ -179,6 +179,3 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.end()
-
-
-_ENDED: Final = "Runtime.ExitError"
