@@ -50,8 +50,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MARGIN: Final = 0.5
-_TURNS: Final = 3
-"""The first turn of a loop asks the kernel, the second reads the ends of connections, the third tells who held them."""
+_TURNS: Final = 5
+"""Turns of the loop until all who held a connection know that it has ended: two with TCP, four with TLS, as seen."""
 _FIRST_THAT_HEARS: Final = 12
 _NEEDED: Final = "Write it above an `async def` with two parameters, event and context."
 

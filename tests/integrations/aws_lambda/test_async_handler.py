@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
+import trustme
 
 from aiocloudmap import CloudMapError, ConfigurationError, UnavailableError
 from aiocloudmap.integrations.aws_lambda import InvocationTimeoutError, async_handler, close
@@ -227,25 +230,48 @@ def test_an_error_of_the_handler_goes_to_the_caller_and_harms_no_later_invocatio
         assert handler(None, None) == "well"
 
 
-def test_a_handler_finds_dead_connections_dead():
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
+def test_a_handler_finds_dead_connections_dead(secure):
     """The loop has seen what happened between invocations before the handler's first line: any client's pool knows."""
-    lost = []
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.configure_trust(ours)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    lost, connected, close_it, closed = [], threading.Event(), threading.Event(), threading.Event()
 
     class Client(asyncio.Protocol):
         def connection_lost(self, error):
             lost.append(True)
 
+    def serve():
+        connection, _ = server.accept()
+        if secure:
+            connection = theirs.wrap_socket(connection, server_side=True)
+        connected.set()
+        close_it.wait(60)
+        if secure:
+            connection.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                connection.unwrap()  # says good-bye, and does not wait for an answer from a loop that rests
+        connection.close()
+        closed.set()
+
+    @async_handler
+    async def handler(event, context):
+        if event:
+            tls = ours if secure else None
+            await asyncio.get_running_loop().create_connection(Client, *server.getsockname(), ssl=tls)
+            await asyncio.to_thread(connected.wait, 60)
+        return list(lost)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
-
-        @async_handler
-        async def handler(event, context):
-            if event:
-                await asyncio.get_running_loop().create_connection(Client, *server.getsockname())
-            return list(lost)
-
+        thread = threading.Thread(target=serve)
+        thread.start()
         assert handler("connect", None) == []
-        server.accept()[0].close()
+        close_it.set()
+        assert closed.wait(60)
         assert handler(None, None) == [True]
+        thread.join()
 
 
 def test_time_that_passed_unseen_is_noticed_by_each_invocation():
@@ -314,19 +340,28 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_program_that_ends_closes_the_loop_without_a_word():
-    """Whatever the handler used, threads included; nothing is left for a warning."""
+    """Whatever the handler used, threads included: tasks end, and nothing is left for a warning."""
     program = """
 import asyncio
 from aiocloudmap.integrations.aws_lambda import async_handler
 
+tasks = []
+
+async def stay():
+    try:
+        await asyncio.Event().wait()
+    finally:
+        print("ended")
+
 @async_handler
 async def handler(event, context):
+    tasks.append(asyncio.create_task(stay()))
     return await asyncio.to_thread(str, event)
 
 print(handler(1, None))
 """
     done = run(program)
-    assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("1\nended\n", "", 0)
 
 
 def test_importing_it_loads_no_aws_library_and_needs_no_snapshots():

@@ -26,8 +26,9 @@ def test_a_fork_between_invocations_gets_a_loop_of_its_own(function, shop):
     """The child knows the answer and opens a connection; the parent's goes on."""
     with function("orders.forking") as running:
         answer = running.invoke({"order": 1})
-    pids = [each["pid"] for each in (*answer["parent"], answer["child"])]
-    assert pids[0] == pids[1] != pids[2]
+    for what in ("pid", "loop"):
+        first, last, child = (each[what] for each in (*answer["parent"], answer["child"]))
+        assert first == last != child
     assert shop.stats.calls.by_operation == {SEND: 3, DISCOVER: 1}
     assert shop.stats.connections_accepted == 2
 

@@ -26,6 +26,7 @@ async def send(event):
         "retries": answer["ResponseMetadata"]["RetryAttempts"],
         "found_in": found_in,
         "pid": os.getpid(),
+        "loop": id(asyncio.get_running_loop()),
     }
 
 
