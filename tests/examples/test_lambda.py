@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from aiocloudmap.local import LocalCloudMap
 
+ROOT = Path(__file__).parents[2]
 HANDLER = "examples/lambda/handler.py"
 LAMBDA = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}
 
@@ -59,11 +61,21 @@ async def test_its_template_is_one_that_cloudformation_would_take(start):
     assert (code, output) == (0, "")
 
 
+def test_it_is_the_first_block_of_the_documentation_and_short():
+    """So what readers copy is what is type-checked and run here."""
+    code = (ROOT / HANDLER).read_text(encoding="utf-8").split("\n\nif __name__")[0]
+    page = (ROOT / "docs" / "how-to" / "lambda.md").read_text(encoding="utf-8")
+    assert page.split("```python\n")[1].split("```")[0] == code
+    assert len(code.splitlines()) <= 25
+
+
 def test_its_role_may_do_what_it_does_and_no_more():
     """Two actions: finding the queue, and sending to it."""
     pytest.importorskip("cfnlint", reason="cfn-lint is not installed")
     from cfnlint.decode.cfn_yaml import load
 
-    [policy] = load("examples/lambda/template.yaml")["Resources"]["PlaceOrder"]["Properties"]["Policies"]
+    [policy] = load(str(ROOT / "examples" / "lambda" / "template.yaml"))["Resources"]["PlaceOrder"]["Properties"][
+        "Policies"
+    ]
     actions = sorted(statement["Action"] for statement in policy["Statement"])
     assert actions == ["servicediscovery:DiscoverInstances", "sqs:SendMessage"]
