@@ -145,9 +145,10 @@ async def _invocation(call: Callable[[], Coroutine[Any, Any, R]], context: objec
     registry.observe()
     for _ in range(_TURNS):
         await asyncio.sleep(0)
-    remaining = _remaining(context)
-    allowed = None if remaining is None else max(0.0, remaining - margin)
-    deadline = asyncio.timeout(allowed)
+    if (remaining := _remaining(context)) is None:
+        return await call()
+    margin = min(margin, remaining)
+    deadline = asyncio.timeout(remaining - margin)
     try:
         async with deadline:
             return await call()
@@ -157,7 +158,7 @@ async def _invocation(call: Callable[[], Coroutine[Any, Any, R]], context: objec
         # Lambda shows no causes: the way to where the handler waited is given as this error's own.
         waited = (error.__cause__ or error).__traceback__
         raise InvocationTimeoutError(
-            f"the handler did not end within {allowed:.3g} s, and was cancelled {margin:g} s before Lambda's limit",
+            f"the handler did not end within {remaining - margin:.3g} s: cancelled {margin:g} s before Lambda's limit",
             advice="Look in the traceback for where it waited, or give the function more time.",
         ).with_traceback(waited) from error
 
@@ -242,9 +243,11 @@ class _Process:
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         self._ending = True
         self.close()
+        # What a handler has forked has its parent's lock, and nothing to bring to an end.
+        works = self._pid == os.getpid() and self._busy.locked()
         if callable(self._before):
             self._before(number, frame)
-        elif self._before is signal.SIG_DFL and not self._busy.locked():
+        elif self._before is signal.SIG_DFL and not works:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 

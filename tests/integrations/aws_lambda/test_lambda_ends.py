@@ -49,6 +49,12 @@ def test_an_invocation_that_runs_may_end(function, shop, all_closed):
         assert running.terminate(grace=30) == -signal.SIGTERM
 
 
+def test_what_a_handler_has_forked_ends_when_it_is_told_to(function):
+    """Only the process of the invocation finishes it first."""
+    with function("signals.ends_what_it_forked", env=HEARS) as running:
+        assert running.invoke(timeout=30) == -signal.SIGTERM
+
+
 def test_older_runtimes_are_ended_at_once(function):
     """Their main thread would not hear it: a handler in Python would only keep the process from ending."""
     with function("signals.handler", env=DEAF) as running:

@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("awslambdaric", reason="awslambdaric is not installed")
 
 from aiocloudmap.testing.lambda_runtime import FunctionError, LambdaRuntime, SandboxError
+from aiocloudmap.testing.runtime_api import Invocation, RuntimeApi
 
 FUNCTIONS = Path(__file__).parent / "functions"
 
@@ -93,8 +94,8 @@ def test_who_takes_too_long_is_killed_and_the_next_start_is_cold():
             with pytest.raises(FunctionError, match=r"Task timed out after 0.10 seconds") as caught:
                 function.invoke(timeout=0.1)
             assert caught.value.type == "Sandbox.Timedout"
+            assert goes(pid)
         assert function.cold_starts == 2
-        assert goes(pid)
 
 
 def test_a_process_that_ends_is_told_with_its_exit_status():
@@ -106,6 +107,15 @@ def test_a_process_that_ends_is_told_with_its_exit_status():
         with pytest.raises(FunctionError, match="exit status 3"):
             function.invoke()
         assert function.cold_starts == 2
+
+
+def test_an_event_that_comes_when_the_process_has_just_ended_fails_at_once():
+    """Nobody would ask for it any more."""
+    invocation = Invocation(b"{}", timeout=30)
+    with RuntimeApi() as api:
+        api.fail(FunctionError("Runtime.ExitError", "gone"))
+        api.put(invocation)
+        assert invocation.error.message == "gone"
 
 
 def test_a_process_that_ends_at_import_says_what_it_printed():
