@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import nox
@@ -41,6 +42,30 @@ async def ask():
 
 assert asyncio.run(ask()) == "here"
 """
+# botocore knows four hundred services: these are kept, beside the tables that are none.
+LAYER_SERVICES = ("servicediscovery", "sqs", "sso", "sso-oidc", "sts")
+LAYER_PROOF = """
+import os, sys
+sys.path[:0] = sys.argv[1:]
+from aiocloudmap.local import LocalCloudMap
+
+sent = []
+def send_message(members):
+    sent.append(members["QueueUrl"])
+    return {"MessageId": str(len(sent))}
+
+with LocalCloudMap(targets={"AmazonSQS.SendMessage": send_message}) as local:
+    local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/1/orders"})
+    os.environ |= {"AWS_ENDPOINT_URL": local.endpoint_url, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}
+    from handler import handler
+
+    for number in (1, 2, 3):
+        assert handler({"order": {"number": number}}, None) == {"message_id": str(number)}
+    assert local.stats.calls["DiscoverInstances"] == 1
+loaded = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
+strangers = [file for name, file in loaded.items() if "site-packages" in file]
+assert not strangers, strangers
+"""
 
 
 def _show_shims_their_versions() -> None:
@@ -58,7 +83,7 @@ os.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
 def _install(session: nox.Session, *groups: str, project: bool = True, pins: list[str] | None = None) -> None:
     """Dependency groups, and the project as it stands in the tree, in one resolution."""
     requirements = nox.project.dependency_groups(PROJECT, *groups)
-    arguments = ["--quiet", *requirements, *(["--editable", ".[cli]"] if project else [])]
+    arguments = ["--quiet", *requirements, *(["--editable", ".[cli,testing]"] if project else [])]
     if pins is not None:
         constraints = Path(session.create_tmp()) / "constraints.txt"
         constraints.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
@@ -152,6 +177,51 @@ def build(session: nox.Session) -> None:
         session.run(python, "-c", SMOKE, external=True)
         session.run(python, "-m", "pip", "install", "--quiet", f"{wheel}[cli]", external=True)
         session.run(str(binaries / "aiocloudmap"), "--version", external=True)
+
+
+def _slim(folder: Path) -> None:
+    """Leave out what no function reads: other services' models, tests, commands."""
+    for path in (folder / "botocore" / "data").iterdir():
+        if path.is_dir() and path.name not in LAYER_SERVICES:
+            shutil.rmtree(path)
+    for path in [folder / "bin", *folder.rglob("__pycache__"), *folder.rglob("tests")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _zip(folder: Path, target: Path) -> int:
+    """Zip what the folder holds, and its name; the bytes before."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in files:
+            archive.write(path, path.relative_to(folder.parent))
+    return sum(path.stat().st_size for path in files)
+
+
+@nox.session(name="lambda-layer")
+def lambda_layer(session: nox.Session) -> None:
+    """A slim layer for AWS Lambda, run from its zip alone. What follows `--` is for pip: another platform, say."""
+    _install(session, "build", project=False)
+    scratch = Path(session.create_tmp()).absolute()
+    folder, layer, unpacked = scratch / "layer" / "python", scratch / "aiocloudmap-layer.zip", scratch / "unpacked"
+    for path in (scratch / "dist", folder, unpacked):
+        shutil.rmtree(path, ignore_errors=True)
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(scratch / "dist"), silent=True)
+    [wheel] = (scratch / "dist").glob("*.whl")
+    session.run(
+        *("python", "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(folder)),
+        *(str(wheel), *session.posargs),
+    )
+    _slim(folder)
+    size = _zip(folder, layer)
+    session.log("%s: %.1f MB, %.1f MB unzipped", layer, layer.stat().st_size / 1e6, size / 1e6)
+    if session.posargs:
+        session.log("not run: it may be for another Python")
+        return
+    with zipfile.ZipFile(layer) as archive:
+        archive.extractall(unpacked)
+    world = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+    found = [str(unpacked / "python"), str(HERE / "examples" / "lambda")]
+    session.run("python", "-I", "-S", "-W", "error", "-c", LAYER_PROOF, *found, env=world)
 
 
 @nox.session(python=PYTHONS)

@@ -292,6 +292,21 @@ class Registry:
         for engine in list(self._all):
             engine.tell(event)
 
+    def observe(self) -> None:
+        """Every engine notices whether time passed unseen."""
+        for engine in list(self._all):
+            engine.observe()
+
+    def before_snapshot(self) -> None:
+        """Every engine makes ready for a snapshot of the process."""
+        for engine in list(self._all):
+            engine.before_snapshot()
+
+    def after_restore(self) -> None:
+        """Every engine goes on from a restored snapshot."""
+        for engine in list(self._all):
+            engine.after_restore()
+
     def reset(self) -> None:
         """Forget the shared engines and with them all answers; connections close with their event loops."""
         with self._lock:

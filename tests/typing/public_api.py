@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_type
 
 import aiohttp
@@ -34,6 +34,7 @@ from aiocloudmap import (
     UnavailableError,
 )
 from aiocloudmap.integrations.aiohttp import CloudMapResolver
+from aiocloudmap.integrations.aws_lambda import async_handler
 from aiocloudmap.integrations.httpx import CloudMapTransport
 from aiocloudmap.integrations.worker import NotDrainedError, until_sigterm
 
@@ -170,3 +171,24 @@ async def work() -> None:
     except NotDrainedError as error:
         late: TimeoutError = error
         assert_type(late.args, tuple[Any, ...])
+
+
+@async_handler
+async def bare(event: dict[str, str], context: object, *, suffix: str = "") -> str:
+    """Keeps its signature."""
+    return event["order"] + suffix
+
+
+@async_handler(margin=0.25)
+async def with_margin(event: list[int], context: object) -> int:
+    """The same, with arguments."""
+    return event[0]
+
+
+def handle() -> None:
+    """Decorated handlers are plain functions of the same arguments."""
+    assert_type(bare({"order": "7"}, None), str)
+    assert_type(bare(event={"order": "7"}, context=None, suffix="!"), str)
+    assert_type(with_margin([1], None), int)
+    runtime_handler: Callable[[list[int], object], int] = with_margin
+    assert_type(runtime_handler([1], None), int)
