@@ -66,7 +66,7 @@ class ChildProcess:
     def end(self) -> None:
         """It has nothing more to say, complains of nothing, and ends in order."""
         output, complaints = self._process.communicate(timeout=_PATIENCE)
-        assert (output, complaints, self._process.returncode) == ("", "", 0)
+        assert (output, complaints, self._process.returncode) == ("", "", 0), output + complaints
 
     def __enter__(self) -> Self:
         return self

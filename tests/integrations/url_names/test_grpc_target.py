@@ -11,7 +11,9 @@ from aiocloudmap import AttributeNotFoundError, NamespaceNotFoundError, NoInstan
 
 # gRPC's own threads and descriptors outlive an event loop by a while, so it has a process to itself.
 SERVERS_AND_CHANNEL = """
-import asyncio, grpc, grpc.aio
+import asyncio, os
+os.environ["GRPC_VERBOSITY"] = "NONE"  # it tells of every connection that ends
+import grpc, grpc.aio
 
 async def serve(name):
     async def tell(request, context):
