@@ -66,11 +66,11 @@ def cloud_map_world(cloud_map_clock: Clock) -> Iterator[FakeWorld]:
 
 
 @pytest.fixture
-def cloud_map(cloud_map_world: FakeWorld) -> CloudMap:
+def cloud_map(cloud_map_world: FakeWorld) -> CloudMap:  # noqa: ARG001 - it asks that world as all do in this test
     """A CloudMap that asks `cloud_map_world` and shares nothing with any other."""
     from aiocloudmap import CloudMap
 
-    return CloudMap(backend=cloud_map_world.backend, clock=cloud_map_world.clock)
+    return CloudMap(shared=False)
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from aiocloudmap import (
     Stats,
     UnavailableError,
 )
+from aiocloudmap.local import LocalCloudMap
+from aiocloudmap.testing import FakeWorld, ManualClock, every_cloud_map
 
 
 class Fixed:
@@ -135,3 +137,20 @@ async def fail(orders: Service) -> None:
         CachePolicy(ttl=-1)
     except ValueError as error:
         assert isinstance(error, ConfigurationError)
+
+
+async def test(cloud_map_world: FakeWorld, cloud_map_clock: ManualClock, cloud_map_server: LocalCloudMap) -> None:
+    """What a test of a program's own is given, and what it does with it."""
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"}, owner_account=None)
+    cloud_map_world.set_health("shop/orders", "orders-1", "UNHEALTHY")
+    with cloud_map_world.fail(
+        "RequestLimitExceeded", next=2, operation="DiscoverInstances", service="shop/orders"
+    ) as on:
+        assert_type(on.hits, int)
+    cloud_map_world.delay(0.2, next=1).clear()
+    assert_type(cloud_map_world.calls["DiscoverInstances"], int)
+    cloud_map_clock.tick(31)
+    assert_type(cloud_map_server.endpoint_url, str)
+    assert_type(cloud_map_server.environment, dict[str, str])
+    with every_cloud_map(backend=cloud_map_world.backend, clock=cloud_map_clock):
+        await ask(CloudMap())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 
 pytest_plugins = ["pytester"]
 
@@ -166,8 +165,6 @@ async def test_time_runs(cloud_map_world):
 
 def test_the_server_is_reached_by_whoever_reads_the_environment(run, shop):
     """A CloudMap made at import, one made in the test, and boto3; each test has a server of its own."""
-    if "disable_host_prefix_injection" not in BOTOCORE_DEFAUT_SESSION_VARIABLES:
-        pytest.skip("this botocore can be told to leave the host alone in code only")
     before = settings()
     result = run(
         """

@@ -1,4 +1,4 @@
-"""The fixtures in sessions of their own, under every way to run a test of asynchronous code; warnings are errors there."""
+"""The fixtures under every way to run a test of asynchronous code, in sessions where warnings are errors."""
 
 from __future__ import annotations
 
@@ -94,17 +94,26 @@ def test_on_a_loop_that_all_tests_share_nothing_of_one_runs_on_in_the_next(run):
     source = """
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 orders = CloudMap().service("shop/orders")
+held = []
 
-async def test_one(cloud_map_world, cloud_map_clock):
+async def test_one(cloud_map, cloud_map_world, cloud_map_clock):
     cloud_map_world.register("shop/orders", "orders-1")
-    await orders.resolve()
+    mine = cloud_map.service("shop/orders")
+    for handle in (orders, mine):
+        await handle.resolve()
+    own = CloudMap(backend=cloud_map_world.backend).service("shop/orders")
+    cloud_map_world.hold(next=1)
+    held.append(asyncio.create_task(own.resolve()))
+    await cloud_map_world.faults.until_held()
     cloud_map_world.hang()
     cloud_map_clock.tick(31)
-    assert len(await orders.resolve()) == 1
-    await asyncio.sleep(0)
-    assert orders.explain().in_flight
+    for handle in (orders, mine):
+        assert len(await handle.resolve()) == 1
+        await asyncio.sleep(0)
+        assert handle.explain().in_flight
 
 async def test_two(cloud_map_world):
+    assert len(await held.pop()) == 1
     for _ in range(3):
         await asyncio.sleep(0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
