@@ -11,6 +11,8 @@ pytest-asyncio and anyio, in plain tests and in `unittest.TestCase`.
 | cloud_map | a CloudMap of the test's own that asks it |
 | cloud_map_server | the same fake behind AWS's wire protocol |
 
+There is no assertion in it, so pytest need not mind who imports it first: PYTEST_DONT_REWRITE.
+
 Source: https://docs.pytest.org/en/stable/how-to/writing_plugins.html
 """
 
