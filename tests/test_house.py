@@ -36,6 +36,16 @@ def test_importing_it_loads_no_aws_library_and_no_command_line(statement: str):
     assert set(HEAVY) & loaded_by(statement) == set()
 
 
+def test_the_pytest_plugin_loads_nothing_but_pytest_and_what_that_loads():
+    """It is part of every session of everybody who has the library installed, used or not."""
+    assert loaded_by("import pytest, pytest_aiocloudmap") - loaded_by("import pytest") == {"pytest_aiocloudmap"}
+
+
+def test_only_the_plugin_knows_pytest():
+    """Helpers for tests serve every runner."""
+    assert "pytest" not in loaded_by("import aiocloudmap.testing; aiocloudmap.testing.FakeWorld()")
+
+
 def test_the_same_look_sees_what_an_import_loads():
     """The look itself works: it sees aiohttp where aiohttp is imported."""
     assert "aiohttp" in loaded_by("import aiohttp")
@@ -50,7 +60,7 @@ def test_making_a_cloud_map_and_a_handle_loads_no_aws_library():
 def modules_with_names() -> list[str]:
     """Every module of the package that promises names."""
     found = []
-    for path in sorted(SOURCES.rglob("*.py")):
+    for path in sorted(SOURCES.parent.rglob("*.py")):
         parts = path.relative_to(SOURCES.parent).with_suffix("").parts
         if "__all__" in path.read_text(encoding="utf-8"):
             found.append(".".join(part for part in parts if part != "__init__"))

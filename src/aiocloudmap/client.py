@@ -8,7 +8,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from aiocloudmap.arguments import check_backend, check_cache, check_callable, check_connections, check_place
-from aiocloudmap.engine import EngineKey, registry
+from aiocloudmap.engine import registry
+from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.events import Event
 from aiocloudmap.model import HealthFilter, Query, ServiceName
@@ -60,7 +61,7 @@ class CloudMap:
         ConfigurationError: An argument cannot be what it is.
     """
 
-    __slots__ = ("__weakref__", "_cache", "_engine", "_handles", "_listener", "_resolver")
+    __slots__ = ("__weakref__", "_cache", "_engine", "_handles", "_listener")
 
     def __init__(
         self,
@@ -86,7 +87,6 @@ class CloudMap:
             self._engine = registry.shared(key, clock)
         else:
             self._engine = registry.unshared(key, clock=clock, backend=backend)
-        self._resolver = self._engine.resolver
         self._cache = cache
         self._handles: dict[str | ServiceName, Service] = {}
         # Handles refer to the listener, not to this object: it may go while they are in use, and takes no cycle along.
@@ -155,7 +155,7 @@ class CloudMap:
         query = Query(
             service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
         )
-        handle = Service(self._resolver, query, cache or self._cache, own=self._engine.attributes, owner=self._listener)
+        handle = Service(self._engine, query, cache or self._cache, owner=self._listener)
         if plain:
             if len(self._handles) >= _MAX_HANDLES:
                 self._handles.clear()  # handles are cheap; a bound is all that is needed

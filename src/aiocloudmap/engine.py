@@ -17,22 +17,20 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiocloudmap.answers import Question
+from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import TooManyOpenFilesError
 from aiocloudmap.events import ClockJumped, Event, log
-from aiocloudmap.ports import Backend, Clock
+from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
 from aiocloudmap.reports import Stats
 from aiocloudmap.resolver import Resolver
-from aiocloudmap.settings import ConnectionPolicy
 from aiocloudmap.settling import Counts
 
 if TYPE_CHECKING:
-    from aiobotocore.session import AioSession
-
     from aiocloudmap.aws.backend import AwsBackend
     from aiocloudmap.aws.session import AwsSession
     from aiocloudmap.aws.transport import Transport
 
-__all__ = ["Engine", "EngineKey", "Listener", "Registry", "registry"]
+__all__ = ["Engine", "Listener", "Override", "Registry", "registry"]
 
 _MANY_ENGINES = 8
 _CONTROL_PLANE_RATE = 5.0
@@ -53,36 +51,11 @@ class Listener:
         self.on_event: Final = on_event
 
 
-class EngineKey(NamedTuple):
-    """The settings that make an engine: equal ones share it."""
+class Override(NamedTuple):
+    """What engines go by that would else ask AWS, as long as a test says so: a backend, None for AWS; and a clock."""
 
-    region: str | None
-    endpoint_url: str | None
-    session_factory: Callable[[], AioSession] | None
-    connections: ConnectionPolicy
-    environment: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(
-        cls,
-        region: str | None,
-        endpoint_url: str | None,
-        session_factory: Callable[[], AioSession] | None,
-        connections: ConnectionPolicy,
-    ) -> EngineKey:
-        """With the environment that AWS's settings and credentials come from, as it is now."""
-        environment = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-        return cls(region, endpoint_url, session_factory, connections, environment)
-
-    def __repr__(self) -> str:
-        # The environment holds keys and tokens.
-        return f"<EngineKey with {len(self.environment)} variable(s)>"
-
-    def differences(self, other: EngineKey) -> list[str]:
-        """Which settings differ; names only, since values may be secret."""
-        names = [name for name in self._fields[:-1] if getattr(self, name) != getattr(other, name)]
-        changed = set(self.environment) ^ set(other.environment)
-        return names + sorted({variable for variable, _ in changed})
+    backend: Backend | None
+    clock: Clock
 
 
 class Engine:
@@ -93,24 +66,51 @@ class Engine:
         clock: Where time comes from.
         backend: Another source of truth than AWS.
         transport: Gives the connections of the process.
+        override: A test's word on backend and clock, against everything but a backend or a clock of the engine's own.
     """
 
     def __init__(
-        self, key: EngineKey, *, clock: Clock, backend: Backend | None, transport: Callable[[], Transport]
+        self,
+        key: EngineKey,
+        *,
+        clock: Clock,
+        backend: Backend | None,
+        transport: Callable[[], Transport],
+        override: Override | None = None,
     ) -> None:
         self.key: Final = key
-        rate = key.connections.max_calls_per_second
-        self.resolver: Final = self._new_resolver(clock, rate=rate, burst=max(1.0, rate))
+        self._given: Final = Override(backend, clock)
+        self._transport = transport
+        self._lock = threading.RLock()
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        self._begin(override)
+
+    def _begin(self, override: Override | None) -> None:
+        backend, clock = self._given
+        if override is not None and backend is None:
+            backend, clock = override.backend, override.clock if clock is SYSTEM_CLOCK else clock
+        rate = self.key.connections.max_calls_per_second
+        self.resolver = self._new_resolver(clock, rate=rate, burst=max(1.0, rate))
         rate = min(rate, _CONTROL_PLANE_RATE)
-        self.attributes: Final = self._new_resolver(clock, rate=rate, burst=_CONTROL_PLANE_BURST)
+        self.attributes = self._new_resolver(clock, rate=rate, burst=_CONTROL_PLANE_BURST)
         self._clock = clock
         self._skew = clock.time() - clock.monotonic()
         self._backend = backend
         self._aws: AwsSession | None = None
         self._aws_backend: AwsBackend | None = None
-        self._transport = transport
-        self._lock = threading.RLock()
-        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+
+    def begin_anew(self, override: Override | None) -> None:
+        """Without answers, counts, session and credentials, and without calls under way; by the override, if any.
+
+        Whoever has the engine, or a handle of it, goes on with it. One with a backend of its own stays as it is.
+        """
+        if self._given.backend is not None:
+            return
+        with self._lock:
+            before = self._resolvers
+            self._begin(override)
+        for each in before:
+            each.end()
 
     def _new_resolver(self, clock: Clock, *, rate: float, burst: float) -> Resolver:
         return Resolver(
@@ -255,7 +255,10 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._shared: dict[EngineKey, Engine] = {}
+        # A reset gives them up, and whoever still holds one goes on sharing it.
+        self._held: weakref.WeakValueDictionary[EngineKey, Engine] = weakref.WeakValueDictionary()
         self._all: weakref.WeakSet[Engine] = weakref.WeakSet()
+        self._override: Override | None = None
         self._transport: Transport | None = None
 
     def shared(self, key: EngineKey, clock: Clock) -> Engine:
@@ -266,12 +269,13 @@ class Registry:
                 engine = self._shared.get(key)
                 if engine is None:
                     self._warn_of_many(key)
-                    engine = self._shared[key] = self.unshared(key, clock=clock, backend=None)
+                    engine = self._held.get(key) or self.unshared(key, clock=clock, backend=None)
+                    self._shared[key] = self._held[key] = engine
         return engine
 
     def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
         """An engine of its own."""
-        engine = Engine(key, clock=clock, backend=backend, transport=self.transport)
+        engine = Engine(key, clock=clock, backend=backend, transport=self.transport, override=self._override)
         self._all.add(engine)
         return engine
 
@@ -308,9 +312,22 @@ class Registry:
             engine.after_restore()
 
     def reset(self) -> None:
-        """Forget the shared engines and with them all answers; connections close with their event loops."""
+        """Every engine that asks AWS begins anew; those that nobody holds go. Connections close with their loops."""
         with self._lock:
             self._shared.clear()
+        for engine in list(self._all):
+            engine.begin_anew(self._override)
+
+    @contextlib.contextmanager
+    def overridden(self, *, backend: Backend | None, clock: Clock) -> Iterator[None]:
+        """Let every engine that would ask AWS, those to come included, go by these; all begin anew, here and after."""
+        before, self._override = self._override, Override(backend, clock)
+        self.reset()
+        try:
+            yield
+        finally:
+            self._override = before
+            self.reset()
 
     def __len__(self) -> int:
         return len(self._shared)

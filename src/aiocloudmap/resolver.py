@@ -254,6 +254,11 @@ class Resolver:
             self._flights.bar(lambda _: True)
             return known
 
+    def end(self) -> None:
+        """Another one takes its place: its answers are gone, and its calls under way end, each on its own loop."""
+        self.clear()
+        self._flights.cancel()
+
     def thaw(self, seconds: float) -> None:
         """So many seconds passed unseen: every answer counts as that much older."""
         with self._lock:

@@ -7,7 +7,7 @@ rather than awaiting another, because an await costs as much as the whole hit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
 from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.cache.cell import Cell
@@ -27,11 +27,25 @@ from aiocloudmap.snapshot import Snapshot
 if TYPE_CHECKING:
     from aiocloudmap.settings import CachePolicy
 
-__all__ = ["Service"]
+__all__ = ["Resolvers", "Service"]
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _MISSING: Final = object()
+
+
+class Resolvers(Protocol):
+    """What handles ask: an engine, as they see it. Where it begins anew, as between two tests, it has others."""
+
+    @property
+    def resolver(self) -> Resolver:
+        """For instances."""
+        ...
+
+    @property
+    def attributes(self) -> Resolver:
+        """For the attributes of services."""
+        ...
 
 
 class Service:
@@ -42,17 +56,15 @@ class Service:
     with everybody who asks the same meanwhile. Cancelling one disturbs nobody else.
     """
 
-    __slots__ = ("_cell", "_now", "_own", "_own_cell", "_owner", "_resolver", "name", "query")
+    __slots__ = ("_cell", "_now", "_own_cell", "_owner", "_resolver", "_resolvers", "name", "query")
 
-    def __init__(
-        self, resolver: Resolver, query: Query, policy: CachePolicy, *, own: Resolver, owner: object = None
-    ) -> None:
+    def __init__(self, resolvers: Resolvers, query: Query, policy: CachePolicy, *, owner: object = None) -> None:
         self.name: Final[ServiceName] = query.service
         self.query: Final = query
-        self._resolver = resolver
+        self._resolvers = resolvers
+        self._resolver = resolver = resolvers.resolver
         self._now = resolver.clock.monotonic
         self._cell = resolver.cell(query, policy)
-        self._own = own
         self._own_cell: Cell | None = None
         # The handle keeps alive the listener that somebody gave to its CloudMap.
         self._owner = owner
@@ -210,22 +222,38 @@ class Service:
         nothing now.
         """
         query, own = self.query, self._own_query
-        self._resolver.invalidate(query.__eq__)
-        self._own.invalidate(own.__eq__)
+        self._resolvers.resolver.invalidate(query.__eq__)
+        self._resolvers.attributes.invalidate(own.__eq__)
 
     def explain(self) -> Explanation:
         """Why the next snapshot will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
-        return self._resolver.explain(self._listed())
+        return self._current().explain(self._listed())
 
     async def _miss(self, max_age: float | None = None) -> Snapshot:
-        resolver = self._resolver
+        resolver = self._current()
         cell = self._cell = resolver.adopt(self._cell)
         return cast("Snapshot", await resolver.resolve(cell, max_age))
 
     async def _miss_own(self) -> ServiceAttributes:
+        self._current()
+        own = self._resolvers.attributes
         cell = self._own_cell or Cell(self._own_query, self._cell.policy)
-        cell = self._own_cell = self._own.adopt(cell)
-        return cast("ServiceAttributes", await self._own.resolve(cell))
+        cell = self._own_cell = own.adopt(cell)
+        return cast("ServiceAttributes", await own.resolve(cell))
+
+    def _current(self) -> Resolver:
+        """The resolver of now: where the engine has begun anew, with its clock and without the cells of before.
+
+        Hits need not look: the cells of before have been emptied.
+        """
+        resolver = self._resolvers.resolver
+        if resolver is not self._resolver:
+            # The clock first: another thread that finds the new cell already must not read it by the old clock.
+            self._now = resolver.clock.monotonic
+            self._own_cell = None
+            self._cell = resolver.cell(self.query, self._cell.policy)
+            self._resolver = resolver
+        return resolver
 
     @property
     def _own_query(self) -> AttributesQuery:
@@ -237,9 +265,9 @@ class Service:
 
     def _listed(self) -> Cell:
         """The cell that other handles of the question write, where there is one."""
-        cell = self._cell
+        resolver, cell = self._current(), self._cell
         if not cell.listed:
-            cell = self._cell = self._resolver.cell(cell.query, cell.policy)
+            cell = self._cell = resolver.cell(cell.query, cell.policy)
         return cell
 
     def _rotate(self, instances: tuple[Instance, ...], key: str) -> str | None:

@@ -107,7 +107,7 @@ async def test_explain_a_refresh_that_fails(stage):
     assert told.failures == 1
     assert isinstance(told.last_error, UnavailableError)
     assert 0.25 <= told.refresh_in < 0.5
-    assert "1 failure(s), the last: shop/orders: AWS answered with a server error" in str(told)
+    assert "1 failure(s), the last: shop/orders: AWS failed with status 500" in str(told)
 
 
 async def test_explain_a_fetch_that_runs(stage):

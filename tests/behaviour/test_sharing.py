@@ -99,11 +99,20 @@ def test_the_warning_names_variables_but_never_their_values(caplog, monkeypatch)
     assert "hunter" not in caplog.text
 
 
-async def test_reset_forgets_the_shared_answers():
-    """A test that follows starts from nothing."""
-    first = engine_of(CloudMap())
+def test_after_a_reset_who_still_holds_an_engine_shares_it_with_who_comes():
+    """A CloudMap made at import and one made in a request belong together in every test."""
+    made_at_import = CloudMap()
     reset()
-    assert engine_of(CloudMap()) is not first
+    assert engine_of(CloudMap()) is engine_of(made_at_import)
+    assert len(registry) == 1
+
+
+def test_after_a_reset_an_engine_that_nobody_holds_is_gone():
+    """Tests with an environment each do not add up to a warning of many engines."""
+    gone = weakref.ref(engine_of(CloudMap()))
+    reset()
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_listener_lives_as_long_as_its_cloud_map_or_a_handle(stage):

@@ -2,22 +2,32 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 
 __all__ = ["Peak", "client_sockets", "watching"]
 
 
 def client_sockets(ports: Iterable[int]) -> int:
-    """Sockets whose peer listens on one of the ports; those that only the kernel still remembers do not count."""
-    wanted = set(ports)
-    count = 0
+    """Sockets of this process whose peer listens on one of the ports.
+
+    The kernel's table has those of every process, which may hold one to a server that had the port before.
+    """
+    wanted, inodes = set(ports), set()
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             columns = line.split()
-            peer, inode = int(columns[2].rpartition(":")[2], 16), columns[9]
-            count += peer in wanted and inode != "0"
-    return count
+            if int(columns[2].rpartition(":")[2], 16) in wanted:
+                inodes.add(f"socket:[{columns[9]}]")
+    return len(inodes & set(_own())) if inodes else 0
+
+
+def _own() -> Iterator[str]:
+    """What the descriptors of this process lead to."""
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(f"/proc/self/fd/{number}")
 
 
 class Peak:

@@ -37,6 +37,8 @@ from aiocloudmap.integrations.aiohttp import CloudMapResolver
 from aiocloudmap.integrations.aws_lambda import async_handler
 from aiocloudmap.integrations.httpx import CloudMapTransport
 from aiocloudmap.integrations.worker import NotDrainedError, until_sigterm
+from aiocloudmap.local import LocalCloudMap
+from aiocloudmap.testing import FakeWorld, ManualClock, every_cloud_map
 
 
 class Fixed:
@@ -192,3 +194,20 @@ def handle() -> None:
     assert_type(with_margin([1], None), int)
     runtime_handler: Callable[[list[int], object], int] = with_margin
     assert_type(runtime_handler([1], None), int)
+
+
+async def test(cloud_map_world: FakeWorld, cloud_map_clock: ManualClock, cloud_map_server: LocalCloudMap) -> None:
+    """What a test of a program's own is given, and what it does with it."""
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"}, owner_account=None)
+    cloud_map_world.set_health("shop/orders", "orders-1", "UNHEALTHY")
+    with cloud_map_world.fail(
+        "RequestLimitExceeded", next=2, operation="DiscoverInstances", service="shop/orders"
+    ) as on:
+        assert_type(on.hits, int)
+    cloud_map_world.delay(0.2, next=1).clear()
+    assert_type(cloud_map_world.calls["DiscoverInstances"], int)
+    cloud_map_clock.tick(31)
+    assert_type(cloud_map_server.endpoint_url, str)
+    assert_type(cloud_map_server.environment, dict[str, str])
+    with every_cloud_map(backend=cloud_map_world.backend, clock=cloud_map_clock):
+        await ask(CloudMap())

@@ -1,127 +1,27 @@
-"""What AWS, botocore, aiohttp and the system say, in this library's words.
+"""What botocore, aiohttp and the system say where AWS gave no answer, in this library's words.
 
-`CODES` is for answers that AWS gave, `EXCEPTIONS` for what went wrong before there was one. `aws.translation` reads
-them; nothing else knows a code of AWS's.
+`aws.translation` reads it; what AWS says in its answers is in `aiocloudmap.codes`.
 """
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 import aiohttp
-from botocore import exceptions as _B  # noqa: N812 -- two tables full of it
+from botocore import exceptions as _B  # noqa: N812 -- a table full of it
 
+from aiocloudmap.codes import INVALID, Row
 from aiocloudmap.errors import (
-    AccessDeniedError,
-    CloudMapError,
     ConfigurationError,
     ConnectError,
     CredentialsError,
     DeadlineError,
-    InvalidRequestError,
-    NamespaceNotFoundError,
     ProtocolError,
-    RequestError,
-    ServiceNotFoundError,
-    ThrottledError,
     UnavailableError,
 )
 
-__all__ = ["CODES", "EXCEPTIONS", "Row"]
-
-
-class Row(NamedTuple):
-    """One line of a table: the class, what happened, and what to do about it."""
-
-    kind: type[CloudMapError]
-    what: str
-    advice: str = ""
-
-
-THROTTLED = Row(
-    ThrottledError,
-    "AWS limits the rate of requests of this account",
-    "Raise CachePolicy.ttl, or ask AWS for a higher DiscoverInstances quota.",
-)
-_EXPIRED = Row(
-    CredentialsError,
-    "the AWS credentials have expired",
-    "They are loaded anew at the next attempt; where they are written by hand or by a login, renew them.",
-)
-_UNKNOWN_KEY = Row(
-    CredentialsError,
-    "AWS does not know the credentials",
-    "Check which account and profile they belong to, and whether the key is still active.",
-)
-_BAD_SIGNATURE = Row(
-    CredentialsError,
-    "AWS does not accept the signature",
-    "Check that the secret key belongs to the access key and that this machine's clock is right.",
-)
-DENIED = Row(
-    AccessDeniedError,
-    "access denied",
-    "Allow servicediscovery:DiscoverInstances on Resource '*', which may be conditioned on"
-    " servicediscovery:NamespaceName and servicediscovery:ServiceName.",
-)
-_INVALID = Row(
-    InvalidRequestError, "AWS finds the request invalid", "Check the names, where, prefer and owner_account."
-)
-_NO_OPERATION = Row(
-    RequestError, "the endpoint does not know the operation", "Check endpoint_url and AWS_ENDPOINT_URL."
-)
-NO_NAMESPACE = Row(
-    NamespaceNotFoundError,
-    "Cloud Map knows no such namespace",
-    "Check four things: that it exists in this account and Region; that the name is its HttpName, which differs from"
-    " Name where a name was used twice; owner_account, where another account shares it; and that it was not created a"
-    " moment ago.",
-)
-NO_SERVICE = Row(
-    ServiceNotFoundError,
-    "the namespace has no such service",
-    "Check the name's spelling, and that the service was not created a moment ago.",
-)
-
-
-_ROWS: Final = (
-    (NO_NAMESPACE, "NamespaceNotFound"),
-    (NO_SERVICE, "ServiceNotFound"),
-    (_NO_OPERATION, "UnknownOperationException UnknownOperation InvalidAction"),
-    (_EXPIRED, "ExpiredToken ExpiredTokenException TokenRefreshRequired"),
-    (
-        _INVALID,
-        """InvalidInput ValidationException ValidationError InvalidParameterValue InvalidParameterCombination
-        InvalidParameterException MissingParameter SerializationException""",
-    ),
-    (
-        DENIED,
-        """AccessDenied AccessDeniedException UnauthorizedOperation UnauthorizedException NotAuthorized AuthFailure
-        ForbiddenException OptInRequired NotSignedUp""",
-    ),
-    (
-        THROTTLED,
-        """RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled
-        RequestThrottledException TooManyRequestsException ProvisionedThroughputExceededException
-        BandwidthLimitExceeded LimitExceededException SlowDown EC2ThrottledException 429""",
-    ),
-    (
-        _UNKNOWN_KEY,
-        """UnrecognizedClientException InvalidClientTokenId InvalidAccessKeyId InvalidToken InvalidTokenException
-        MissingAuthenticationToken MissingAuthenticationTokenException""",
-    ),
-    (
-        _BAD_SIGNATURE,
-        """SignatureDoesNotMatch InvalidSignatureException IncompleteSignature IncompleteSignatureException
-        RequestExpired RequestTimeTooSkewed""",
-    ),
-)
-CODES: Final[Mapping[str, Row]] = MappingProxyType({code: row for row, codes in _ROWS for code in codes.split()})
-"""AWS's error codes. A status of 500 and more is an `UnavailableError` unless its code says that AWS throttles; any
-other code is a `RequestError` that carries it."""
+__all__ = ["EXCEPTIONS"]
 
 _BROKEN = Row(ConnectError, "the connection broke before the answer came")
 GARBLED = Row(
@@ -197,7 +97,7 @@ EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
     ((_B.ProxyConnectionError,), _PROXY),
     ((_B.SSOError, _B.TokenRetrievalError), _NO_LOGIN),
     ((_B.CredentialRetrievalError, _B.MetadataRetrievalError, _B.RefreshWithMFAUnsupportedError), NOT_LOADED),
-    ((_B.ParamValidationError, _B.ValidationError), _INVALID),
+    ((_B.ParamValidationError, _B.ValidationError), INVALID),
     ((_B.SSLError, aiohttp.ClientSSLError, ssl.SSLError), _TLS),
     ((_B.ConnectTimeoutError,), _UNREACHABLE._replace(what="the endpoint did not accept a connection in time")),
     ((_B.ReadTimeoutError, TimeoutError), Row(DeadlineError, "no answer came within the read time-out")),

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
-from aiocloudmap.aws.error_table import NO_NAMESPACE, NO_SERVICE
+from aiocloudmap.codes import NO_NAMESPACE, NO_SERVICE
 from aiocloudmap.errors import CloudMapError, ProtocolError
 from aiocloudmap.model import ServiceName
 from aiocloudmap.service_attributes import AttributesQuery
@@ -91,7 +91,7 @@ class ServiceIds:
             renewed = await self._find_namespace(query)
             found = None if renewed == namespace else await self._find_service(query, renewed)
         if found is None:
-            raise NO_SERVICE.kind(NO_SERVICE.what, service=name, advice=NO_SERVICE.advice)
+            raise NO_SERVICE.error(service=name)
         return ServiceId(found, remembered=False)
 
     def forget(self, query: AttributesQuery, wrong: ServiceId) -> None:
@@ -106,7 +106,7 @@ class ServiceIds:
         name, owner = query.service.namespace, query.owner_account
         found: str | None = await self._reading.share((owner, name), lambda: self._read_namespaces(query))
         if found is None:
-            raise NO_NAMESPACE.kind(NO_NAMESPACE.what, service=query.service, advice=NO_NAMESPACE.advice)
+            raise NO_NAMESPACE.error(service=query.service)
         return found
 
     async def _find_service(self, query: AttributesQuery, namespace: str) -> str | None:

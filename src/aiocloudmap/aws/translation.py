@@ -1,4 +1,4 @@
-"""From an error of AWS's, botocore's, aiohttp's or the system's to one of ours, by the tables in `aws.error_table`.
+"""From an error of AWS's, botocore's, aiohttp's or the system's to one of ours, by `aws.error_table` and `codes`.
 
 Messages never repeat what came over the wire, but for one thing: why access was denied, which names the caller and the
 action. AWS's own words may hold a token (SignatureDoesNotMatch quotes the signed headers) or an attribute's value; they
@@ -18,23 +18,16 @@ from aiocloudmap.aws.error_table import (
     BAD_ENDPOINT,
     BAD_FILE,
     BAD_OPTION,
-    CODES,
-    DENIED,
     EXCEPTIONS,
     GARBLED,
-    NO_NAMESPACE,
-    NO_SERVICE,
     NOT_LOADED,
-    THROTTLED,
-    Row,
 )
+from aiocloudmap.codes import DENIED, NO_NAMESPACE, NO_SERVICE, Row, row_of
 from aiocloudmap.errors import (
     CloudMapError,
     ConfigurationError,
     CredentialsError,
-    RequestError,
     TooManyOpenFilesError,
-    UnavailableError,
 )
 from aiocloudmap.model import ServiceName
 
@@ -113,7 +106,7 @@ def _row(error: Exception) -> Row | None:
 
 def _made(row: Row, error: Exception) -> CloudMapError:
     details = ", ".join(_details(error))
-    return row.kind(f"{row.what} ({details})" if details else row.what, advice=row.advice)
+    return row.error(f"{row.what} ({details})" if details else "")
 
 
 def _details(error: Exception) -> Iterator[str]:
@@ -134,23 +127,13 @@ def _from_response(error: Any, region: str) -> CloudMapError:
     code = _text(fields.get("Code"))
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
-    row = CODES.get(code)
-    if status >= 500 and row is not THROTTLED:
-        return UnavailableError(f"AWS failed with status {status}{_attempts(metadata)}")
-    if row is None:
-        return RequestError(
-            f"AWS refused the request with {code or 'no code'}, status {status}",
-            code=code,
-            advice="AWS's own words are in the error's __cause__.",
-        )
+    row = row_of(code, status)
     what = f"{row.what}{_attempts(metadata)}"
     if row in (NO_NAMESPACE, NO_SERVICE) and region:
         what = f"{what} in {region}"
     if row is DENIED:
         what = f"{what}: {_text(fields.get('Message'), limit=400)}"
-    if issubclass(row.kind, RequestError):
-        return row.kind(what, code=code, advice=row.advice)
-    return row.kind(what, advice=row.advice)
+    return row.error(what, code=code)
 
 
 def _attempts(metadata: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ Outcomes travel as values, not as exceptions of futures or tasks: nothing can be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -201,6 +202,14 @@ class Flights:
         """So many seconds passed unseen by the calls under way."""
         for flight in list(self._current.values()):
             flight.aged += seconds
+
+    def cancel(self) -> None:
+        """Cancel the calls under way, each on its own loop, from any thread; a loop that rests does it when it runs."""
+        for flight in list(self._current.values()):
+            if flight.task is not None:
+                # A loop that has been closed has nothing under way.
+                with contextlib.suppress(RuntimeError):
+                    flight.loop.call_soon_threadsafe(flight.task.cancel)
 
     def forget(self) -> None:
         """After a fork: the calls under way belong to the parent."""

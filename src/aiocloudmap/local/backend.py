@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Never
+from typing import Any, Final
 
-from aiocloudmap.errors import (
-    AccessDeniedError,
-    CloudMapError,
-    ConnectError,
-    CredentialsError,
-    InvalidRequestError,
-    NamespaceNotFoundError,
-    ProtocolError,
-    RequestError,
-    ServiceNotFoundError,
-    ThrottledError,
-    UnavailableError,
-)
+from aiocloudmap.codes import row_of
+from aiocloudmap.errors import CloudMapError, ConnectError, ProtocolError
 from aiocloudmap.local.counts import CallCounts
 from aiocloudmap.local.faults import Fault, Faults, Kind
 from aiocloudmap.local.pauses import pass_pauses
@@ -32,25 +21,13 @@ __all__ = ["LocalBackend"]
 _DISCOVER: Final = "DiscoverInstances"
 _ATTRIBUTES: Final = "GetServiceAttributes"
 
-_BY_CODE: Final[dict[str, type[CloudMapError]]] = {
-    "InvalidInput": InvalidRequestError,
-    "NamespaceNotFound": NamespaceNotFoundError,
-    "RequestLimitExceeded": ThrottledError,
-    "ServiceNotFound": ServiceNotFoundError,
-}
-
-_BY_FAULT: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
-    Kind.ACCESS_DENIED: (AccessDeniedError, "the caller may not call this operation"),
+_BROKEN: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
     Kind.EMPTY: (ProtocolError, "the answer was empty"),
-    Kind.EXPIRED_TOKEN: (CredentialsError, "the security token has expired"),
     Kind.GARBAGE: (ProtocolError, "the answer was no JSON"),
     Kind.RESET: (ConnectError, "the connection was reset"),
-    Kind.SERVER_ERROR: (UnavailableError, "AWS answered with a server error"),
-    Kind.THROTTLE: (ThrottledError, "AWS limits the rate of requests"),
     Kind.TRUNCATE: (ProtocolError, "the answer broke off in the middle"),
 }
-
-_CODES: Final = {Kind.ACCESS_DENIED: "AccessDeniedException"}
+"""What is wrong with the answer, where it is not AWS that says no."""
 
 
 class LocalBackend:
@@ -101,9 +78,13 @@ class LocalBackend:
         """Count the call and let it meet its faults. Returns one that only shortens the answer."""
         self.calls.add(operation, str(service))
         fault = await pass_pauses(*self.faults.take(operation, str(service)), self._clock)
-        if fault is not None and fault.kind is not Kind.FEWER:
-            _fail(fault, service)
-        return fault
+        if fault is None or fault.kind is Kind.FEWER:
+            return fault
+        if (refusal := fault.refusal(operation)) is not None:
+            row = row_of(refusal.code, refusal.status)
+            raise row.error(code=refusal.code, service=service) from refusal
+        kind, what = _BROKEN[fault.kind]
+        raise kind(what, service=service)
 
     def __repr__(self) -> str:
         return f"<LocalBackend of {self.world!r}, {self.calls.total} calls>"
@@ -130,15 +111,5 @@ def _instance(summary: dict[str, Any]) -> Instance:
     )
 
 
-def _fail(fault: Fault, service: ServiceName) -> Never:
-    kind, what = _BY_FAULT[fault.kind]
-    if issubclass(kind, RequestError):
-        raise kind(what, code=_CODES[fault.kind], service=service)
-    raise kind(what, service=service)
-
-
 def _translated(refusal: RefusedError, service: ServiceName) -> CloudMapError:
-    kind = _BY_CODE.get(refusal.code, RequestError)
-    if issubclass(kind, RequestError):
-        return kind(refusal.what, code=refusal.code, service=service)
-    return kind(refusal.what, service=service)
+    return row_of(refusal.code, refusal.status).error(refusal.what, code=refusal.code, service=service)

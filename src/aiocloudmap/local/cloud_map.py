@@ -16,7 +16,7 @@ from aiocloudmap.local.faults import Faults
 from aiocloudmap.local.server import LocalServer, Target
 from aiocloudmap.local.thread import serve_in_thread
 from aiocloudmap.local.world import World
-from aiocloudmap.ports import SYSTEM_CLOCK
+from aiocloudmap.ports import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -41,9 +41,11 @@ class LocalCloudMap:
 
     Args:
         world: What it serves; None makes an empty one.
+        faults: What goes wrong; None makes a switchboard of its own.
         host: Where it listens: on this machine only, unless told otherwise.
         port: 0 takes a free one.
         ssl_context: Serves TLS with it; None serves plain HTTP.
+        clock: What the server's delays are measured by; the world's where nothing is said.
         targets: Answers for other AWS services on the same endpoint, by X-Amz-Target: see `LocalServer.add_target`.
     """
 
@@ -51,14 +53,16 @@ class LocalCloudMap:
         self,
         world: World | None = None,
         *,
+        faults: Faults | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
+        clock: Clock | None = None,
         targets: Mapping[str, Target] | None = None,
     ) -> None:
         self.world = World() if world is None else world
-        self.faults = Faults()
-        self.server = LocalServer(self.world, self.faults, host=host, port=port, ssl_context=ssl_context)
+        self.faults = Faults() if faults is None else faults
+        self.server = LocalServer(self.world, self.faults, host=host, port=port, ssl_context=ssl_context, clock=clock)
         for target, handler in (targets or {}).items():
             self.server.add_target(target, handler)
         self._exits = ExitStack()
@@ -77,6 +81,24 @@ class LocalCloudMap:
     def endpoint_url(self) -> str:
         """What to give an AWS client as its endpoint_url. Only while it runs."""
         return self.server.endpoint_url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What leads a program here, any AWS client in it included: variables for its environment. Only while it runs.
+
+        Region and credentials come along; the credentials mean nothing.
+        """
+        return {
+            "AWS_ENDPOINT_URL_SERVICEDISCOVERY": self.endpoint_url,
+            "AWS_REGION": self.world.region,
+            "AWS_DEFAULT_REGION": self.world.region,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            # Else other clients than this library's would look for the host data-127.0.0.1.
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        }
 
     @property
     def stats(self) -> ServerStats:

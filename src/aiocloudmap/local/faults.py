@@ -2,6 +2,7 @@
 
 | fault | over the wire | in process |
 |---|---|---|
+| fail | an error code of AWS's | the error that `aiocloudmap.codes` makes of it |
 | throttle | RequestLimitExceeded; ThrottlingException on the control plane | ThrottledError |
 | delay | the answer comes later | the same, by the world's clock |
 | hang | no answer, ever | waits until it is cancelled |
@@ -28,10 +29,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Final, Self, TypedDict, Unpack
 
+from aiocloudmap.codes import CODES
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.gate import Gate
+from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.model import ServiceName
 
 __all__ = ["Fault", "Faults", "Kind", "Scope"]
@@ -43,6 +46,7 @@ class Kind(Enum):
     ACCESS_DENIED = auto()
     DELAY = auto()
     EMPTY = auto()
+    ERROR = auto()
     EXPIRED_TOKEN = auto()
     FEWER = auto()
     GARBAGE = auto()
@@ -55,6 +59,15 @@ class Kind(Enum):
 
 
 _PAUSES = (Kind.DELAY, Kind.HOLD)
+_DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
+_SERVER_ERRORS: Final = {
+    "InternalError": 500,
+    "InternalFailure": 500,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "ServiceUnavailableException": 503,
+}
+"""What AWS says where it has failed itself, with the status that goes with it. Every other code comes with 400."""
 
 
 class Scope(TypedDict, total=False):
@@ -71,7 +84,8 @@ class Fault:
 
     Args:
         kind: What goes wrong.
-        amount: Seconds of a delay, the status of a server error, how many instances are left.
+        amount: Seconds of a delay, the status of an error, how many instances are left.
+        code: The code of an error.
         remaining: Calls that it will still meet; None for all.
         operation: The only operation it meets; None for all.
         service: The only service it meets; None for all.
@@ -80,6 +94,7 @@ class Fault:
 
     kind: Kind
     amount: float = 0
+    code: str = ""
     remaining: int | None = None
     operation: str | None = None
     service: str | None = None
@@ -103,6 +118,25 @@ class Fault:
         """Whether a call is one of its own."""
         return self.operation in (None, operation) and self.service in (None, service)
 
+    def refusal(self, operation: str) -> RefusedError | None:
+        """What AWS says to the call instead of an answer; None where the trouble is of another kind."""
+        if self.kind is Kind.ERROR:
+            return RefusedError("told to fail", code=self.code, status=int(self.amount))
+        if self.kind is Kind.SERVER_ERROR:
+            code = "ServiceUnavailable" if self.amount == 503 else "InternalFailure"
+            return RefusedError("told to fail", code=code, status=int(self.amount))
+        if self.kind is Kind.THROTTLE:
+            code = "RequestLimitExceeded" if operation in _DATA_PLANE else "ThrottlingException"
+            return RefusedError("Rate exceeded", code=code)
+        if self.kind is Kind.EXPIRED_TOKEN:
+            what = "The security token included in the request is expired"
+            return RefusedError(what, code="ExpiredTokenException")
+        if self.kind is Kind.ACCESS_DENIED:
+            action = operation if "." in operation else f"servicediscovery:{operation}"
+            what = f"the caller is not authorized to perform: {action}"
+            return RefusedError(what, code="AccessDeniedException")
+        return None
+
 
 class Faults:
     """The faults of one local world. May be switched from any thread."""
@@ -112,6 +146,24 @@ class Faults:
         self._on: list[Fault] = []
         self._gate = Gate()
         self._listeners: list[Callable[[bool], None]] = []
+
+    def fail(self, error: str = "InternalFailure", *, status: int | None = None, **scope: Unpack[Scope]) -> Fault:
+        """AWS answers with an error.
+
+        Args:
+            error: Its code, such as `RequestLimitExceeded` or `AccessDeniedException`.
+            status: The HTTP status that comes with it. Where it is not said: 500 or 503 for AWS's own failures, such as
+                `InternalFailure`, else 400. Needed for a code that this library knows nothing of.
+            scope: Which calls it meets. Over the wire each of the client's own attempts is a call.
+
+        Raises:
+            ConfigurationError: No such code or status, or another argument that cannot be what it is.
+        """
+        if status is None:
+            status = _SERVER_ERRORS.get(error) or _status_of(error)
+        if not 400 <= status <= 599:
+            raise ConfigurationError(f"{status!r} is no error's status", advice="Give one from 400 to 599.")
+        return self._switch_on(Kind.ERROR, status, scope, code=error)
 
     def throttle(self, **scope: Unpack[Scope]) -> Fault:
         """AWS limits the rate of requests."""
@@ -237,7 +289,7 @@ class Faults:
         with self._lock:
             return f"<Faults {[fault.kind.name.lower() for fault in self._on]}, {self.held} held>"
 
-    def _switch_on(self, kind: Kind, amount: float, scope: Scope) -> Fault:
+    def _switch_on(self, kind: Kind, amount: float, scope: Scope, *, code: str = "") -> Fault:
         times, service = scope.get("next"), scope.get("service")
         if times is not None and (times < 1):
             raise ConfigurationError(f"next={times!r} is no number of calls", advice="Give 1 or more, or leave it out.")
@@ -246,6 +298,7 @@ class Faults:
         fault = Fault(
             kind,
             amount,
+            code,
             remaining=times,
             operation=scope.get("operation"),
             service=None if service is None else str(service),
@@ -254,3 +307,15 @@ class Faults:
         with self._lock:
             self._on.append(fault)
         return fault
+
+
+def _status_of(error: str) -> int:
+    if error in CODES:
+        return 400
+    import difflib  # noqa: PLC0415 - a slip is rare
+
+    near = difflib.get_close_matches(str(error), [*CODES, *_SERVER_ERRORS], n=1)
+    raise ConfigurationError(
+        f"error={error!a} is no error code that this library knows{f'; is it {near[0]}?' if near else ''}",
+        advice="Where AWS does send it, say its status, too: fail('CustomerHasLeft', status=400).",
+    )

@@ -27,6 +27,7 @@ from aiocloudmap.local.pauses import for_ever, pass_pauses
 from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.local.wire import Incoming, answer, faulty_answer, read_request, refusal_answer
 from aiocloudmap.local.world import World
+from aiocloudmap.ports import Clock
 
 __all__ = ["LocalServer", "Target"]
 
@@ -46,6 +47,7 @@ class LocalServer:
         host: Where it listens: on this machine only, unless told otherwise.
         port: 0 takes a free one.
         ssl_context: Serves TLS with it; None serves plain HTTP.
+        clock: What delays are measured by; the world's where nothing is said.
         keepalive_timeout: Seconds that it keeps idle connections.
         request_timeout: Seconds that a new connection may take for the head of a request, and a request for its body.
     """
@@ -58,6 +60,7 @@ class LocalServer:
         host: str = "127.0.0.1",
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
+        clock: Clock | None = None,
         keepalive_timeout: float = 75.0,
         request_timeout: float = 30.0,
     ) -> None:
@@ -67,6 +70,7 @@ class LocalServer:
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
+        self._clock = clock or world.clock
         self._keepalive_timeout = keepalive_timeout
         self._request_timeout = request_timeout
         self._targets: dict[str, Target] = {}
@@ -182,7 +186,7 @@ class LocalServer:
         incoming = await read_request(request, self._request_timeout)
         self.stats.calls.add(incoming.operation, incoming.service)
         met, gate = self.faults.take(incoming.operation, incoming.service)
-        fault = await pass_pauses(met, gate, self.world.clock)
+        fault = await pass_pauses(met, gate, self._clock)
         if fault is None:
             return answer(self._members(incoming))
         if fault.kind is Kind.RESET:

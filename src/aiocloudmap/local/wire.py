@@ -21,7 +21,6 @@ __all__ = ["Incoming", "answer", "faulty_answer", "read_request", "refusal_answe
 
 _PREFIX: Final = "Route53AutoNaming_v20170314."
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
-_DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,8 @@ def answer(members: dict[str, Any]) -> web.Response:
 
 def refusal_answer(refusal: RefusedError) -> web.Response:
     """An error, in the words that the refusal carries. Cloud Map writes Message, AWS's front doors write message."""
-    return _error(refusal.status, refusal.code, refusal.what, **refusal.members)
+    body = {"__type": refusal.code, "Message": refusal.what, "message": refusal.what, **refusal.members}
+    return _response(refusal.status, json.dumps(body).encode())
 
 
 def faulty_answer(fault: Fault, incoming: Incoming) -> web.Response | None:
@@ -102,22 +102,8 @@ def faulty_answer(fault: Fault, incoming: Incoming) -> web.Response | None:
         return _response(200, b"<html>no JSON, and not for you \xff\xfe")
     if fault.kind is Kind.EMPTY:
         return _response(200, b"")
-    if fault.kind is Kind.SERVER_ERROR:
-        status = int(fault.amount)
-        return _error(status, "ServiceUnavailable" if status == 503 else "InternalFailure", "told to fail")
-    action = f"servicediscovery:{incoming.operation}" if incoming.is_cloud_map else incoming.operation
-    throttled = "RequestLimitExceeded" if incoming.operation in _DATA_PLANE else "ThrottlingException"
-    refused = {
-        Kind.ACCESS_DENIED: ("AccessDeniedException", f"the caller is not authorized to perform: {action}"),
-        Kind.EXPIRED_TOKEN: ("ExpiredTokenException", "The security token included in the request is expired"),
-        Kind.THROTTLE: (throttled, "Rate exceeded"),
-    }
-    return _error(400, *refused[fault.kind]) if fault.kind in refused else None
-
-
-def _error(status: int, code: str, message: str, **members: str) -> web.Response:
-    body = {"__type": code, "Message": message, "message": message, **members}
-    return _response(status, json.dumps(body).encode())
+    refusal = fault.refusal(incoming.operation)
+    return None if refusal is None else refusal_answer(refusal)
 
 
 def _response(status: int, body: bytes) -> web.Response:

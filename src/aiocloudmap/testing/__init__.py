@@ -1,6 +1,11 @@
-"""For tests of programs that use aiocloudmap: time under control, and a clean slate."""
+"""For tests of programs that use aiocloudmap: a Cloud Map to order, time under control, and a clean slate.
+
+The pytest plugin `pytest_aiocloudmap` makes fixtures of it.
+"""
 
 from aiocloudmap.testing.clock import ManualClock
+from aiocloudmap.testing.everywhere import every_cloud_map
 from aiocloudmap.testing.slate import reset
+from aiocloudmap.testing.world import FakeWorld
 
-__all__ = ["ManualClock", "reset"]
+__all__ = ["FakeWorld", "ManualClock", "every_cloud_map", "reset"]

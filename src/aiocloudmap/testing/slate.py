@@ -8,8 +8,9 @@ __all__ = ["reset"]
 
 
 def reset() -> None:
-    """Forget every shared engine: the next `CloudMap()` starts without answers, with a new session.
+    """Every CloudMap begins anew: without answers, with a new session that reads the environment as it is by then.
 
-    Connections are not closed by it; they close with their event loop.
+    Those that were made before are meant as well, and handles that came from them; only one with a backend of its own
+    is left alone. Calls under way are cancelled. Connections are not closed by it; they close with their event loop.
     """
     registry.reset()

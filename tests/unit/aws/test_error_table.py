@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 from botocore.retries.standard import ThrottledRetryableChecker
 
 from aiocloudmap import errors
-from aiocloudmap.aws.error_table import CODES, EXCEPTIONS
+from aiocloudmap.aws.error_table import EXCEPTIONS
 from aiocloudmap.aws.translation import from_call, from_credentials, from_setup
+from aiocloudmap.codes import CODES
 from aiocloudmap.model import ServiceName
 
 ORDERS = ServiceName("shop", "orders")

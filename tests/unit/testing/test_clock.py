@@ -1,6 +1,7 @@
 """The manual clock: time that passes when it is told to."""
 
 import asyncio
+import threading
 
 import pytest
 from hypothesis import given
@@ -86,6 +87,47 @@ async def test_what_a_timer_wakes_runs_when_the_test_next_awaits():
     clock.call_later(1, lambda: woken.set_result("now"))
     clock.tick(1)
     assert await woken == "now"
+
+
+def test_a_timer_of_a_loop_in_another_thread_is_called_there_at_its_own_time():
+    """As when a test client runs a web application in a thread: each timer sees the moment that it was set for."""
+    clock, seen = ManualClock(monotonic=0), []
+    ready = threading.Event()
+
+    async def wait_twice() -> None:
+        over = asyncio.Event()
+        clock.call_later(2, lambda: seen.append((clock.monotonic(), threading.current_thread().name)))
+        clock.call_later(5, over.set)
+        ready.set()
+        await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(wait_twice()), name="application")
+    thread.start()
+    ready.wait()
+    clock.tick(60)
+    thread.join()
+    assert seen == [(2, "application")]
+
+
+def test_a_timer_that_raises_in_another_thread_does_not_hold_the_tick_up(monkeypatch):
+    """The other loop tells of it, as of every callback."""
+    monkeypatch.setattr("aiocloudmap.testing.clock._PATIENCE", None)
+    clock, ready, over = ManualClock(monotonic=0), threading.Event(), []
+
+    async def wait() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: over.append(context["exception"]))
+        clock.call_later(1, lambda: 1 / 0)
+        done = asyncio.Event()
+        clock.call_later(2, done.set)
+        ready.set()
+        await done.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(wait()))
+    thread.start()
+    ready.wait()
+    clock.tick(2)
+    thread.join()
+    assert [type(error) for error in over] == [ZeroDivisionError]
 
 
 def test_the_repr_shows_time_and_timers():

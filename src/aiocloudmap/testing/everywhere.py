@@ -1,0 +1,39 @@
+"""Every `CloudMap` of the process at once: for tests of programs that make their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiocloudmap.arguments import check_backend
+from aiocloudmap.engine import registry
+from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
+
+__all__ = ["every_cloud_map"]
+
+
+@contextmanager
+def every_cloud_map(*, backend: Backend | None = None, clock: Clock = SYSTEM_CLOCK) -> Iterator[None]:
+    """Until the block ends, every CloudMap of the process asks this backend and goes by this clock.
+
+    ```python
+    with every_cloud_map(backend=local.backend()):
+        ...  # the program, whatever CloudMap() it makes, or made when it was imported
+    ```
+
+    Those that were made before are meant as well, and handles that came from them, whatever their Region, endpoint and
+    session. One with a backend of its own is left alone, and one with a clock of its own keeps that. All begin without
+    answers, here and when the block ends, and their calls under way are cancelled. Costs no AWS call.
+
+    What `client()` and `http_session()` give is not diverted: they are AWS's and HTTP's own.
+
+    Args:
+        backend: What they ask; None leaves them with AWS, or with wherever the environment leads by now.
+        clock: What they go by.
+
+    Raises:
+        ConfigurationError: An argument cannot be what it is.
+    """
+    check_backend(backend, clock)
+    with registry.overridden(backend=backend, clock=clock):
+        yield

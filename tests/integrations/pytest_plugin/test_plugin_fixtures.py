@@ -1,0 +1,257 @@
+"""What each fixture gives, in sessions of their own, to a program that makes its CloudMap when it is imported."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+PROGRAM = """
+from aiocloudmap import CloudMap
+
+cloud_map = CloudMap()
+orders = cloud_map.service("shop/orders")
+
+async def find_queue():
+    return await orders.attribute("QUEUE_URL")
+"""
+
+
+def settings() -> dict[str, str]:
+    """The part of the environment that leads AWS clients."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_") or "proxy" in name.lower()}
+
+
+@pytest.fixture
+def shop(pytester: pytest.Pytester) -> None:
+    """A program named shop."""
+    pytester.makepyfile(shop=PROGRAM)
+    pytester.syspathinsert()
+
+
+def test_a_program_that_made_its_cloud_map_at_import_finds_what_a_test_registers(run, shop):
+    """And nothing of what the test before it did: no answer, no instance, no fault, no throttling."""
+    result = run(
+        """
+import shop
+
+async def test_one(cloud_map_world):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "one"})
+    assert await shop.find_queue() == "one"
+    cloud_map_world.fail("RequestLimitExceeded")
+    with pytest.raises(ThrottledError):
+        await shop.orders.resolve(max_age=0)
+
+async def test_two(cloud_map_world):
+    assert shop.orders.peek() is None
+    with pytest.raises(NamespaceNotFoundError):
+        await shop.find_queue()
+
+async def test_three(cloud_map_world):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "three"})
+    assert await shop.find_queue() == "three"
+    assert cloud_map_world.calls["DiscoverInstances"] == 1
+    assert shop.cloud_map.stats().refreshes == 1
+
+async def test_without_fixtures_it_asks_aws():
+    with pytest.raises(ConfigurationError, match="Region"):
+        await shop.find_queue()
+""",
+        mode="auto",
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_faults_are_one_line_each_and_end_with_the_test(run, shop):
+    """An error of AWS's for so many calls, a delay, and no answer at all; time passes when the test says so."""
+    result = run(
+        """
+import shop
+
+@pytest.fixture(autouse=True)
+def registered(cloud_map_world):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"})
+
+async def test_an_error_twice(cloud_map_world, cloud_map_clock):
+    cloud_map_world.fail(next=2, error="RequestLimitExceeded")
+    for _ in range(2):
+        with pytest.raises(ThrottledError):
+            await shop.find_queue()
+        cloud_map_clock.tick(60)
+    assert await shop.find_queue() == "here"
+
+async def test_a_delay(cloud_map_world, cloud_map_clock):
+    cloud_map_world.delay(0.2)
+    waiting = asyncio.create_task(shop.find_queue())
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    cloud_map_clock.tick(0.2)
+    assert await waiting == "here"
+
+async def test_no_answer(cloud_map_world, cloud_map_clock):
+    cloud_map_world.hang()
+    waiting = asyncio.create_task(shop.find_queue())
+    while not cloud_map_world.calls.total:
+        await asyncio.sleep(0)
+    cloud_map_clock.tick(5)
+    with pytest.raises(UnavailableError, match="no answer within 5 s"):
+        await waiting
+
+async def test_they_have_ended(cloud_map_world):
+    assert await shop.find_queue() == "here"
+""",
+        mode="auto",
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_time_passes_for_all_at_once(run, shop):
+    """The program's own CloudMap, the fixture's and the world go by one clock."""
+    result = run(
+        """
+import shop
+
+async def test_it(cloud_map, cloud_map_world, cloud_map_clock):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "one"})
+    mine = cloud_map.service("shop/orders")
+    assert [await shop.find_queue(), await mine.attribute("QUEUE_URL")] == ["one", "one"]
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "two"})
+    assert [await shop.find_queue(), await mine.attribute("QUEUE_URL")] == ["one", "one"]
+    cloud_map_clock.tick(61)
+    assert [await shop.find_queue(), await mine.attribute("QUEUE_URL")] == ["two", "two"]
+    assert cloud_map_world.calls["DiscoverInstances"] == 4
+""",
+        mode="auto",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_suite_may_begin_each_test_with_a_world_of_its_own_and_with_real_time(run, shop, pytester):
+    """By overriding the fixtures in its conftest."""
+    pytester.makeconftest("""
+import pytest
+from aiocloudmap import SYSTEM_CLOCK
+
+@pytest.fixture
+def cloud_map_clock():
+    return SYSTEM_CLOCK
+
+@pytest.fixture
+def cloud_map_world(cloud_map_world):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"})
+    return cloud_map_world
+
+@pytest.fixture(autouse=True)
+def no_aws(cloud_map_world):
+    pass
+""")
+    result = run(
+        """
+import shop
+
+async def test_it():
+    assert await shop.find_queue() == "here"
+
+async def test_time_runs(cloud_map_world):
+    cloud_map_world.delay(0.001)
+    assert await shop.find_queue() == "here"
+""",
+        mode="auto",
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_the_server_is_reached_by_whoever_reads_the_environment(run, shop):
+    """A CloudMap made at import, one made in the test, and boto3; each test has a server of its own."""
+    before = settings()
+    result = run(
+        """
+import boto3
+import shop
+
+def ask():
+    client = boto3.client("servicediscovery")
+    try:
+        return client.discover_instances(NamespaceName="shop", ServiceName="orders")["Instances"]
+    finally:
+        client.close()
+
+@pytest.mark.parametrize("url", ["one", "two"])
+async def test_it(cloud_map_server, cloud_map_world, cloud_map_clock, url):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": url})
+    assert await shop.find_queue() == url
+    assert await CloudMap().service("shop/orders").attribute("QUEUE_URL") == url
+    assert ask()[0]["Attributes"] == {"QUEUE_URL": url}
+    assert cloud_map_server.stats.calls is cloud_map_world.calls
+    assert cloud_map_world.calls["DiscoverInstances"] == 3
+    assert cloud_map_server.stats.connections_accepted == 2
+    cloud_map_clock.tick(700)
+    cloud_map_world.fail("AccessDeniedException", next=1)
+    with pytest.raises(aiocloudmap.AccessDeniedError):
+        await shop.find_queue()
+""",
+        mode="auto",
+    )
+    result.assert_outcomes(passed=2)
+    assert settings() == before
+
+
+def test_no_profile_proxy_or_token_of_the_machine_keeps_anybody_from_the_server(run, shop, monkeypatch):
+    """What would lead elsewhere is out of the way while the test runs."""
+    for variable, value in {
+        "AWS_PROFILE": "missing",
+        "AWS_SESSION_TOKEN": "secret",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+        "AWS_USE_FIPS_ENDPOINT": "true",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "no_proxy": "example.com",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    result = run(
+        """
+import os
+import shop
+
+async def test_it(cloud_map_server, cloud_map_world):
+    cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"})
+    assert await shop.find_queue() == "here"
+    assert os.environ["no_proxy"] == "127.0.0.1,example.com"
+    assert "secret" not in os.environ.values()
+""",
+        mode="auto",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_delay_of_the_server_is_real_time(run):
+    """A synchronous client could let no other time pass."""
+    result = run(
+        """
+import socket
+
+def test_it(cloud_map_server, cloud_map_world):
+    cloud_map_world.delay(0.01)
+    cloud_map_world.fail("InternalFailure")
+    head = b"POST / HTTP/1.1\\r\\nHost: x\\r\\nX-Amz-Target: Route53AutoNaming_v20170314.DiscoverInstances\\r\\n"
+    with socket.create_connection(("127.0.0.1", cloud_map_server.server.port), timeout=10) as connection:
+        connection.sendall(head + b"Content-Length: 2\\r\\n\\r\\n{}")
+        assert b" 500 " in connection.recv(100)
+"""
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_fixtures_say_what_they_are(run):
+    """`pytest --fixtures` is where many look first."""
+    result = run("def test_it():\n    pass\n", "--fixtures")
+    begin = result.outlines.index(next(line for line in result.outlines if "defined from pytest_aiocloudmap" in line))
+    own = "\n".join(result.outlines[begin + 1 :]).split("\n---")[0]
+    assert [line.split(" -- ")[0] for line in own.splitlines() if " -- " in line] == [
+        "cloud_map_clock",
+        "cloud_map_world",
+        "cloud_map",
+        "cloud_map_server",
+    ]
+    assert "no docstring" not in own
