@@ -102,7 +102,8 @@ class Deciding:
             return self._serve_old(cell, snapshot, until=cell.lifetime.hard)
         flight = self._flights.board(cell, keep=not cell.policy.inline)
         begun = flight.started if flight.task is not None else now
-        patience = begun + cell.policy.soft_timeout - now
+        # The flight may have to wait for another one first, and a soft_timeout may be longer than any call.
+        patience = min(begun + cell.policy.soft_timeout - now, self._flights.timeout)
         if patience > 0:
             return self._board(flight, cell, None, patience)
         until = min(begun + self._flights.timeout, cell.lifetime.hard)

@@ -216,7 +216,7 @@ class Model:
             return
         flight = self._flight(caller.lane, cell, keep=not cell.policy.inline)
         begun = flight.started if flight.launched else self.now
-        patience = begun + cell.policy.soft_timeout - self.now
+        patience = min(begun + cell.policy.soft_timeout - self.now, TIMEOUT)
         if patience > 0:
             self._wait(caller, flight, patience)
         else:

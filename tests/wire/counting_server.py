@@ -12,12 +12,12 @@ import ssl
 import threading
 from base64 import b64encode
 from collections import Counter
-from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from tests.support.client_sockets import client_sockets
+
 _ESTABLISHED = 1
-_OPEN = ("01", "02", "03", "08")  # of /proc/net/tcp: established, syn sent, syn received, close wait
 
 
 class Servers:
@@ -60,10 +60,8 @@ class Servers:
         return sum(map(_is_established, list(self.connections)))
 
     def seen_by_the_system(self) -> int:
-        """Client sockets towards these servers that are open, by the kernel's own list."""
-        ports = {f"{port:04X}" for port in self.ports}
-        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(row[2].rpartition(":")[2] in ports and row[3] in _OPEN for row in rows)
+        """Client sockets of this process towards these servers that are open, by the kernel's own list."""
+        return client_sockets(self.ports)
 
     def release(self) -> None:
         """Answer those who are on hold, and all who ask later."""
