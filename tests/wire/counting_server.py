@@ -20,6 +20,11 @@ from tests.support.client_sockets import client_sockets
 _ESTABLISHED = 1
 
 
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 class Servers:
     """Servers that answer `{"Instances": []}` to everything but these paths.
 
@@ -105,9 +110,11 @@ class Servers:
         await self._ended.wait()
         for server in servers:
             server.close()
+        # What has been accepted takes some turns to be known, what is aborted some to be gone.
+        await _turns()
         for writer in list(self._writers):
             writer.transport.abort()
-        await asyncio.sleep(0.01)
+        await _turns()
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()
 

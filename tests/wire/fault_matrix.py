@@ -20,6 +20,7 @@ from aiocloudmap import (
     ConnectionPolicy,
     CredentialsError,
     DeadlineError,
+    InvalidRequestError,
     ProtocolError,
     ThrottledError,
     UnavailableError,
@@ -141,6 +142,14 @@ def unheard(cells: dict[str, Cell], *, calls: int) -> dict[str, Cell]:
 FAULTS: dict[str, Row] = {
     "throttle": Row(
         what="AWS limits the rate of requests", switch_on=lambda on: on.throttle(), **failing(ThrottledError, 3)
+    ),
+    "fail_refusing": Row(
+        what="AWS refuses with a code",
+        switch_on=lambda on: on.fail("InvalidInput"),
+        **failing(InvalidRequestError, 1),
+    ),
+    "fail_itself": Row(
+        what="AWS fails with a code", switch_on=lambda on: on.fail("InternalError"), **failing(UnavailableError, 3)
     ),
     "server_error": Row(what="status 500", switch_on=lambda on: on.server_error(), **failing(UnavailableError, 3)),
     "server_error_503": Row(

@@ -46,9 +46,10 @@ def test_it_gives_the_event_and_returns_the_answer():
         answer = function.invoke({"order": 7}, timeout=9)
         assert answer["event"] == {"order": 7}
         assert answer["name"] == "local"
-        assert 0 < answer["remaining"] <= 9000
+        # Two processes' clocks, in whole milliseconds.
+        assert 0 < answer["remaining"] <= 9001
         assert function.invoke()["event"] is None
-        assert 9000 < function.invoke()["remaining"] <= 30_000
+        assert 9001 < function.invoke()["remaining"] <= 30_001
         assert function.cold_starts == 1
         assert "got {'order': 7}\n" in function.log
 
