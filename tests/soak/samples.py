@@ -6,11 +6,13 @@ import asyncio
 import gc
 import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 __all__ = ["Growth", "Sample", "growth", "sample"]
 
@@ -26,6 +28,7 @@ class Sample:
     Args:
         at: When, on the monotonic clock.
         memory: Resident bytes.
+        blocks: Pieces of memory that Python's objects take; what the heap keeps without an object is not among them.
         descriptors: Open ones.
         tasks: Of all event loops that run.
         threads: Of Python.
@@ -33,6 +36,7 @@ class Sample:
 
     at: float
     memory: int
+    blocks: int
     descriptors: int
     tasks: int
     threads: int
@@ -49,6 +53,7 @@ def sample(loops: Iterable[asyncio.AbstractEventLoop] | None = None) -> Sample:
     return Sample(
         at=time.monotonic(),
         memory=int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
+        blocks=sys.getallocatedblocks(),
         descriptors=len(os.listdir("/proc/self/fd")),
         tasks=tasks,
         threads=threading.active_count(),
@@ -57,11 +62,11 @@ def sample(loops: Iterable[asyncio.AbstractEventLoop] | None = None) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How memory went after the warm-up.
+    """How memory, or the number of blocks, went after the warm-up.
 
     Args:
-        slope: Bytes in a second, as a straight line through the samples has it.
-        drift: Bytes, over all of that time.
+        slope: Bytes or blocks in a second, as a straight line through the samples has it.
+        drift: Bytes or blocks, over all of that time.
         noise: What of them cannot be told from none: three times what the samples stray from the line, and at least
             two per cent of what is held.
     """
@@ -76,11 +81,11 @@ class Growth:
         return self.drift <= self.noise
 
 
-def growth(samples: list[Sample]) -> Growth:
+def growth(samples: list[Sample], of: Literal["memory", "blocks"] = "memory") -> Growth:
     """The straight line through all samples but the first third."""
     begun, ended = samples[0].at, samples[-1].at
     warm = [each for each in samples if each.at >= begun + (ended - begun) * _WARM_UP]
-    times, memory = [each.at for each in warm], [float(each.memory) for each in warm]
+    times, memory = [each.at for each in warm], [float(getattr(each, of)) for each in warm]
     line = statistics.linear_regression(times, memory)
     strays = [held - (line.intercept + line.slope * at) for at, held in zip(times, memory, strict=True)]
     noise = max(3 * statistics.pstdev(strays), _LEAST_NOISE * statistics.fmean(memory))

@@ -77,7 +77,7 @@ def held_at_last(before: Sample) -> Sample:
     return last
 
 
-def faults_found(before: Sample, after: Sample, grown: Growth, tally: Tally) -> list[str]:
+def faults_found(before: Sample, after: Sample, grown: Growth, multiplied: Growth, tally: Tally) -> list[str]:
     """What must not be."""
     found = [
         f"{name} went from {getattr(before, name)} to {getattr(after, name)}"
@@ -86,20 +86,32 @@ def faults_found(before: Sample, after: Sample, grown: Growth, tally: Tally) -> 
     ]
     if not grown.is_flat:
         found.append(f"memory grew by {grown.drift / 1024:.0f} KiB, noise is {grown.noise / 1024:.0f} KiB")
+    if not multiplied.is_flat:
+        found.append(f"blocks grew by {multiplied.drift:.0f}, noise is {multiplied.noise:.0f}")
     found += [f"wrong answer: {what}" for what in tally.wrong]
     found += [f"unnamed error: {what}" for what in tally.unnamed]
     return found
 
 
-def show(samples: list[Sample], before: Sample, after: Sample, grown: Growth, tally: Tally, trouble: Trouble) -> None:
+def show(
+    samples: list[Sample],
+    before: Sample,
+    after: Sample,
+    grown: Growth,
+    multiplied: Growth,
+    tally: Tally,
+    trouble: Trouble,
+) -> None:
     """The tables."""
-    print(f"{'second':>8} {'memory MiB':>11} {'descriptors':>12} {'tasks':>6} {'threads':>8}")
+    print(f"{'second':>8} {'memory MiB':>11} {'blocks':>8} {'descriptors':>12} {'tasks':>6} {'threads':>8}")
     step = max(1, len(samples) // 12)
     for each in [before, *samples[::step], after]:
         at, memory = each.at - before.at, each.memory / 2**20
-        print(f"{at:8.0f} {memory:11.1f} {each.descriptors:12} {each.tasks:6} {each.threads:8}")
+        print(f"{at:8.0f} {memory:11.1f} {each.blocks:8} {each.descriptors:12} {each.tasks:6} {each.threads:8}")
     print(f"\nmemory after warm-up: {grown.slope / 1024:+.2f} KiB/s, ", end="")
     print(f"{grown.drift / 1024:+.0f} KiB in all, noise {grown.noise / 1024:.0f} KiB")
+    print(f"blocks after warm-up: {multiplied.slope:+.2f} a second, ", end="")
+    print(f"{multiplied.drift:+.0f} in all, noise {multiplied.noise:.0f}")
     for title, counts in (("what came of the calls", tally.outcomes), ("calls that met trouble", trouble.met)):
         print(f"\n{title}: " + ", ".join(f"{name} {count}" for name, count in sorted(counts.items())))
     print(f"\nwrong answers: {tally.wrong_count}, unnamed errors: {tally.unnamed_count}")
@@ -121,14 +133,15 @@ def main() -> int:
     gc.collect()
     before = sample()
     tally, trouble, samples = soak(arguments.seconds, arguments.seed)
-    after, grown = held_at_last(before), growth(samples)
-    show(samples, before, after, grown, tally, trouble)
-    found = faults_found(before, after, grown, tally)
+    after, grown, multiplied = held_at_last(before), growth(samples), growth(samples, "blocks")
+    show(samples, before, after, grown, multiplied, tally, trouble)
+    found = faults_found(before, after, grown, multiplied, tally)
     report = {
         "python": platform.python_version(),
         "seed": arguments.seed,
         "seconds": arguments.seconds,
         "growth": dataclasses.asdict(grown),
+        "growth_of_blocks": dataclasses.asdict(multiplied),
         "outcomes": tally.outcomes,
         "trouble": trouble.met,
         "wrong_answers": tally.wrong_count,

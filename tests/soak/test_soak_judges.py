@@ -15,7 +15,10 @@ MEBIBYTE = 2**20
 
 def samples(memory) -> list[Sample]:
     """Two minutes of them, with what is held at each second."""
-    return [Sample(at=float(at), memory=memory(at), descriptors=9, tasks=3, threads=1) for at in range(120)]
+    return [
+        Sample(at=float(at), memory=memory(at), blocks=memory(at) // 100, descriptors=9, tasks=3, threads=1)
+        for at in range(120)
+    ]
 
 
 def test_what_wavers_is_flat():
@@ -29,6 +32,7 @@ def test_what_leaks_is_not_flat():
     leaking = growth(samples(lambda at: 80 * MEBIBYTE + at * 100_000 + at % 3 * MEBIBYTE))
     assert not leaking.is_flat
     assert leaking.slope == pytest.approx(100_000, rel=0.1)
+    assert not growth(samples(lambda at: 80 * MEBIBYTE + at * 100_000), "blocks").is_flat
 
 
 async def test_what_was_true_is_right_until_its_end_and_for_its_bound():
