@@ -86,7 +86,8 @@ def _install(session: nox.Session, *groups: str, project: bool = True, pins: lis
     requirements = nox.project.dependency_groups(PROJECT, *groups)
     arguments = ["--quiet", *requirements, *(["--editable", ".[cli,testing]"] if project else [])]
     if pins is not None:
-        constraints = Path(session.create_tmp()) / "constraints.txt"
+        # Not in the session's own temporary folder: tests would make theirs in it, inside the repository.
+        constraints = Path(session.virtualenv.location) / "constraints.txt"
         constraints.write_text("".join(f"{pin}\n" for pin in pins), encoding="utf-8")
         arguments += ["--constraint", str(constraints)]
     session.install(*arguments)
