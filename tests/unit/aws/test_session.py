@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
 import threading
@@ -17,7 +18,7 @@ from aiocloudmap.aws.client_options import by_value
 from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.session import MAX_CLIENTS, AwsSession
 from aiocloudmap.aws.transport import Transport
-from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.errors import ConfigurationError, ServiceNotFoundError
 from aiocloudmap.model import Query, ServiceName
 from aiocloudmap.settings import ConnectionPolicy
 
@@ -533,6 +534,18 @@ async def test_what_botocore_cannot_make_is_a_configuration_error(service, optio
     with pytest.raises(ConfigurationError, match=match) as caught:
         await opened().client(service, **options)
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "handled", [ServiceNotFoundError("not here"), OSError(errno.EMFILE, "x"), OSError(errno.EPIPE, "x")]
+)
+async def test_what_the_caller_was_handling_is_not_why_a_client_cannot_be_made(handled):
+    """A call in an except block carries that block's error as its context."""
+    try:
+        raise handled
+    except (ServiceNotFoundError, OSError):
+        with pytest.raises(ConfigurationError, match=r"\(service_name sqz\)"):
+            await opened().client("sqz")
 
 
 async def test_closing_a_client_closes_nothing():
