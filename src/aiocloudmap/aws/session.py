@@ -25,6 +25,7 @@ from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.descriptors import exhausted, ran_out
+from aiocloudmap.aws.error_table import NO_REGION
 from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
@@ -224,10 +225,7 @@ class AwsSession:
     def _discovery_options(self, session: AioSession) -> dict[str, Any]:
         region = self._region(session) or _configured_region(session)
         if region is None:
-            raise ConfigurationError(
-                "no AWS Region is set",
-                advice="Set AWS_REGION, write CloudMap(region=...), or a region in the profile.",
-            )
+            raise NO_REGION.error()
         policy = self._connections
         settings: dict[str, Any] = {
             "connect_timeout": policy.connect_timeout,
