@@ -20,7 +20,8 @@ from aiobotocore.session import AioSession, get_session
 from cachetools import LRUCache
 
 from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default, with_http_session
-from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
+from aiocloudmap.aws.credential_chain import CredentialChain
+from aiocloudmap.aws.credentials import SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.error_table import NO_REGION
