@@ -8,12 +8,12 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from aiocloudmap.arguments import check_backend, check_cache, check_callable, check_connections, check_place
-from aiocloudmap.engine import registry
 from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.events import Event
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
+from aiocloudmap.registry import registry
 from aiocloudmap.reports import Stats
 from aiocloudmap.resolver import require_loop
 from aiocloudmap.service import Service
@@ -84,7 +84,7 @@ class CloudMap:
         check_callable("on_event", on_event)
         key = EngineKey.of(region, endpoint_url, session_factory, connections)
         if shared and backend is None and clock is SYSTEM_CLOCK:
-            self._engine = registry.shared(key, clock)
+            self._engine = registry.shared(key)
         else:
             self._engine = registry.unshared(key, clock=clock, backend=backend)
         self._cache = cache

@@ -31,8 +31,8 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
-from aiocloudmap.engine import registry
 from aiocloudmap.errors import CloudMapError, ConfigurationError
+from aiocloudmap.registry import registry
 
 try:
     # Part of Lambda's managed runtimes, and hardly anywhere else.
