@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from aiocloudmap.arguments import check_backend, check_cache, check_callable, check_connections, check_place
 from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import CloudMapError, ConfigurationError
+from aiocloudmap.event_loop import running_loop
 from aiocloudmap.events import Event
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
 from aiocloudmap.registry import registry
 from aiocloudmap.reports import Stats
-from aiocloudmap.resolver import require_loop
 from aiocloudmap.service import Service
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy, policies_from_env
 
@@ -179,7 +179,7 @@ class CloudMap:
             ConfigurationError: No such service, no region, no credentials, or options that would bypass the shared
                 connections.
         """
-        require_loop()
+        running_loop()
         self._engine.observe()
         return await self._engine.aws().client(aws_service, **create_client_options)
 
@@ -193,7 +193,7 @@ class CloudMap:
         Args:
             options: As for `aiohttp.ClientSession`, but for the connector.
         """
-        require_loop()
+        running_loop()
         self._engine.observe()
         return await self._engine.aws().http_session(**options)
 
