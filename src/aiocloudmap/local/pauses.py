@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Never
 
-from aiocloudmap.local.faults import Fault, Kind
+from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.gate import Gate
 from aiocloudmap.ports import Clock, pause
 
