@@ -176,8 +176,10 @@ class CloudMap:
             create_client_options: As for `AioSession.create_client`.
 
         Raises:
-            ConfigurationError: No such service, no region, no credentials, or options that would bypass the shared
-                connections.
+            ConfigurationError: No such service, no region, options that botocore refuses or that would bypass the
+                shared connections, or no running asyncio event loop.
+            UnavailableError: No file descriptor is left to make it with, or another thread's event loop has stopped in
+                the middle of making one.
         """
         running_loop()
         self._engine.observe()
@@ -192,6 +194,10 @@ class CloudMap:
 
         Args:
             options: As for `aiohttp.ClientSession`, but for the connector.
+
+        Raises:
+            ConfigurationError: An option that aiohttp refuses, or a connector among them; AWS settings that cannot be
+                read; or no running asyncio event loop.
         """
         running_loop()
         self._engine.observe()
@@ -239,6 +245,9 @@ class CloudMap:
 
         Returns:
             How many answers could have been given until now.
+
+        Raises:
+            ConfigurationError: AWS would refuse the name.
         """
         if name is None:
             return self._engine.invalidate(lambda _: True)

@@ -249,7 +249,7 @@ class BoundedConnector(aiohttp.TCPConnector):
                 attempt.reset(token)
             self._bound.drop(permit)
 
-    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 -- aiohttp's own signature
+    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 - aiohttp's own signature
         """A call has ended. Called by aiohttp's Connection, once per connection handed out."""
         handler: Handler = protocol
         if not self._calls.disconnect(handler):

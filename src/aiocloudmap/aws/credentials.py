@@ -233,7 +233,7 @@ class SharedCredentials:
                 if source is None:
                     return None
                 held = _Held(source, await awaited(source.get_frozen_credentials()))
-        except Exception as error:  # noqa: BLE001 -- each waiter raises it, as an exception of its own
+        except Exception as error:  # noqa: BLE001 - each waiter raises it, as an exception of its own
             return error
         self._had_some = True
         self._next_attempt = self._monotonic() + PAUSE

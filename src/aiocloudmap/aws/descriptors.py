@@ -117,7 +117,7 @@ def _is_open(descriptor: int) -> bool:
 def _limit() -> int | None:
     if sys.platform == "win32":
         return None
-    import resource  # noqa: PLC0415 -- not everywhere
+    import resource  # noqa: PLC0415 - not everywhere
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if soft == resource.RLIM_INFINITY else soft

@@ -9,7 +9,7 @@ import ssl
 from typing import Final
 
 import aiohttp
-from botocore import exceptions as _B  # noqa: N812 -- a table full of it
+from botocore import exceptions as _B  # noqa: N812 - a table full of it
 
 from aiocloudmap.codes import INVALID, Row
 from aiocloudmap.errors import (

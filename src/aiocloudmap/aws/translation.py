@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore import exceptions as _B  # noqa: N812 -- as in the table
+from botocore import exceptions as _B  # noqa: N812 - as in the table
 
 from aiocloudmap.aws.causes import causes
 from aiocloudmap.aws.error_table import BAD_ENDPOINT, BAD_FILE, BAD_OPTION, EXCEPTIONS, GARBLED, NOT_LOADED
