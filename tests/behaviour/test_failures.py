@@ -5,44 +5,24 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
-    AccessDeniedError,
     CloudMap,
     CloudMapError,
     ConfigurationError,
     ConnectError,
-    CredentialsError,
     DeadlineError,
     Discovery,
     Instance,
     NamespaceNotFoundError,
-    ProtocolError,
     Query,
-    Service,
     ServiceNotFoundError,
     ThrottledError,
     UnavailableError,
 )
 
 EPSILON = 0.001
-FAULTS = [
-    ("access_denied", AccessDeniedError),
-    ("empty", ProtocolError),
-    ("expired_token", CredentialsError),
-    ("garbage", ProtocolError),
-    ("reset", ConnectError),
-    ("server_error", UnavailableError),
-    ("throttle", ThrottledError),
-    ("truncate", ProtocolError),
-]
-
-
-async def known(stage, **settings) -> Service:
-    """A service whose answer has just been fetched."""
-    service = stage.cloud_map(**settings).service("shop/orders")
-    await service.resolve()
-    return service
 
 
 def depth(error: BaseException) -> int:
@@ -68,11 +48,11 @@ class Failing:
         raise outcome
 
 
-@pytest.mark.parametrize(("fault", "error"), FAULTS)
+@pytest.mark.parametrize(("fault", "error"), NAMED_FAULTS)
 @pytest.mark.parametrize("age", [30, 60, 629.9])
 async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
     """Stale or fallback, until hard: an expired token or a role without rights is no outage."""
-    service = await known(stage)
+    service = await stage.known()
     getattr(stage.faults, fault)()
     stage.clock.tick(age)
     assert len(await service.resolve()) == 1
@@ -82,7 +62,7 @@ async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
     assert type(service.explain().last_error) is error
 
 
-@pytest.mark.parametrize(("fault", "error"), FAULTS)
+@pytest.mark.parametrize(("fault", "error"), NAMED_FAULTS)
 async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, error):
     """Nothing in memory: the caller gets the error, which names the service."""
     service = stage.cloud_map().service("shop/orders")
@@ -96,7 +76,7 @@ async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, er
 
 async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
     """Past hard, the error says for how long there has been nothing."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(700)
     with pytest.raises(UnavailableError, match="the last good answer is 700 s old") as caught:
@@ -107,7 +87,7 @@ async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
 @pytest.mark.parametrize("age", [30, 60])
 async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age):
     """AWS down: twenty callers in sequence get twenty answers, of one failed call; after it nobody waits."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(age)
     answers = [await service.resolve()]
@@ -120,7 +100,7 @@ async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age)
 @pytest.mark.parametrize("age", [30, 60])
 async def test_the_backoff_doubles_from_half_a_second_to_thirty(stage, age):
     """After n failures in a row the next attempt is min(30, 0.5·2ⁿ⁻¹)·U[½,1) s away, and not a moment earlier."""
-    service = await known(stage, stale_while_revalidate=30 if age == 60 else 300)
+    service = await stage.known(stale_while_revalidate=30 if age == 60 else 300)
     stage.faults.server_error()
     stage.clock.tick(age)
     for failure in range(1, 12):
@@ -172,7 +152,7 @@ async def test_the_backoff_of_many_is_spread(stage):
 
 async def test_a_success_ends_the_series(stage):
     """After an answer the next failure begins at half a second again."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error(next=5)
     stage.clock.tick(60)
     for _ in range(5):
