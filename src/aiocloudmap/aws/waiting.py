@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from aiocloudmap.aws.permits import Purpose
+from aiocloudmap.aws.permits import RESERVED, Purpose
 from aiocloudmap.errors import ConnectError, ConnectionLimitError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def limit_error(host: Any, waited: float, policy: ConnectionPolicy, bound: Bound
     """
     return ConnectionLimitError(
         f"no connection to {host[0]} came free in {waited:.1f} s; of {policy.max_connections} "
-        f"({policy.max_connections_per_host} per host, 2 kept for discovery): {bound!r}",
+        f"({policy.max_connections_per_host} per host, {RESERVED} kept for discovery): {bound!r}",
         advice="Raise ConnectionPolicy.max_connections, make fewer calls at a time, or release responses sooner.",
     )
 
