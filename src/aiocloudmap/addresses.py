@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from socket import AddressFamily
 from typing import Final
 
-from aiocloudmap.errors import AttributeNotFoundError, InvalidAttributeError
+from aiocloudmap.errors import InvalidAttributeError
 from aiocloudmap.model import HealthStatus, Instance
+from aiocloudmap.shortfalls import no_attribute
 
 __all__ = ["MAX_ATTEMPTS", "Address", "grpc_target", "in_order", "reachable"]
 
@@ -63,7 +64,7 @@ def reachable(instances: Iterable[Instance]) -> dict[Instance, tuple[Address, ..
             passed.append(instance)
     if found:
         return found
-    raise invalid or _missing("no instance has an address", "AWS_INSTANCE_IPV4", passed)
+    raise invalid or no_attribute("no instance has an address", "AWS_INSTANCE_IPV4", passed)
 
 
 def in_order(found: Mapping[Instance, tuple[Address, ...]], *, zone: str | None = None, turn: int = 0) -> list[Address]:
@@ -103,7 +104,7 @@ def grpc_target(found: Mapping[Instance, tuple[Address, ...]]) -> str:
     ipv4 = {f"{each.host}:{each.port}": None for each in addresses if each.family is socket.AF_INET}
     ipv6 = {f"[{each.host}]:{each.port}": None for each in addresses if each.family is socket.AF_INET6}
     if not ipv4 and not ipv6:
-        raise _missing("no instance has both an IP address and a port", "AWS_INSTANCE_PORT", found)
+        raise no_attribute("no instance has both an IP address and a port", "AWS_INSTANCE_PORT", found)
     return f"ipv6:{','.join(ipv6)}" if len(ipv6) > len(ipv4) else f"ipv4:{','.join(ipv4)}"
 
 
@@ -115,15 +116,3 @@ def _family(host: str) -> AddressFamily | None:
     except OSError:
         return None
     return socket.AF_INET
-
-
-def _missing(what: str, key: str, instances: Iterable[Instance]) -> AttributeNotFoundError:
-    instances = list(instances)
-    available = {name for instance in instances for name in instance.attributes}
-    return AttributeNotFoundError(
-        what,
-        service=instances[0].service,
-        key=key,
-        available=available,
-        advice=f"There are: {', '.join(sorted(available)) or 'no attributes'}.",
-    )

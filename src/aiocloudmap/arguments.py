@@ -1,14 +1,18 @@
-"""What the arguments of `CloudMap` may be: checked where they are given, since the first call would tell too late."""
+"""What arguments may be: checked where they are given, since the first call would tell too late.
+
+Whatever is none is a ConfigurationError that says what would be one.
+"""
 
 from __future__ import annotations
 
 import inspect
+import math
 import re
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy
 
-__all__ = ["check_backend", "check_cache", "check_callable", "check_connections", "check_place"]
+__all__ = ["check_backend", "check_cache", "check_callable", "check_connections", "check_max_age", "check_place"]
 
 _REGION = re.compile(r"[a-zA-Z0-9-]{1,63}")
 
@@ -56,6 +60,14 @@ def check_backend(backend: object, clock: object) -> None:
     if backend is not None:
         _check_methods("backend", backend, "discover")
     _check_methods("clock", clock, "monotonic", "time", "call_later")
+
+
+def check_max_age(max_age: object) -> None:
+    """Seconds, of which 0 is the strictest and infinity no bound."""
+    if max_age is None:
+        return
+    if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not 0 <= max_age <= math.inf:
+        raise ConfigurationError(f"max_age={max_age!r} is no age", advice="Give seconds, 0 or more; 0 forces a fetch.")
 
 
 def _check_methods(argument: str, value: object, *methods: str) -> None:

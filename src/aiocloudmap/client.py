@@ -8,14 +8,14 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from aiocloudmap.arguments import check_backend, check_cache, check_callable, check_connections, check_place
-from aiocloudmap.engine import registry
 from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import CloudMapError, ConfigurationError
+from aiocloudmap.event_loop import running_loop
 from aiocloudmap.events import Event
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
+from aiocloudmap.registry import registry
 from aiocloudmap.reports import Stats
-from aiocloudmap.resolver import require_loop
 from aiocloudmap.service import Service
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy, policies_from_env
 
@@ -84,7 +84,7 @@ class CloudMap:
         check_callable("on_event", on_event)
         key = EngineKey.of(region, endpoint_url, session_factory, connections)
         if shared and backend is None and clock is SYSTEM_CLOCK:
-            self._engine = registry.shared(key, clock)
+            self._engine = registry.shared(key)
         else:
             self._engine = registry.unshared(key, clock=clock, backend=backend)
         self._cache = cache
@@ -176,10 +176,12 @@ class CloudMap:
             create_client_options: As for `AioSession.create_client`.
 
         Raises:
-            ConfigurationError: No such service, no region, no credentials, or options that would bypass the shared
-                connections.
+            ConfigurationError: No such service, no region, options that botocore refuses or that would bypass the
+                shared connections, or no running asyncio event loop.
+            UnavailableError: No file descriptor is left to make it with, or another thread's event loop has stopped in
+                the middle of making one.
         """
-        require_loop()
+        running_loop()
         self._engine.observe()
         return await self._engine.aws().client(aws_service, **create_client_options)
 
@@ -192,8 +194,12 @@ class CloudMap:
 
         Args:
             options: As for `aiohttp.ClientSession`, but for the connector.
+
+        Raises:
+            ConfigurationError: An option that aiohttp refuses, or a connector among them; AWS settings that cannot be
+                read; or no running asyncio event loop.
         """
-        require_loop()
+        running_loop()
         self._engine.observe()
         return await self._engine.aws().http_session(**options)
 
@@ -239,6 +245,9 @@ class CloudMap:
 
         Returns:
             How many answers could have been given until now.
+
+        Raises:
+            ConfigurationError: AWS would refuse the name.
         """
         if name is None:
             return self._engine.invalidate(lambda _: True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from aiocloudmap.model import Discovery, Query
     from aiocloudmap.service_attributes import AttributesQuery
 
-__all__ = ["SYSTEM_CLOCK", "AttributesBackend", "Backend", "Clock", "Timer"]
+__all__ = ["SYSTEM_CLOCK", "AttributesBackend", "Backend", "Clock", "Timer", "pause"]
 
 
 class Timer(Protocol):
@@ -53,6 +53,16 @@ class _SystemClock:
 
 
 SYSTEM_CLOCK: Final[Clock] = _SystemClock()
+
+
+async def pause(clock: Clock, delay: float) -> None:
+    """Come back in `delay` seconds by this clock."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(delay, lambda: None if over.done() else over.set_result(None))
+    try:
+        await over
+    finally:
+        timer.cancel()
 
 
 class Backend(Protocol):

@@ -7,14 +7,13 @@ both synchronously and under the lock that is held here; awaiting happens outsid
 from __future__ import annotations
 
 import asyncio
-import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiocloudmap.answers import Answer, Question
+from aiocloudmap.arguments import check_max_age
 from aiocloudmap.cache.cell import NEVER, Cell
-from aiocloudmap.cache.deadline import pause
 from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
 from aiocloudmap.cache.freshness import state
 from aiocloudmap.cache.pace import Pace
@@ -27,16 +26,17 @@ from aiocloudmap.errors import (
     NotFoundError,
     UnavailableError,
 )
+from aiocloudmap.event_loop import running_loop
 from aiocloudmap.events import Event
-from aiocloudmap.model import Query, ServiceName
-from aiocloudmap.ports import AttributesBackend, Backend, Clock
+from aiocloudmap.model import Query
+from aiocloudmap.ports import AttributesBackend, Backend, Clock, pause
 from aiocloudmap.reports import Explanation
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.settings import CachePolicy
 from aiocloudmap.settling import Counts, Settling, good, may_write, or_else
 from aiocloudmap.snapshot import Snapshot
 
-__all__ = ["Resolver", "require_loop"]
+__all__ = ["Resolver"]
 
 
 class Resolver:
@@ -91,14 +91,17 @@ class Resolver:
             return self._table.adopt(cell)
 
     async def resolve(self, cell: Cell, max_age: float | None = None) -> Answer:
-        """The answer by the table above, for a listed cell.
+        """The answer by the table of `aiocloudmap.deciding`.
 
         Args:
             cell: Listed by `adopt`.
             max_age: Seconds; nothing older is returned. 0 forces a fetch.
+
+        Raises:
+            CloudMapError: There is none to give; a ConfigurationError for a max_age that is none, too.
         """
-        _check_max_age(max_age)
-        require_loop(cell.query.service)
+        check_max_age(max_age)
+        running_loop(cell.query.service)
         # Made before anybody waits: importing AWS's libraries takes seconds in a small sandbox, and the deadline of the
         # first question is not for that.
         self._backend()
@@ -290,27 +293,3 @@ async def _attributes_of(backend: Backend, query: AttributesQuery) -> Mapping[st
             advice="Give it a service_attributes method, as aiocloudmap.AttributesBackend says.",
         )
     return await backend.service_attributes(query)
-
-
-def _check_max_age(max_age: float | None) -> None:
-    if max_age is None:
-        return
-    number: object = max_age
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= math.inf:
-        raise ConfigurationError(f"max_age={max_age!r} is no age", advice="Give seconds, 0 or more; 0 forces a fetch.")
-
-
-def require_loop(service: ServiceName | None = None) -> None:
-    """Refuse to go on where no asyncio event loop runs: trio, or a call from synchronous code.
-
-    Raises:
-        ConfigurationError: None runs.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError as error:
-        raise ConfigurationError(
-            "no asyncio event loop is running",
-            service=service,
-            advice="Await this in a coroutine that asyncio or uvloop runs.",
-        ) from error

@@ -11,17 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
 from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.cache.cell import Cell
-from aiocloudmap.errors import (
-    AttributeNotFoundError,
-    CloudMapError,
-    ConfigurationError,
-    InvalidAttributeError,
-    NoInstancesError,
-)
+from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
 from aiocloudmap.model import Instance, Query, ServiceName, _shown
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
+from aiocloudmap.shortfalls import no_attribute, no_instances
 from aiocloudmap.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -105,7 +100,7 @@ class Service:
         cell = self._cell
         snapshot: Snapshot = cell.snapshot if self._now() < cell.serve_until else await self._miss()  # type: ignore[assignment]
         if not snapshot:
-            raise self._no_instances()
+            raise no_instances(self.query)
         instances = snapshot.instances
         return instances[self._cell.turn() % len(instances)]
 
@@ -152,7 +147,7 @@ class Service:
             found = self._rotate(instances, key)
             if found is None:
                 if default is _MISSING:
-                    raise self._attribute_not_found(instances, key) from None
+                    raise self._not_found(instances, key) from None
                 return default
             text = found
         return text if cast is str else self._cast(text, key, cast)
@@ -202,7 +197,7 @@ class Service:
         """
         snapshot = await self.resolve()
         if not snapshot:
-            raise self._no_instances()
+            raise no_instances(self.query)
         return grpc_target(reachable(snapshot))
 
     def peek(self) -> Snapshot | None:
@@ -279,6 +274,11 @@ class Service:
                 return text
         return None
 
+    def _not_found(self, instances: tuple[Instance, ...], key: str) -> NotFoundError:
+        if not instances:
+            return no_instances(self.query)
+        return no_attribute(f"no instance has the attribute {_shown(key)}", key, instances)
+
     def _cast(self, text: str, key: str, cast: Callable[[str], _T]) -> _T:
         try:
             return cast(text)
@@ -290,27 +290,6 @@ class Service:
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error
-
-    def _no_instances(self) -> NoInstancesError:
-        query = self.query
-        asked = "" if not query.where else f" with {', '.join(key for key, _ in query.where)} as asked"
-        return NoInstancesError(
-            f"the service has no {query.health} instance{asked}",
-            service=self.name,
-            advice="Register one, or ask for others with health= and where=.",
-        )
-
-    def _attribute_not_found(self, instances: tuple[Instance, ...], key: str) -> CloudMapError:
-        if not instances:
-            return self._no_instances()
-        available = {name for instance in instances for name in instance.attributes}
-        return AttributeNotFoundError(
-            f"no instance has the attribute {_shown(key)}",
-            service=self.name,
-            key=key,
-            available=available,
-            advice=f"There are: {', '.join(sorted(available)) or 'no attributes'}.",
-        )
 
     def __repr__(self) -> str:
         snapshot = self.peek()

@@ -57,9 +57,15 @@ class CachePolicy:
     gone, as a Lambda that freezes between invocations needs; `auto` is inline where AWS_LAMBDA_RUNTIME_API is set."""
 
     def __post_init__(self) -> None:
-        for name in ("ttl", "stale_while_revalidate", "stale_if_error", "negative_ttl", "empty_hold_time"):
+        for name in (
+            "ttl",
+            "stale_while_revalidate",
+            "stale_if_error",
+            "negative_ttl",
+            "empty_hold_time",
+            "soft_timeout",
+        ):
             _number(self, name, least=0)
-        _number(self, "soft_timeout", least=0)
         _number(self, "jitter", least=0, most=1)
         if self.refresh not in ("auto", "background", "inline"):
             raise ConfigurationError(

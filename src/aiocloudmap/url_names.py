@@ -13,8 +13,9 @@ from typing import Final
 
 from aiocloudmap.addresses import Address, in_order, reachable
 from aiocloudmap.client import CloudMap
-from aiocloudmap.errors import ConfigurationError, NoInstancesError, ServiceNotFoundError
+from aiocloudmap.errors import ConfigurationError, ServiceNotFoundError
 from aiocloudmap.model import HealthFilter, Query, ServiceName
+from aiocloudmap.shortfalls import no_instances
 
 __all__ = ["UrlNames"]
 
@@ -90,11 +91,7 @@ class UrlNames:
             return None
         snapshot = await self._cloud_map.service(name, health=self._health).resolve()
         if not snapshot:
-            raise NoInstancesError(
-                f"the service has no {self._health} instance",
-                service=name,
-                advice="Register one, or ask for others with health=.",
-            )
+            raise no_instances(Query(name, self._health))
         return in_order(reachable(snapshot), zone=self._zone, turn=self._turn(name))
 
     def _turn(self, name: ServiceName) -> int:

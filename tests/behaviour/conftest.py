@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from aiocloudmap import CachePolicy, CloudMap
+from aiocloudmap import CachePolicy, CloudMap, Service, Snapshot
 from aiocloudmap.local import Faults, LocalBackend, Quotas, World
 from aiocloudmap.testing import ManualClock
 
@@ -41,6 +41,22 @@ class Stage:
         fields_given = {name: settings.pop(name) for name in _POLICY & settings.keys()}
         policy = CachePolicy(**{"jitter": 0.0, "refresh": "background", **fields_given})
         return CloudMap(**{"cache": policy, "backend": self.backend, "clock": self.clock, **settings})
+
+    async def known(self, filters: dict[str, Any] | None = None, **settings: Any) -> Service:
+        """A handle of shop/orders whose answer, of one instance, has just been fetched.
+
+        Args:
+            filters: Arguments of `CloudMap.service`.
+            settings: As for `cloud_map`.
+        """
+        service = self.cloud_map(**settings).service("shop/orders", **(filters or {}))
+        assert len(await service.resolve()) == 1
+        return service
+
+    @staticmethod
+    def ids(snapshot: Snapshot) -> list[str]:
+        """Whom an answer names."""
+        return [instance.id for instance in snapshot]
 
     async def settle(self) -> None:
         """Let every task run until it waits for the clock, for the faults or for nothing any more."""

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from aiocloudmap import CloudMapError, EmptyAnswerHeld, HealthFilter, Service, ServiceNotFoundError, UnavailableError
+from aiocloudmap import CloudMapError, EmptyAnswerHeld, HealthFilter, ServiceNotFoundError, UnavailableError
 
 EPSILON = 0.001
-
-
-async def known(stage, filters=None, **settings) -> Service:
-    """A service whose answer, of one instance, has just been fetched."""
-    service = stage.cloud_map(**settings).service("shop/orders", **(filters or {}))
-    assert len(await service.resolve()) == 1
-    return service
 
 
 def empty(stage) -> None:
@@ -33,7 +26,7 @@ NOTHINGS = pytest.mark.parametrize("nothing", [empty, gone])
 @NOTHINGS
 async def test_the_first_nothing_after_something_is_held_off(stage, nothing):
     """Empty and not-found alike: the old answer stays in use, and the hold shows."""
-    service = await known(stage)
+    service = await stage.known()
     nothing(stage)
     stage.clock.tick(60)
     assert len(await service.resolve()) == 1
@@ -44,7 +37,7 @@ async def test_the_first_nothing_after_something_is_held_off(stage, nothing):
 async def test_a_hold_is_told_as_an_event(stage):
     """Each doubted answer tells how many instances are kept, and for how long at most."""
     events = []
-    service = await known(stage, on_event=events.append)
+    service = await stage.known(on_event=events.append)
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -57,7 +50,7 @@ async def test_a_hold_is_told_as_an_event(stage):
 @NOTHINGS
 async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, nothing):
     """AWS is asked again after negative_ttl, not before; until then the old answer is given at once."""
-    service = await known(stage, negative_ttl=5)
+    service = await stage.known(negative_ttl=5)
     nothing(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -73,7 +66,7 @@ async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, nothing):
 
 async def test_while_stale_a_held_answer_is_refreshed_behind(stage):
     """Within the stale period the hold costs no caller a wait, and AWS is asked every negative_ttl."""
-    service = await known(stage, negative_ttl=5)
+    service = await stage.known(negative_ttl=5)
     empty(stage)
     stage.clock.tick(30)
     stage.at_once(service.resolve())
@@ -92,7 +85,7 @@ async def test_while_stale_a_held_answer_is_refreshed_behind(stage):
 
 async def test_empty_is_believed_once_the_hold_time_is_over(stage):
     """The empty answer that comes at empty_hold_time after the first one is the answer; one just before is not."""
-    service = await known(stage, empty_hold_time=30)
+    service = await stage.known(empty_hold_time=30)
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -105,7 +98,7 @@ async def test_empty_is_believed_once_the_hold_time_is_over(stage):
 
 async def test_empty_is_believed_at_the_very_end_of_the_hold_time(stage):
     """At exactly empty_hold_time after the first empty answer, the next one is believed."""
-    service = await known(stage, empty_hold_time=30)
+    service = await stage.known(empty_hold_time=30)
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -115,7 +108,7 @@ async def test_empty_is_believed_at_the_very_end_of_the_hold_time(stage):
 
 async def test_not_found_is_believed_once_the_hold_time_is_over(stage):
     """A service that stays away is an error in the end, remembered like any not-found."""
-    service = await known(stage)
+    service = await stage.known()
     gone(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -131,7 +124,7 @@ async def test_not_found_is_believed_once_the_hold_time_is_over(stage):
 
 async def test_an_instance_that_comes_back_ends_the_hold(stage):
     """A non-empty answer is the answer, and the next empty one is doubted for the whole time again."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -149,7 +142,7 @@ async def test_an_instance_that_comes_back_ends_the_hold(stage):
 @pytest.mark.parametrize("health", [HealthFilter.HEALTHY, HealthFilter.UNHEALTHY])
 async def test_emptiness_of_a_health_filter_is_believed_at_once(stage, health):
     """Who asks for the healthy, or the unhealthy, asks for just this truth."""
-    service = await known(stage, {"health": health})
+    service = await stage.known({"health": health})
     empty(stage)
     stage.clock.tick(60)
     assert len(await service.resolve()) == 0
@@ -163,7 +156,7 @@ async def test_other_filters_hold(stage, filters):
     """ALL and HEALTHY_OR_ELSE_ALL are empty by accident more often than by truth; so is an attribute filter."""
     if "where" in filters:
         stage.world.register("shop/orders", "orders-1", {"QUEUE_URL": "x"})
-    service = await known(stage, filters)
+    service = await stage.known(filters)
     empty(stage)
     stage.clock.tick(60)
     assert len(await service.resolve()) == 1
@@ -171,7 +164,7 @@ async def test_other_filters_hold(stage, filters):
 
 async def test_max_age_zero_returns_the_truth_and_ends_the_hold(stage):
     """Who forces a fetch gets the empty answer, and from then on so does everybody."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -182,7 +175,7 @@ async def test_max_age_zero_returns_the_truth_and_ends_the_hold(stage):
 
 async def test_max_age_zero_raises_not_found_and_ends_the_hold(stage):
     """The same for a service that is gone."""
-    service = await known(stage)
+    service = await stage.known()
     gone(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -194,7 +187,7 @@ async def test_max_age_zero_raises_not_found_and_ends_the_hold(stage):
 
 async def test_max_age_zero_never_begins_a_hold(stage):
     """Forced while the answer is fresh: the truth replaces it at once."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     assert len(await service.resolve(max_age=0)) == 0
     assert len(stage.at_once(service.resolve())) == 0
@@ -202,7 +195,7 @@ async def test_max_age_zero_never_begins_a_hold(stage):
 
 async def test_a_positive_max_age_returns_the_truth_and_leaves_the_hold_to_others(stage):
     """Nothing older than asked for is returned; who did not ask that keeps the doubted answer."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     stage.clock.tick(60)
     assert len(await service.resolve(max_age=10)) == 0
@@ -213,7 +206,7 @@ async def test_a_positive_max_age_returns_the_truth_and_leaves_the_hold_to_other
 @NOTHINGS
 async def test_a_hold_time_of_zero_believes_nothing_at_once(stage, nothing):
     """empty_hold_time=0 turns the doubt off."""
-    service = await known(stage, empty_hold_time=0)
+    service = await stage.known(empty_hold_time=0)
     nothing(stage)
     stage.clock.tick(60)
     try:
@@ -226,7 +219,7 @@ async def test_a_hold_time_of_zero_believes_nothing_at_once(stage, nothing):
 
 async def test_a_hold_never_passes_the_hard_end(stage):
     """The old answer stays until hard where that comes before the end of the hold."""
-    service = await known(stage, ttl=10, stale_while_revalidate=0, stale_if_error=10, empty_hold_time=30)
+    service = await stage.known(ttl=10, stale_while_revalidate=0, stale_if_error=10, empty_hold_time=30)
     empty(stage)
     stage.clock.tick(12)
     assert len(await service.resolve()) == 1
@@ -238,7 +231,7 @@ async def test_a_hold_never_passes_the_hard_end(stage):
 
 async def test_a_held_answer_is_not_given_unasked_beyond_its_hard_end(stage):
     """negative_ttl reaches past hard: at hard the caller asks all the same."""
-    service = await known(stage, ttl=10, stale_while_revalidate=0, stale_if_error=4, negative_ttl=100)
+    service = await stage.known(ttl=10, stale_while_revalidate=0, stale_if_error=4, negative_ttl=100)
     empty(stage)
     stage.clock.tick(12)
     assert len(await service.resolve()) == 1
@@ -249,7 +242,7 @@ async def test_a_held_answer_is_not_given_unasked_beyond_its_hard_end(stage):
 
 async def test_a_failure_in_the_middle_of_a_hold_does_not_prolong_it(stage):
     """The hold time counts from the first empty answer, whatever fails meanwhile."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -262,7 +255,7 @@ async def test_a_failure_in_the_middle_of_a_hold_does_not_prolong_it(stage):
 
 async def test_the_old_answer_outlives_the_hold_where_aws_is_down(stage):
     """A hold does not shorten the fallback: after it the next empty answer is believed, and a failure is a failure."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     stage.clock.tick(60)
     await service.resolve()
@@ -315,7 +308,7 @@ async def test_a_negative_ttl_of_zero_keeps_no_empty_answer(stage):
 
 async def test_an_empty_answer_after_an_invalidation_is_doubted_too(stage):
     """What was invalidated stays as fallback, and so as what an empty answer is held against."""
-    service = await known(stage)
+    service = await stage.known()
     empty(stage)
     service.invalidate()
     assert len(await service.resolve()) == 1
@@ -335,7 +328,7 @@ async def test_after_clear_an_empty_answer_is_the_answer(stage):
 @pytest.mark.parametrize("filters", [{"health": HealthFilter.HEALTHY}, {"health": HealthFilter.UNHEALTHY}])
 async def test_a_service_that_is_gone_is_believed_at_once_by_a_health_filter(stage, filters):
     """The hold of not-found follows the same rule as that of empty."""
-    service = await known(stage, filters)
+    service = await stage.known(filters)
     gone(stage)
     stage.clock.tick(60)
     with pytest.raises(CloudMapError, match="shop/orders"):

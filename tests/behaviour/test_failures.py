@@ -5,44 +5,23 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
-    AccessDeniedError,
     CloudMap,
     CloudMapError,
     ConfigurationError,
     ConnectError,
-    CredentialsError,
     DeadlineError,
     Discovery,
     Instance,
     NamespaceNotFoundError,
-    ProtocolError,
     Query,
-    Service,
     ServiceNotFoundError,
-    ThrottledError,
     UnavailableError,
 )
 
 EPSILON = 0.001
-FAULTS = [
-    ("access_denied", AccessDeniedError),
-    ("empty", ProtocolError),
-    ("expired_token", CredentialsError),
-    ("garbage", ProtocolError),
-    ("reset", ConnectError),
-    ("server_error", UnavailableError),
-    ("throttle", ThrottledError),
-    ("truncate", ProtocolError),
-]
-
-
-async def known(stage, **settings) -> Service:
-    """A service whose answer has just been fetched."""
-    service = stage.cloud_map(**settings).service("shop/orders")
-    await service.resolve()
-    return service
 
 
 def depth(error: BaseException) -> int:
@@ -68,11 +47,11 @@ class Failing:
         raise outcome
 
 
-@pytest.mark.parametrize(("fault", "error"), FAULTS)
+@pytest.mark.parametrize(("fault", "error"), NAMED_FAULTS)
 @pytest.mark.parametrize("age", [30, 60, 629.9])
 async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
     """Stale or fallback, until hard: an expired token or a role without rights is no outage."""
-    service = await known(stage)
+    service = await stage.known()
     getattr(stage.faults, fault)()
     stage.clock.tick(age)
     assert len(await service.resolve()) == 1
@@ -82,7 +61,7 @@ async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
     assert type(service.explain().last_error) is error
 
 
-@pytest.mark.parametrize(("fault", "error"), FAULTS)
+@pytest.mark.parametrize(("fault", "error"), NAMED_FAULTS)
 async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, error):
     """Nothing in memory: the caller gets the error, which names the service."""
     service = stage.cloud_map().service("shop/orders")
@@ -96,7 +75,7 @@ async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, er
 
 async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
     """Past hard, the error says for how long there has been nothing."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(700)
     with pytest.raises(UnavailableError, match="the last good answer is 700 s old") as caught:
@@ -107,7 +86,7 @@ async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
 @pytest.mark.parametrize("age", [30, 60])
 async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age):
     """AWS down: twenty callers in sequence get twenty answers, of one failed call; after it nobody waits."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(age)
     answers = [await service.resolve()]
@@ -120,7 +99,7 @@ async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age)
 @pytest.mark.parametrize("age", [30, 60])
 async def test_the_backoff_doubles_from_half_a_second_to_thirty(stage, age):
     """After n failures in a row the next attempt is min(30, 0.5·2ⁿ⁻¹)·U[½,1) s away, and not a moment earlier."""
-    service = await known(stage, stale_while_revalidate=30 if age == 60 else 300)
+    service = await stage.known(stale_while_revalidate=30 if age == 60 else 300)
     stage.faults.server_error()
     stage.clock.tick(age)
     for failure in range(1, 12):
@@ -172,7 +151,7 @@ async def test_the_backoff_of_many_is_spread(stage):
 
 async def test_a_success_ends_the_series(stage):
     """After an answer the next failure begins at half a second again."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error(next=5)
     stage.clock.tick(60)
     for _ in range(5):
@@ -261,75 +240,6 @@ async def test_a_negative_ttl_of_zero_remembers_no_not_found(stage):
     stage.world.register("shop/new", "new-1", {"A": "1"})
     assert len(await service.resolve()) == 1
     assert stage.calls == 3
-
-
-async def test_throttling_holds_back_the_whole_engine(stage):
-    """One throttled key sets a floor for all: others get what is in memory, or the error, and AWS is not asked."""
-    cloud_map = stage.cloud_map()
-    orders, other = cloud_map.service("shop/orders"), cloud_map.service("shop/other")
-    await orders.resolve()
-    stage.clock.tick(60)
-    stage.faults.throttle(next=1)
-    with pytest.raises(ThrottledError) as first:
-        await other.resolve()
-    # The throttled key has a backoff of its own besides, which may be the longer one.
-    assert 0.25 <= first.value.retry_after < 0.5
-    assert len(stage.at_once(orders.resolve())) == 1
-    with pytest.raises(ThrottledError) as second:
-        stage.at_once(cloud_map.service("shop/third").resolve())
-    assert 0.25 <= second.value.retry_after <= first.value.retry_after
-    assert str(second.value).startswith("shop/third: ")
-    assert stage.calls == 2
-
-
-async def test_the_floor_ends(stage):
-    """After the floor, every key may ask again."""
-    cloud_map = stage.cloud_map()
-    orders, other = cloud_map.service("shop/orders"), cloud_map.service("shop/other")
-    await orders.resolve()
-    stage.world.register("shop/other", "other-1", {"A": "1"})
-    stage.clock.tick(60)
-    stage.faults.throttle(next=1)
-    with pytest.raises(ThrottledError) as caught:
-        await other.resolve()
-    stage.clock.tick(caught.value.retry_after)
-    assert len(await orders.resolve()) == 1
-    assert len(await other.resolve()) == 1
-    assert stage.calls == 4
-
-
-async def test_the_floor_rises_while_throttling_goes_on_and_falls_with_an_answer(stage):
-    """Each throttled attempt doubles the floor; the first answer brings it back to half a second."""
-    cloud_map = stage.cloud_map()
-    stage.faults.throttle(next=4)
-    for number in range(4):
-        with pytest.raises(ThrottledError) as caught:
-            await cloud_map.service(f"shop/s{number}").resolve()
-        assert 0.25 * 2**number - 1e-6 <= caught.value.retry_after < 0.5 * 2**number
-        stage.clock.tick(caught.value.retry_after)
-    await cloud_map.service("shop/orders").resolve()
-    stage.faults.throttle()
-    with pytest.raises(ThrottledError) as caught:
-        await cloud_map.service("shop/s9").resolve()
-    assert caught.value.retry_after < 0.5
-
-
-async def test_calls_that_are_throttled_together_raise_the_floor_once(stage):
-    """Ten keys under way when AWS throttles are one event, not ten doublings."""
-    cloud_map = stage.cloud_map()
-    stage.faults.throttle()
-    handles = [cloud_map.service(f"shop/s{number}") for number in range(10)]
-    errors = await asyncio.gather(*(handle.resolve() for handle in handles), return_exceptions=True)
-    assert all(isinstance(error, ThrottledError) and error.retry_after < 0.5 for error in errors)
-
-
-async def test_other_failures_hold_back_their_own_key_only(stage):
-    """A connection that breaks for one key does not keep another from asking."""
-    cloud_map = stage.cloud_map()
-    stage.faults.reset(service="shop/other")
-    with pytest.raises(ConnectError):
-        await cloud_map.service("shop/other").resolve()
-    assert len(await cloud_map.service("shop/orders").resolve()) == 1
 
 
 @pytest.mark.parametrize("age", [60, 700])

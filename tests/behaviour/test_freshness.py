@@ -16,7 +16,6 @@ from aiocloudmap import (
     Freshness,
     Instance,
     Query,
-    Service,
     UnavailableError,
 )
 from aiocloudmap.testing import ManualClock
@@ -24,46 +23,34 @@ from aiocloudmap.testing import ManualClock
 EPSILON = 0.001
 
 
-async def known(stage, **settings) -> Service:
-    """A service whose answer has just been fetched."""
-    service = stage.cloud_map(**settings).service("shop/orders")
-    await service.resolve()
-    return service
-
-
-def ids(snapshot) -> list[str]:
-    """Whom an answer names."""
-    return [instance.id for instance in snapshot]
-
-
 async def test_a_fresh_answer_costs_no_call_and_no_wait(stage):
     """Until just before ttl, the answer in memory is the answer."""
-    service = await known(stage, ttl=30)
+    service = await stage.known(ttl=30)
     stage.faults.hold()
     stage.clock.tick(30 - EPSILON)
-    assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
     await stage.settle()
     assert stage.calls == 1
 
 
 async def test_at_its_ttl_an_answer_is_given_at_once_and_renewed_behind(stage):
     """The first caller past ttl waits for nothing and has one refresh begun."""
-    service = await known(stage, ttl=30)
+    service = await stage.known(ttl=30)
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     stage.clock.tick(30)
-    assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
     await stage.settle()
-    assert ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
     assert stage.calls == 2
 
 
 async def test_many_callers_at_the_moment_of_expiry_cause_one_refresh(stage):
     """A hundred callers past ttl: nobody waits, and AWS is asked once."""
-    service = await known(stage, ttl=30)
+    service = await stage.known(ttl=30)
     fault = stage.faults.hold()
     stage.clock.tick(30)
     for _ in range(100):
-        assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+        assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
     await stage.settle()
     assert stage.calls == 2
     fault.clear()
@@ -77,41 +64,41 @@ async def test_many_callers_at_the_moment_of_expiry_cause_one_refresh(stage):
 async def test_stale_ends_where_revalidate_or_hard_says(stage, ttl, revalidate, if_error, end):
     """Just before the end of stale a caller is answered at once; at the end it waits for the new answer."""
     policy = {"ttl": ttl, "stale_while_revalidate": revalidate, "stale_if_error": if_error}
-    early, late = await known(stage, **policy), await known(stage, **policy)
+    early, late = await stage.known(**policy), await stage.known(**policy)
     fault = stage.faults.hold()
     stage.clock.tick(end - EPSILON)
-    assert ids(stage.at_once(early.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(early.resolve())) == ["orders-1"]
     stage.clock.tick(EPSILON)
     waiting = asyncio.create_task(late.resolve())
     await stage.settle()
     assert not waiting.done()
     fault.clear()
-    assert ids(await waiting) == ["orders-1"]
+    assert stage.ids(await waiting) == ["orders-1"]
 
 
 async def test_without_revalidation_an_expired_answer_is_fetched_anew(stage):
     """stale_while_revalidate=0: past ttl, the caller gets the new answer."""
-    service = await known(stage, ttl=30, stale_while_revalidate=0)
+    service = await stage.known(ttl=30, stale_while_revalidate=0)
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     stage.clock.tick(30 - EPSILON)
-    assert ids(await service.resolve()) == ["orders-1"]
+    assert stage.ids(await service.resolve()) == ["orders-1"]
     stage.clock.tick(EPSILON)
-    assert ids(await service.resolve()) == ["orders-1", "orders-2"]
+    assert stage.ids(await service.resolve()) == ["orders-1", "orders-2"]
     assert stage.calls == 2
 
 
 async def test_a_ttl_of_zero_keeps_nothing_fresh(stage):
     """ttl=0 without stale: every caller gets a new answer, and the old one only where AWS fails."""
-    service = await known(stage, ttl=0, stale_while_revalidate=0, stale_if_error=600)
+    service = await stage.known(ttl=0, stale_while_revalidate=0, stale_if_error=600)
     await service.resolve()
     assert stage.calls == 2
     stage.faults.server_error()
-    assert ids(await service.resolve()) == ["orders-1"]
+    assert stage.ids(await service.resolve()) == ["orders-1"]
 
 
 async def test_all_zero_keeps_nothing_at_all(stage):
     """No ttl, no stale, no fallback: a failure is an error, whatever was known a moment before."""
-    service = await known(stage, ttl=0, stale_while_revalidate=0, stale_if_error=0)
+    service = await stage.known(ttl=0, stale_while_revalidate=0, stale_if_error=0)
     assert service.peek() is None
     stage.faults.server_error()
     with pytest.raises(UnavailableError):
@@ -120,27 +107,27 @@ async def test_all_zero_keeps_nothing_at_all(stage):
 
 async def test_in_fallback_a_caller_gets_the_new_answer(stage):
     """Past stale, the caller waits for AWS and gets what it says now."""
-    service = await known(stage)
+    service = await stage.known()
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     stage.clock.tick(60)
-    assert ids(await service.resolve()) == ["orders-1", "orders-2"]
+    assert stage.ids(await service.resolve()) == ["orders-1", "orders-2"]
 
 
 async def test_in_fallback_a_failure_leaves_the_old_answer(stage):
     """Past stale, with AWS down, the caller gets the old answer."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(60)
-    assert ids(await service.resolve()) == ["orders-1"]
+    assert stage.ids(await service.resolve()) == ["orders-1"]
 
 
 @pytest.mark.parametrize("if_error", [0, 1, 600])
 async def test_at_its_hard_end_an_answer_is_given_no_more(stage, if_error):
     """Just before ttl + stale_if_error a failure leaves the old answer, at it the error."""
-    service = await known(stage, ttl=10, stale_while_revalidate=0, stale_if_error=if_error)
+    service = await stage.known(ttl=10, stale_while_revalidate=0, stale_if_error=if_error)
     stage.faults.server_error()
     stage.clock.tick(10 + if_error - EPSILON)
-    assert ids(await service.resolve()) == ["orders-1"]
+    assert stage.ids(await service.resolve()) == ["orders-1"]
     assert service.peek() is not None
     stage.clock.tick(EPSILON)
     assert service.peek() is None
@@ -150,11 +137,11 @@ async def test_at_its_hard_end_an_answer_is_given_no_more(stage, if_error):
 
 async def test_reading_an_answer_never_moves_its_hard_end(stage):
     """An outage that is read through every second ends at hard all the same: only a new answer moves it."""
-    service = await known(stage, ttl=10, stale_while_revalidate=10, stale_if_error=90)
+    service = await stage.known(ttl=10, stale_while_revalidate=10, stale_if_error=90)
     stage.faults.server_error()
     for _ in range(99):
         await stage.tick(1)
-        assert ids(await service.resolve()) == ["orders-1"]
+        assert stage.ids(await service.resolve()) == ["orders-1"]
     await stage.tick(1)
     with pytest.raises(UnavailableError):
         await service.resolve()
@@ -162,7 +149,7 @@ async def test_reading_an_answer_never_moves_its_hard_end(stage):
 
 async def test_only_a_new_answer_moves_the_hard_end(stage):
     """A refresh at 20 s gives the answer a whole new life."""
-    service = await known(stage, ttl=10, stale_while_revalidate=0, stale_if_error=90)
+    service = await stage.known(ttl=10, stale_while_revalidate=0, stale_if_error=90)
     stage.clock.tick(20)
     await service.resolve()
     assert service.explain().expires_in == 100
@@ -170,7 +157,7 @@ async def test_only_a_new_answer_moves_the_hard_end(stage):
 
 async def test_in_fallback_a_caller_waits_no_longer_than_soft_timeout(stage):
     """A slow refresh costs the caller soft_timeout; then the old answer is given, and the refresh goes on."""
-    service = await known(stage, soft_timeout=1.0)
+    service = await stage.known(soft_timeout=1.0)
     fault = stage.faults.hold()
     stage.clock.tick(60)
     waiting = asyncio.create_task(service.resolve())
@@ -179,16 +166,16 @@ async def test_in_fallback_a_caller_waits_no_longer_than_soft_timeout(stage):
     assert not waiting.done()
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     await stage.tick(EPSILON)
-    assert ids(await waiting) == ["orders-1"]
+    assert stage.ids(await waiting) == ["orders-1"]
     fault.clear()
     await stage.settle()
-    assert ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
     assert stage.calls == 2
 
 
 async def test_soft_timeout_counts_from_the_begin_of_the_refresh(stage):
     """Who comes 0.6 s after the refresh began waits 0.4 s; who comes after soft_timeout waits for nothing."""
-    service = await known(stage, soft_timeout=1.0)
+    service = await stage.known(soft_timeout=1.0)
     fault = stage.faults.hold()
     stage.clock.tick(60)
     first = asyncio.create_task(service.resolve())
@@ -199,7 +186,7 @@ async def test_soft_timeout_counts_from_the_begin_of_the_refresh(stage):
     await stage.tick(0.4)
     assert first.done()
     assert second.done()
-    assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
     assert stage.calls == 2
     fault.clear()
     await stage.settle()
@@ -207,17 +194,17 @@ async def test_soft_timeout_counts_from_the_begin_of_the_refresh(stage):
 
 async def test_a_soft_timeout_of_zero_never_waits_while_something_old_is_there(stage):
     """soft_timeout=0: in fallback the old answer is given at once, and renewed behind."""
-    service = await known(stage, soft_timeout=0)
+    service = await stage.known(soft_timeout=0)
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     stage.clock.tick(60)
-    assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
     await stage.settle()
-    assert ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
 
 
 async def test_a_refresh_that_nobody_waits_for_ends_at_the_deadline(stage):
     """Flights outlive their waiters, up to discovery_timeout and no longer: then it is a failure."""
-    service = await known(stage, connections=ConnectionPolicy(discovery_timeout=5))
+    service = await stage.known(connections=ConnectionPolicy(discovery_timeout=5))
     stage.faults.hang()
     stage.clock.tick(30)
     await service.resolve()
@@ -227,7 +214,7 @@ async def test_a_refresh_that_nobody_waits_for_ends_at_the_deadline(stage):
     await stage.tick(EPSILON)
     assert not service.explain().in_flight
     assert isinstance(service.explain().last_error, DeadlineError)
-    assert ids(await service.resolve()) == ["orders-1"]
+    assert stage.ids(await service.resolve()) == ["orders-1"]
 
 
 async def test_an_absent_answer_is_waited_for_until_the_deadline(stage):
@@ -261,19 +248,19 @@ async def test_jitter_takes_up_to_its_part_off_ttl_and_nothing_off_hard(stage):
 
 async def test_without_jitter_every_answer_lives_its_whole_ttl(stage):
     """jitter=0 takes nothing off."""
-    assert (await known(stage, ttl=30, jitter=0)).explain().refresh_in == 30
+    assert (await stage.known(ttl=30, jitter=0)).explain().refresh_in == 30
 
 
 async def test_a_jitter_of_one_may_take_all_of_ttl_off(stage):
     """jitter=1: answers end anywhere between 0 and ttl, so that some of fifty end in the first third."""
-    ends = [(await known(stage, ttl=30, jitter=1)).explain().refresh_in for _ in range(50)]
+    ends = [(await stage.known(ttl=30, jitter=1)).explain().refresh_in for _ in range(50)]
     assert 0 <= min(ends) < 10
     assert 20 < max(ends) <= 30
 
 
 async def test_states_follow_each_other_at_soft_stale_and_hard(stage):
     """The four states, each at its first moment and just before the next."""
-    service = await known(stage)
+    service = await stage.known()
     seen = [service.explain().state]
     for moment, before in [(30, 0), (60, 30), (630, 60)]:
         stage.clock.tick(moment - before - EPSILON)
@@ -286,7 +273,7 @@ async def test_states_follow_each_other_at_soft_stale_and_hard(stage):
 
 async def test_auto_has_a_stale_state_outside_of_lambda(stage):
     """refresh="auto" is background where AWS_LAMBDA_RUNTIME_API is not set."""
-    service = await known(stage, refresh="auto")
+    service = await stage.known(refresh="auto")
     stage.clock.tick(30)
     assert service.explain().state is Freshness.STALE
 
@@ -294,11 +281,11 @@ async def test_auto_has_a_stale_state_outside_of_lambda(stage):
 async def test_auto_has_no_stale_state_in_lambda(stage, monkeypatch):
     """refresh="auto" is inline where AWS_LAMBDA_RUNTIME_API is set: past ttl the caller gets the new answer."""
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
-    service = await known(stage, refresh="auto")
+    service = await stage.known(refresh="auto")
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     stage.clock.tick(30)
     assert service.explain().state is Freshness.FALLBACK
-    assert ids(await service.resolve()) == ["orders-1", "orders-2"]
+    assert stage.ids(await service.resolve()) == ["orders-1", "orders-2"]
 
 
 async def test_each_policy_has_its_own_answer_of_one_question_and_shares_its_calls(stage):

@@ -21,11 +21,6 @@ from aiocloudmap import (
 )
 
 
-def ids(snapshot) -> list[str]:
-    """Whom an answer names."""
-    return [instance.id for instance in snapshot]
-
-
 async def test_after_invalidate_the_next_caller_asks_again(stage):
     """The answer counts as expired: the caller waits for the new one, and it is everybody's."""
     service = stage.cloud_map().service("shop/orders")
@@ -33,8 +28,8 @@ async def test_after_invalidate_the_next_caller_asks_again(stage):
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     service.invalidate()
     assert service.explain().state is Freshness.FALLBACK
-    assert ids(await service.resolve()) == ["orders-1", "orders-2"]
-    assert ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
+    assert stage.ids(await service.resolve()) == ["orders-1", "orders-2"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
     assert stage.calls == 2
 
 
@@ -44,8 +39,8 @@ async def test_after_invalidate_the_old_answer_stays_as_fallback(stage):
     await service.resolve()
     service.invalidate()
     stage.faults.server_error()
-    assert ids(await service.resolve()) == ["orders-1"]
-    assert ids(service.peek()) == ["orders-1"]
+    assert stage.ids(await service.resolve()) == ["orders-1"]
+    assert stage.ids(service.peek()) == ["orders-1"]
     stage.clock.tick(100)
     with pytest.raises(UnavailableError):
         await service.resolve()
@@ -61,7 +56,7 @@ async def test_after_invalidate_a_slow_refresh_costs_soft_timeout(stage):
     await stage.settle()
     assert not waiting.done()
     await stage.tick(1)
-    assert ids(await waiting) == ["orders-1"]
+    assert stage.ids(await waiting) == ["orders-1"]
     fault.clear()
     await stage.settle()
 
@@ -76,7 +71,7 @@ async def test_every_handle_sees_an_invalidation(stage):
     states = [handle.explain().state for handle in (one, two, other, cloud_map.service("shop/orders"))]
     assert states == [Freshness.FALLBACK] * 4
     await two.resolve()
-    assert ids(stage.at_once(one.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(one.resolve())) == ["orders-1"]
 
 
 async def test_a_handle_invalidates_its_own_question_only(stage):
@@ -134,7 +129,7 @@ async def test_invalidate_ends_a_remembered_not_found(stage):
         await service.resolve()
     stage.world.register("shop/new", "new-1", {"A": "1"})
     cloud_map.invalidate("shop/new")
-    assert ids(await service.resolve()) == ["new-1"]
+    assert stage.ids(await service.resolve()) == ["new-1"]
 
 
 class Slow:
@@ -164,13 +159,13 @@ async def test_a_call_that_began_before_answers_its_waiters_and_is_not_written(s
     await stage.settle()
     getattr(cloud_map, how)()
     backend.answer(0)
-    assert ids(await before) == ["answer-0"]
+    assert stage.ids(await before) == ["answer-0"]
     assert service.peek() is None
     after = asyncio.create_task(service.resolve())
     await stage.settle()
     backend.answer(1)
-    assert ids(await after) == ["answer-1"]
-    assert ids(service.peek()) == ["answer-1"]
+    assert stage.ids(await after) == ["answer-1"]
+    assert stage.ids(service.peek()) == ["answer-1"]
 
 
 @pytest.mark.parametrize("how", ["invalidate", "clear"])
@@ -185,11 +180,11 @@ async def test_a_call_that_began_before_is_not_joined(stage, how):
     after = [asyncio.create_task(service.resolve()) for _ in range(5)]
     await stage.settle()
     backend.answer(0)
-    assert ids(await before) == ["answer-0"]
+    assert stage.ids(await before) == ["answer-0"]
     await stage.settle()
     assert not any(task.done() for task in after)
     backend.answer(1)
-    assert [ids(answer) for answer in await asyncio.gather(*after)] == [["answer-1"]] * 5
+    assert [stage.ids(answer) for answer in await asyncio.gather(*after)] == [["answer-1"]] * 5
     assert len(backend.answers) == 2
 
 
@@ -207,7 +202,7 @@ async def test_a_refresh_behind_that_began_before_is_not_written(stage):
     service.invalidate()
     backend.answer(1)
     await stage.settle()
-    assert ids(service.peek()) == ["answer-0"]
+    assert stage.ids(service.peek()) == ["answer-0"]
     assert service.explain().state is Freshness.FALLBACK
 
 
@@ -242,8 +237,8 @@ async def test_handles_from_before_a_clear_share_again_after_it(stage):
     await asyncio.gather(one.resolve(), two.resolve())
     cloud_map.clear()
     await one.resolve()
-    assert ids(two.peek()) == ["orders-1"]
-    assert ids(stage.at_once(two.resolve())) == ["orders-1"]
+    assert stage.ids(two.peek()) == ["orders-1"]
+    assert stage.ids(stage.at_once(two.resolve())) == ["orders-1"]
     assert stage.calls == 2
 
 

@@ -11,7 +11,6 @@ from aiocloudmap import (
     CachePolicy,
     ConfigurationError,
     DeadlineError,
-    Service,
     ServiceNotFoundError,
     ThrottledError,
     UnavailableError,
@@ -20,44 +19,32 @@ from aiocloudmap import (
 EPSILON = 0.001
 
 
-async def known(stage, **settings) -> Service:
-    """A service whose answer has just been fetched."""
-    service = stage.cloud_map(**settings).service("shop/orders")
-    await service.resolve()
-    return service
-
-
-def ids(snapshot) -> list[str]:
-    """Whom an answer names."""
-    return [instance.id for instance in snapshot]
-
-
 async def test_an_answer_that_is_young_enough_costs_no_call(stage):
     """Up to max_age the answer in memory is given at once; beyond it the caller gets a new one."""
-    service = await known(stage)
+    service = await stage.known()
     stage.clock.tick(10)
-    assert ids(stage.at_once(service.resolve(max_age=10))) == ["orders-1"]
-    assert ids(stage.at_once(service.resolve(max_age=math.inf))) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve(max_age=10))) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve(max_age=math.inf))) == ["orders-1"]
     assert stage.calls == 1
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
-    assert ids(await service.resolve(max_age=10 - EPSILON)) == ["orders-1", "orders-2"]
+    assert stage.ids(await service.resolve(max_age=10 - EPSILON)) == ["orders-1", "orders-2"]
     assert stage.calls == 2
 
 
 async def test_zero_forces_a_fetch(stage):
     """max_age=0 asks AWS, even in the same instant, and what it brings is everybody's."""
-    service = await known(stage)
+    service = await stage.known()
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
-    assert ids(await service.resolve(max_age=0)) == ["orders-1", "orders-2"]
-    assert ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
+    assert stage.ids(await service.resolve(max_age=0)) == ["orders-1", "orders-2"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1", "orders-2"]
     assert stage.calls == 2
 
 
 async def test_a_stale_answer_that_is_young_enough_is_given_and_renewed(stage):
     """max_age bounds the age, it does not ask for freshness: stale is given at once, with a refresh behind."""
-    service = await known(stage, ttl=10)
+    service = await stage.known(ttl=10)
     stage.clock.tick(15)
-    assert ids(stage.at_once(service.resolve(max_age=15))) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve(max_age=15))) == ["orders-1"]
     await stage.settle()
     assert stage.calls == 2
 
@@ -66,26 +53,26 @@ async def test_a_stale_answer_that_is_young_enough_is_given_and_renewed(stage):
 @pytest.mark.parametrize("age", [0, 30, 60, 700])
 async def test_nothing_older_is_returned_when_the_fetch_fails(stage, max_age, age):
     """Where the answer is older than asked for and AWS fails, the caller gets the error; others keep the answer."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(age)
     if max_age and age <= max_age:
-        assert ids(await service.resolve(max_age=max_age)) == ["orders-1"]
+        assert stage.ids(await service.resolve(max_age=max_age)) == ["orders-1"]
         return
     with pytest.raises(UnavailableError):
         await service.resolve(max_age=max_age)
     if age < 630:
-        assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+        assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
 
 
 async def test_a_failed_forced_call_leaves_a_fresh_answer_fresh(stage):
     """The failure is told to who forced it; the answer lives on to its ttl without another call."""
-    service = await known(stage, ttl=30)
+    service = await stage.known(ttl=30)
     stage.faults.server_error()
     with pytest.raises(UnavailableError):
         await service.resolve(max_age=0)
     stage.clock.tick(30 - EPSILON)
-    assert ids(stage.at_once(service.resolve())) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
     assert stage.calls == 2
 
 
@@ -99,13 +86,13 @@ async def test_a_call_that_began_before_is_not_joined(stage):
     await stage.settle()
     assert stage.calls == 1
     stage.faults.release(1)
-    assert ids(await early) == ["orders-1"]
+    assert stage.ids(await early) == ["orders-1"]
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     await stage.settle()
     assert not forced.done()
     assert stage.calls == 2
     stage.faults.release()
-    assert ids(await forced) == ["orders-1", "orders-2"]
+    assert stage.ids(await forced) == ["orders-1", "orders-2"]
 
 
 async def test_all_who_force_meanwhile_share_one_successor(stage):
@@ -117,13 +104,13 @@ async def test_all_who_force_meanwhile_share_one_successor(stage):
     forced = [asyncio.create_task(service.resolve(max_age=age)) for age in (0, 1, 10, math.inf) * 5]
     await stage.settle()
     stage.faults.release()
-    assert [ids(answer) for answer in await asyncio.gather(early, *forced)] == [["orders-1"]] * 21
+    assert [stage.ids(answer) for answer in await asyncio.gather(early, *forced)] == [["orders-1"]] * 21
     assert stage.calls == 2
 
 
 async def test_callers_who_force_in_the_same_moment_share_one_call(stage):
     """A call that has not begun yet is young enough for all."""
-    service = await known(stage)
+    service = await stage.known()
     await asyncio.gather(*(service.resolve(max_age=0) for _ in range(10)))
     assert stage.calls == 2
 
@@ -140,7 +127,7 @@ async def test_a_successor_begins_also_where_the_call_before_it_fails(stage):
     stage.faults.release()
     with pytest.raises(UnavailableError):
         await early
-    assert ids(await forced) == ["orders-1"]
+    assert stage.ids(await forced) == ["orders-1"]
 
 
 async def test_who_waits_for_a_successor_waits_no_longer_than_the_deadline(stage):
@@ -171,13 +158,13 @@ async def test_a_remembered_not_found_is_skipped(stage):
     stage.world.register("shop/new", "new-1", {"A": "1"})
     with pytest.raises(ServiceNotFoundError):
         await service.resolve()
-    assert ids(await service.resolve(max_age=3)) == ["new-1"]
-    assert ids(stage.at_once(service.resolve())) == ["new-1"]
+    assert stage.ids(await service.resolve(max_age=3)) == ["new-1"]
+    assert stage.ids(stage.at_once(service.resolve())) == ["new-1"]
 
 
 async def test_soft_timeout_is_skipped(stage):
     """In fallback, a caller with a max_age waits for the new answer as long as the call takes."""
-    service = await known(stage, soft_timeout=1)
+    service = await stage.known(soft_timeout=1)
     stage.faults.hold()
     stage.clock.tick(60)
     waiting = asyncio.create_task(service.resolve(max_age=10))
@@ -185,12 +172,12 @@ async def test_soft_timeout_is_skipped(stage):
     await stage.tick(5 - EPSILON)
     assert not waiting.done()
     stage.faults.release()
-    assert ids(await waiting) == ["orders-1"]
+    assert stage.ids(await waiting) == ["orders-1"]
 
 
 async def test_the_deadline_is_an_error_and_not_the_old_answer(stage):
     """In fallback, with AWS hanging, a caller with a max_age gets DeadlineError at discovery_timeout."""
-    service = await known(stage)
+    service = await stage.known()
     stage.faults.hang()
     stage.clock.tick(60)
     waiting = asyncio.create_task(service.resolve(max_age=10))
@@ -212,10 +199,10 @@ async def test_the_floor_of_throttling_is_honoured(stage):
         stage.at_once(service.resolve(max_age=0))
     assert 0 < caught.value.retry_after < 0.5
     assert caught.value.service == service.name
-    assert ids(stage.at_once(service.resolve(max_age=10))) == ["orders-1"]
+    assert stage.ids(stage.at_once(service.resolve(max_age=10))) == ["orders-1"]
     assert stage.calls == 2
     stage.clock.tick(caught.value.retry_after)
-    assert ids(await service.resolve(max_age=0)) == ["orders-1"]
+    assert stage.ids(await service.resolve(max_age=0)) == ["orders-1"]
 
 
 async def test_the_wait_for_a_remembered_failure_is_skipped_and_its_backoff_grows(stage):
@@ -224,7 +211,7 @@ async def test_the_wait_for_a_remembered_failure_is_skipped_and_its_backoff_grow
     stage.faults.server_error(next=1)
     with pytest.raises(UnavailableError):
         await service.resolve()
-    assert ids(await service.resolve(max_age=0)) == ["orders-1"]
+    assert stage.ids(await service.resolve(max_age=0)) == ["orders-1"]
 
 
 async def test_an_empty_policy_and_a_max_age_go_together(stage):
@@ -233,14 +220,14 @@ async def test_an_empty_policy_and_a_max_age_go_together(stage):
         "shop/orders"
     )
     for _ in range(3):
-        assert ids(await service.resolve(max_age=60)) == ["orders-1"]
+        assert stage.ids(await service.resolve(max_age=60)) == ["orders-1"]
     assert stage.calls == 3
 
 
 @pytest.mark.parametrize("max_age", [-1, -0.001, math.nan, -math.inf, "5", True, (), object()])
 async def test_what_is_no_age_is_refused(stage, max_age):
     """Negative, not a number, or of another type: refused at once, whatever is in memory."""
-    service = await known(stage)
+    service = await stage.known()
     with pytest.raises(ConfigurationError, match=r"max_age=.* is no age.*0 forces a fetch"):
         stage.at_once(service.resolve(max_age=max_age))
     assert stage.calls == 1

@@ -10,7 +10,8 @@ from typing import Self
 
 from truth import SERVICES, Truth
 
-from aiocloudmap.local.faults import Fault, Faults
+from aiocloudmap.local.fault import Fault
+from aiocloudmap.local.faults import Faults
 
 KINDS: dict[str, Callable[..., Fault]] = {
     "throttle": Faults.throttle,

@@ -145,7 +145,7 @@ def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(reply.body[:-1] if reply.cut else reply.body)
             self.close_connection = reply.cut
 
-        do_GET = do_PUT = do_POST  # noqa: N815 -- the names that http.server looks for
+        do_GET = do_PUT = do_POST  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *args: object) -> None:
             """No line a request."""

@@ -1,12 +1,16 @@
-"""What these tests share: certificates; and modules beside them that are imported by name."""
+"""What these tests share: servers, keys and certificates; and modules beside them that are imported by name."""
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+
+from aiocloudmap.local import LocalCloudMap, Quotas, World
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -32,3 +36,32 @@ def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory)
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
     issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
     return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+@pytest.fixture
+def local() -> Iterator[LocalCloudMap]:
+    """A local Cloud Map that serves one instance of shop/orders, in a thread of its own, as often as it is asked."""
+    world = World(quotas=Quotas.unlimited())
+    world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
+    with LocalCloudMap(world) as local:
+        yield local
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    """Moto's server, for all tests of one file."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def keys(monkeypatch: pytest.MonkeyPatch, environment: None) -> None:
+    """Static credentials and a Region."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")

@@ -25,7 +25,7 @@ from aiocloudmap import (
     ThrottledError,
     UnavailableError,
 )
-from aiocloudmap.local.faults import Fault
+from aiocloudmap.local.fault import Fault
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 CACHE = CachePolicy(jitter=0, refresh="background")

@@ -1,76 +1,24 @@
+"""Questions to Cloud Map, as they go over the wire, and what comes back."""
+
 from __future__ import annotations
 
 import asyncio
-import functools
-import logging
-import ssl
 import threading
 import uuid
 
 import pytest
-import trustme
 from aiobotocore.session import AioSession
-from canned_server import CannedServer, Reply, found, refused
-from moto.server import ThreadedMotoServer
+from backends import ONE_ATTEMPT, ORDERS, ask, opened
+from canned_server import CannedServer, Reply, found
 
 from aiocloudmap import errors
-from aiocloudmap.aws.backend import AwsBackend
 from aiocloudmap.aws.session import AwsSession
-from aiocloudmap.aws.transport import Transport
 from aiocloudmap.model import HealthFilter, HealthStatus, Query, ServiceName
 from aiocloudmap.settings import ConnectionPolicy
 
-ORDERS = Query(ServiceName("shop", "orders"))
-PATIENT = ConnectionPolicy(connect_timeout=60, read_timeout=60)
-ONE_ATTEMPT = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_attempts=1)
+pytestmark = pytest.mark.usefixtures("keys")
+
 CROWDED = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_connections=100, max_connections_per_host=100)
-
-
-transport = functools.cache(Transport)  # one per process, as in an application
-
-
-@pytest.fixture(autouse=True)
-def keys(monkeypatch, environment):
-    """Static credentials and a Region."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
-
-
-@pytest.fixture
-def no_pauses(monkeypatch):
-    """Retries follow at once."""
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0)
-
-
-@pytest.fixture(scope="module")
-def moto_url():
-    """Moto's server, for all tests of this file."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-def opened(url: str | None, connections: ConnectionPolicy | None = None, factory=None) -> tuple[AwsBackend, AwsSession]:
-    """A backend for the server at this address, and its session."""
-    session = AwsSession(
-        transport=transport(),
-        connections=connections or PATIENT,
-        region=None,
-        endpoint_url=url,
-        session_factory=factory,
-        holder=object(),
-    )
-    return AwsBackend(session), session
-
-
-async def ask(url: str, query: Query = ORDERS, connections: ConnectionPolicy | None = None):
-    """One question by a backend of its own."""
-    backend, _ = opened(url, connections)
-    return await backend.discover(query)
 
 
 async def filled(session: AwsSession, count: int = 1, **attributes: str) -> ServiceName:
@@ -232,227 +180,6 @@ async def test_what_aws_may_come_to_send_is_understood(reply, expected):
         answer = await ask(server.url)
     (item,) = answer.instances
     assert (item.id, item.health, dict(item.attributes), answer.revision) == expected
-
-
-# What AWS refuses
-
-
-REFUSALS = [
-    (refused("NamespaceNotFound"), errors.NamespaceNotFoundError),
-    (refused("ServiceNotFound"), errors.ServiceNotFoundError),
-    (refused("InvalidInput"), errors.InvalidRequestError),
-    (refused("ValidationException"), errors.InvalidRequestError),
-    (refused("AccessDeniedException"), errors.AccessDeniedError),
-    (refused("AccessDenied", status=403), errors.AccessDeniedError),
-    (refused("RequestLimitExceeded"), errors.ThrottledError),
-    (refused("ThrottlingException"), errors.ThrottledError),
-    (refused("TooManyRequestsException", status=429), errors.ThrottledError),
-    (refused("SlowDown", status=503), errors.ThrottledError),
-    (Reply(429, b"slow down"), errors.ThrottledError),
-    (refused("ExpiredTokenException"), errors.CredentialsError),
-    (refused("ExpiredToken", status=403), errors.CredentialsError),
-    (refused("com.amazonaws.sd#UnrecognizedClientException"), errors.CredentialsError),
-    (refused("InvalidClientTokenId", status=403), errors.CredentialsError),
-    (refused("InvalidSignatureException"), errors.CredentialsError),
-    (refused("SignatureDoesNotMatch", status=403), errors.CredentialsError),
-    (refused("UnknownOperationException"), errors.RequestError),
-    (refused("BrandNewException"), errors.RequestError),
-    (Reply(404, b"<html>not here</html>"), errors.RequestError),
-    (Reply(403), errors.RequestError),
-    (refused("InternalFailure", status=500), errors.UnavailableError),
-    (refused("ServiceUnavailable", status=503), errors.UnavailableError),
-    (refused("NamespaceNotFound", status=500), errors.UnavailableError),
-    (Reply(502, b"<html>bad gateway</html>"), errors.UnavailableError),
-    (Reply(504), errors.UnavailableError),
-    (Reply(400, b"[1]"), errors.ProtocolError),
-]
-
-
-@pytest.mark.parametrize(
-    ("reply", "kind"), REFUSALS, ids=[f"{reply.status} {reply.body[:40]}" for reply, _ in REFUSALS]
-)
-async def test_each_refusal_has_its_class(reply, kind):
-    """By AWS's code, or by the status where there is none."""
-    with CannedServer(reply) as server:
-        with pytest.raises(errors.CloudMapError) as caught:
-            await ask(server.url, connections=ONE_ATTEMPT)
-    assert (type(caught.value), caught.value.service) == (kind, ORDERS.service)
-    assert caught.value.__cause__ is not None
-    assert len(server.asked) == 1
-
-
-async def test_an_unknown_code_is_told():
-    """It is what one searches for."""
-    with CannedServer(refused("BrandNewException")) as server:
-        with pytest.raises(errors.RequestError, match="BrandNewException") as caught:
-            await ask(server.url)
-    assert caught.value.code == "BrandNewException"
-
-
-async def test_access_denied_says_who_may_not_do_what():
-    """AWS's own words name the role and the action."""
-    words = "User: arn:aws:sts::1:assumed-role/shop is not authorized to perform: servicediscovery:DiscoverInstances"
-    with CannedServer(refused("AccessDeniedException", words)) as server:
-        with pytest.raises(errors.AccessDeniedError, match="assumed-role/shop is not authorized") as caught:
-            await ask(server.url)
-    assert caught.value.code == "AccessDeniedException"
-
-
-@pytest.mark.parametrize(
-    "code",
-    ["InvalidInput", "SignatureDoesNotMatch", "InvalidSignatureException", "ExpiredToken", "Unheard", "Throttling"],
-)
-async def test_no_secret_gets_into_a_message(code):
-    """AWS quotes signed headers and values; they stay in the cause."""
-    query = Query(ORDERS.service, where={"TOKEN": "TOPSECRET"})
-    with CannedServer(refused(code, "x-amz-security-token:TOPSECRET\nTOPSECRET is not valid")) as server:
-        with pytest.raises(errors.CloudMapError) as caught:
-            await ask(server.url, query, ONE_ATTEMPT)
-    assert "TOPSECRET" not in f"{caught.value} {caught.value!r}"
-    assert "TOPSECRET" in str(caught.value.__cause__)
-
-
-@pytest.mark.usefixtures("no_pauses")
-@pytest.mark.parametrize(
-    ("reply", "attempts", "kind"),
-    [
-        (refused("RequestLimitExceeded"), 3, errors.ThrottledError),
-        (refused("InternalFailure", status=500), 3, errors.UnavailableError),
-        (Reply(close=True), 3, errors.ConnectError),
-        (refused("ServiceNotFound"), 1, errors.ServiceNotFoundError),
-    ],
-)
-async def test_what_may_pass_is_tried_again(reply, attempts, kind):
-    """Botocore's standard mode, as often as the policy says, the first attempt included."""
-    with CannedServer(reply) as server:
-        with pytest.raises(kind):
-            await ask(server.url, connections=PATIENT)
-    assert len(server.asked) == attempts
-
-
-@pytest.mark.usefixtures("no_pauses")
-async def test_a_throttled_question_is_answered_at_the_second_attempt():
-    """The caller sees nothing of it."""
-    with CannedServer(refused("RequestLimitExceeded"), found("orders-1")) as server:
-        assert len((await ask(server.url)).instances) == 1
-
-
-# What keeps an answer from coming
-
-
-async def test_a_server_that_hangs_is_given_up():
-    """After the read time-out."""
-    with CannedServer(Reply(hang=True)) as server:
-        with pytest.raises(errors.DeadlineError, match="localhost"):
-            await ask(server.url, connections=ConnectionPolicy(connect_timeout=60, read_timeout=0.1, max_attempts=1))
-
-
-async def test_a_connection_that_breaks_is_a_connect_error():
-    """The server went away before it said anything."""
-    with CannedServer(Reply(close=True)) as server:
-        with pytest.raises(errors.ConnectError, match="broke"):
-            await ask(server.url, connections=ONE_ATTEMPT)
-
-
-async def test_a_refused_connection_is_a_connect_error():
-    """With the endpoint, the reason and what to check."""
-    with CannedServer(found()) as server:
-        url = server.url
-    with pytest.raises(errors.ConnectError, match=r"localhost:\d+, ECONNREFUSED"):
-        await ask(url, connections=ONE_ATTEMPT)
-
-
-@pytest.fixture(scope="module")
-def authority():
-    """A certificate authority that nobody knows."""
-    return trustme.CA()
-
-
-def tls_of(authority: trustme.CA, name: str) -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate for this name."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
-
-
-async def test_an_unknown_authority_is_refused(authority):
-    """Nothing is sent, and the message names AWS_CA_BUNDLE."""
-    with CannedServer(found(), tls=tls_of(authority, "localhost")) as server:
-        with pytest.raises(errors.ConnectError, match="AWS_CA_BUNDLE"):
-            await ask(server.url, connections=ONE_ATTEMPT)
-    assert server.asked == []
-
-
-async def test_a_certificate_for_another_host_is_refused(authority, monkeypatch, tmp_path):
-    """Even where the authority is known."""
-    monkeypatch.setenv("AWS_CA_BUNDLE", bundle_of(authority, tmp_path))
-    with CannedServer(found(), tls=tls_of(authority, "other.example")) as server:
-        with pytest.raises(errors.ConnectError, match="host name"):
-            await ask(server.url, connections=ONE_ATTEMPT)
-    assert server.asked == []
-
-
-def bundle_of(authority, folder) -> str:
-    """The file for AWS_CA_BUNDLE."""
-    path = folder / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return str(path)
-
-
-async def test_an_authority_of_ones_own_is_accepted(authority, monkeypatch, tmp_path):
-    """In the file that AWS_CA_BUNDLE names."""
-    monkeypatch.setenv("AWS_CA_BUNDLE", bundle_of(authority, tmp_path))
-    with CannedServer(found("orders-1"), tls=tls_of(authority, "localhost")) as server:
-        assert len((await ask(server.url)).instances) == 1
-
-
-async def test_a_bundle_that_is_not_there_is_a_configuration_error(authority, monkeypatch, tmp_path):
-    """Trying again would not help."""
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
-    with CannedServer(found(), tls=tls_of(authority, "localhost")) as server:
-        with pytest.raises(errors.ConfigurationError, match="certificate file"):
-            await ask(server.url, connections=ONE_ATTEMPT)
-
-
-async def test_a_proxy_that_is_not_there_is_a_connect_error(monkeypatch):
-    """It names the variables that set it."""
-    with CannedServer(found()) as server:
-        monkeypatch.setenv("HTTPS_PROXY", server.url)
-    with pytest.raises(errors.ConnectError, match="HTTPS_PROXY"):
-        await ask("https://aws.invalid", connections=ONE_ATTEMPT)
-
-
-async def test_a_proxy_is_used(monkeypatch):
-    """Botocore's variables hold on the shared connections too."""
-    with CannedServer(found("orders-1")) as server:
-        monkeypatch.setenv("HTTP_PROXY", server.url)
-        answer = await ask("http://aws.invalid")
-    assert [(asked.path, len(answer.instances)) for asked in server.asked] == [("http://aws.invalid/", 1)]
-
-
-async def test_cancelling_ends_the_request():
-    """CancelledError comes out, and the client goes on working."""
-    with CannedServer(Reply(hang=True), found("orders-1")) as server:
-        backend, _ = opened(server.url, ONE_ATTEMPT)
-        task = asyncio.create_task(backend.discover(ORDERS))
-        while not server.asked:
-            await asyncio.sleep(0.001)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert len((await backend.discover(ORDERS)).instances) == 1
-
-
-async def test_trouble_makes_no_noise(caplog):
-    """What went wrong is in the error, not on somebody's terminal."""
-    with CannedServer(
-        Reply(200, b"garbage"), refused("AccessDenied"), Reply(close=True), refused("ExpiredToken")
-    ) as server:
-        backend, _ = opened(server.url, ONE_ATTEMPT)
-        for _ in range(4):
-            with pytest.raises(errors.CloudMapError):
-                await backend.discover(ORDERS)
-    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 # Many callers, loops and threads

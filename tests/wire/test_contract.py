@@ -11,7 +11,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from aiocloudmap import (
     AttributeNotFoundError,
@@ -39,22 +38,14 @@ class Answering:
     add_service: Callable[[str], Any]
 
 
-@pytest.fixture(scope="module")
-def moto_server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
-
-
 @pytest.fixture(params=["in process", "server", "moto"])
-def answering(request, moto_server, clock):
+def answering(request, moto_url, clock):
     def make(**settings: Any) -> CloudMap:
         return CloudMap(**({"cache": POLICY, "clock": clock} | settings))
 
     if request.param == "moto":
         with contextlib.ExitStack() as exits:
-            yield answering_moto(moto_server, make, exits)
+            yield answering_moto(moto_url, make, exits)
         return
     world = World(quotas=Quotas.unlimited())
     with LocalCloudMap(world) as local:

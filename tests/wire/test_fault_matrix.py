@@ -11,7 +11,7 @@ from matrix_stage import Play, old_answer
 from tests.support.tcp_proxy import TcpProxy
 
 from aiocloudmap.local import LocalCloudMap, Quotas, World
-from aiocloudmap.local.faults import Kind
+from aiocloudmap.local.fault import Kind
 from aiocloudmap.testing import ManualClock
 
 

@@ -17,18 +17,10 @@ from counting_server import Servers
 from tests.support.client_sockets import client_sockets
 
 from aiocloudmap import ConnectionPolicy
-from aiocloudmap.local import LocalCloudMap, Quotas, World
+from aiocloudmap.local import LocalCloudMap
 
 STOP = float(os.environ.get("FREEZE_SECONDS", "1"))
 DISCOVER = "DiscoverInstances"
-
-
-@pytest.fixture
-def local():
-    world = World(quotas=Quotas.unlimited())
-    world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
-    with LocalCloudMap(world) as local:
-        yield local
 
 
 def until_held(local: LocalCloudMap, count: int = 1) -> None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
-    AccessDeniedError,
     CachePolicy,
-    ConnectError,
     ConnectionPolicy,
-    CredentialsError,
     DeadlineError,
     NamespaceNotFoundError,
-    ProtocolError,
     ServiceNotFoundError,
-    ThrottledError,
-    UnavailableError,
 )
 from aiocloudmap.local import LocalCloudMap, World
 from aiocloudmap.testing import ManualClock
@@ -55,19 +50,7 @@ async def test_both_ways_tell_what_is_not_there(local, in_process, name, kind):
 
 
 @WAYS
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        ("access_denied", AccessDeniedError),
-        ("empty", ProtocolError),
-        ("expired_token", CredentialsError),
-        ("garbage", ProtocolError),
-        ("reset", ConnectError),
-        ("server_error", UnavailableError),
-        ("throttle", ThrottledError),
-        ("truncate", ProtocolError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kind"), NAMED_FAULTS)
 async def test_both_ways_make_the_same_error_of_a_fault(local, in_process, fault, kind):
     """One table for the wire, one for the process, and they agree."""
     getattr(local.faults, fault)()

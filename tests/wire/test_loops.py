@@ -40,7 +40,7 @@ def test_fifty_loops_one_after_another_leave_nothing(runner, servers):
         async with callers.transport.client_session(callers.policy, callers.holder).get(servers.url) as response:
             await response.read()
         if number % 2:
-            asyncio.create_task(callers.call(servers.url + "/hold"))  # noqa: RUF006 -- its end is the loop's business
+            asyncio.create_task(callers.call(servers.url + "/hold"))  # noqa: RUF006 - its end is the loop's business
             await asyncio.sleep(0)
             raise ZeroDivisionError
 
@@ -263,7 +263,7 @@ def test_a_look_up_outlives_the_caller_who_began_it(runner, servers, monkeypatch
         asyncio.get_running_loop().call_soon(answer.set)
         assert await second == b'{"Instances": []}'
         answer.clear()
-        asyncio.create_task(callers.discover(f"http://elsewhere.test:{port}"))  # noqa: RUF006 -- ends with the loop
+        asyncio.create_task(callers.discover(f"http://elsewhere.test:{port}"))  # noqa: RUF006 - ends with the loop
         await asyncio.to_thread(asked.acquire)
         asyncio.get_running_loop().call_later(0.01, answer.set)
 

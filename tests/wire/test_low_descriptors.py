@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
 from child_process import ChildProcess
-
-from aiocloudmap.local import LocalCloudMap, Quotas, World
-
-
-@pytest.fixture
-def local():
-    world = World(quotas=Quotas.unlimited())
-    world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
-    with LocalCloudMap(world) as local:
-        yield local
-
 
 PROGRAM = """
 import asyncio, logging, os, resource

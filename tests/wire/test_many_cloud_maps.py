@@ -7,13 +7,12 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 from aiohttp import web
-from moto.server import ThreadedMotoServer
 from tests.support.client_sockets import client_sockets, watching
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy
-from aiocloudmap.engine import registry
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 from aiocloudmap.local.cloud_map import local_session
+from aiocloudmap.registry import registry
 
 CONNECTIONS = ConnectionPolicy(max_connections=8, max_connections_per_host=8, discovery_timeout=60, read_timeout=30)
 
@@ -33,14 +32,6 @@ def local(request, tmp_path, monkeypatch):
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     with LocalCloudMap(world, ssl_context=context) as local:
         yield local
-
-
-@pytest.fixture
-def moto_url():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
 
 
 @pytest.fixture

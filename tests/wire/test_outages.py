@@ -16,7 +16,7 @@ from aiocloudmap import (
     ThrottledError,
     UnavailableError,
 )
-from aiocloudmap.local import LocalCloudMap, Quotas, World
+from aiocloudmap.local import LocalCloudMap
 from aiocloudmap.local.cloud_map import local_session
 from aiocloudmap.testing import ManualClock
 
@@ -42,14 +42,6 @@ class Mixed(ManualClock):
 
     def call_later(self, delay, callback):
         return asyncio.get_running_loop().call_later(delay, callback)
-
-
-@pytest.fixture
-def local():
-    world = World(quotas=Quotas.unlimited())
-    world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
-    with LocalCloudMap(world) as local:
-        yield local
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

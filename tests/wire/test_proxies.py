@@ -15,9 +15,11 @@ from canned_server import CannedServer, found
 from certificates import tls_of
 from counting_server import Proxy, Servers
 
-from aiocloudmap import CloudMap, ConfigurationError, ConnectError
+from aiocloudmap import CloudMap, ConfigurationError, ConnectError, ConnectionPolicy
 from aiocloudmap.aws.transport import Transport
 
+# What fails here fails by itself, however slow the machine is.
+PATIENT = ConnectionPolicy(discovery_timeout=60)
 ANSWER = b'{"Instances": []}'
 WORD = "p@ss/w:rd %41"
 IN_URL = "user:p%40ss%2Fw%3Ard%20%2541@"
@@ -204,10 +206,8 @@ async def test_a_request_for_another_server_name_opens_a_connection_of_its_own(a
 
 
 @pytest.fixture
-def keys(monkeypatch, bundle):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKID")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+def keys(keys, monkeypatch, bundle):
+    """And the authority of the test's own."""
     monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
 
 
@@ -244,7 +244,7 @@ async def test_discovery_takes_proxy_certificates_from_the_sessions_default(keys
 async def test_a_proxy_that_refuses_is_a_connect_error_without_the_password(keys, proxy, monkeypatch):
     """With what to look at."""
     monkeypatch.setenv("HTTPS_PROXY", with_credentials(proxy.url, "user:hidden-word@"))
-    async with CloudMap(endpoint_url="https://aws.invalid") as cloud_map:
+    async with CloudMap(endpoint_url="https://aws.invalid", connections=PATIENT) as cloud_map:
         with pytest.raises(ConnectError, match="HTTP proxy cannot be used") as caught:
             await cloud_map.service("shop/orders").resolve()
     assert "hidden" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
@@ -254,7 +254,7 @@ async def test_a_proxy_that_refuses_is_a_connect_error_without_the_password(keys
 async def test_a_proxy_of_another_kind_is_a_configuration_error(keys, monkeypatch, url):
     """aiohttp speaks HTTP to proxies; nothing is sent around it."""
     monkeypatch.setenv("HTTPS_PROXY", url)
-    async with CloudMap(endpoint_url="https://aws.invalid") as cloud_map:
+    async with CloudMap(endpoint_url="https://aws.invalid", connections=PATIENT) as cloud_map:
         with pytest.raises(ConfigurationError, match=r"(?i)proxy") as caught:
             await cloud_map.service("shop/orders").resolve()
     assert "hidden" not in str(caught.value)

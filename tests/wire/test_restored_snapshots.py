@@ -13,19 +13,11 @@ from canned_server import CannedServer, Reply, found
 from tests.support.client_sockets import client_sockets
 
 from aiocloudmap import CloudMap, ConnectionPolicy
-from aiocloudmap.local import LocalCloudMap, Quotas, World
+from aiocloudmap.local import LocalCloudMap
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 # Nothing but what is under test may close a connection, and one that is dead hangs for long.
 PATIENT = ConnectionPolicy(keepalive_timeout=600, read_timeout=60, discovery_timeout=60)
-
-
-@pytest.fixture
-def local():
-    world = World(quotas=Quotas.unlimited())
-    world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
-    with LocalCloudMap(world) as local:
-        yield local
 
 
 def ask(cloud_map: CloudMap):

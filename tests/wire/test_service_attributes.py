@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from aiocloudmap import (
     AccessDeniedError,
@@ -131,16 +129,6 @@ async def test_pages_without_what_is_looked_for_are_no_end(local):
     async with local.cloud_map() as cloud_map:
         assert await cloud_map.service("shop/late").attributes() == {"OWNER": "late"}
     assert walked(local) == {"ListNamespaces": 1, "ListServices": 2, "GetServiceAttributes": 1}
-
-
-@pytest.fixture(scope="module")
-def moto_url():
-    """Moto's server, for all tests of this file."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
 
 
 async def test_moto_gives_the_same(moto_url):

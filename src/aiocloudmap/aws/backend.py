@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from aiocloudmap.aws.error_table import GARBLED
 from aiocloudmap.aws.service_ids import ServiceIds
 from aiocloudmap.aws.translation import from_call
 from aiocloudmap.errors import (
     AccessDeniedError,
     CloudMapError,
     CredentialsError,
-    ProtocolError,
     ServiceNotFoundError,
     ThrottledError,
 )
@@ -186,8 +186,4 @@ def _health(value: Any) -> HealthStatus:
 
 
 def _garbled(what: str, service: ServiceName) -> CloudMapError:
-    return ProtocolError(
-        f"the answer {what}",
-        service=service,
-        advice="Check that endpoint_url names Cloud Map, and whether a proxy answers in its place.",
-    )
+    return GARBLED.error(f"the answer {what}", service=service)

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 from aiohttp.connector import Connection
 
+from aiocloudmap.aws.calls import CallsInFlight
 from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.handler import Attempt, Handler, attempt
-from aiocloudmap.aws.permits import Bound, Permit, Purpose, Turn
-from aiocloudmap.aws.sockets import CountedSocket, is_quiet
-from aiocloudmap.aws.waiting import closed_error, connect_time, limit_error, needs_contexts, queueing_time
+from aiocloudmap.aws.idle import Expiry, is_usable
+from aiocloudmap.aws.permits import Bound, Permit, Purpose
+from aiocloudmap.aws.sockets import CountedSocket
+from aiocloudmap.aws.tls import ContextsOfLoop
+from aiocloudmap.aws.waiting import WaitingRoom, closed_error, connect_time, needs_contexts
 from aiocloudmap.errors import CloudMapError
 
 if TYPE_CHECKING:
@@ -76,23 +79,21 @@ class BoundedConnector(aiohttp.TCPConnector):
         )
         self._factory = lambda: Handler(loop)  # type: ignore[assignment]
         self._policy = policy
-        self._build = contexts
-        self._building: asyncio.Future[TlsContexts] | None = None
+        self._contexts = ContextsOfLoop(contexts)
         self._keep_idle = keep_idle
         self._count = count or (lambda: self.open_connections)
-        self._on_quiet, self._on_opened = on_quiet, on_opened
+        self._on_opened = on_opened
         self._bound: Bound[Handler] = Bound(
             policy.max_connections, policy.max_connections_per_host, usable=self._is_usable, shut=_shut
         )
-        self._calls = 0
-        self._queued: dict[Turn[Handler], asyncio.Future[None]] = {}
-        self._in_use: set[Handler] = set()
-        self._expiry: asyncio.TimerHandle | None = None
+        self._calls = CallsInFlight(on_quiet)
+        self._queue = WaitingRoom(self._bound, policy, loop)
+        self._expiry = Expiry(self._bound, policy.keepalive_timeout, loop)
         self._gone = asyncio.Event()
 
     def __repr__(self) -> str:
         state = ", closed" if self._closed else ""
-        return f"<BoundedConnector {self._bound!r}, {self._calls} call(s) in flight{state}>"
+        return f"<BoundedConnector {self._bound!r}, {self.calls} call(s) in flight{state}>"
 
     @property
     def open_connections(self) -> int:
@@ -102,19 +103,11 @@ class BoundedConnector(aiohttp.TCPConnector):
     @property
     def calls(self) -> int:
         """Calls in flight: queueing, connecting, waiting for an answer, or reading one."""
-        return self._calls
+        return self._calls.count
 
     def abandoned_in(self) -> float | None:
-        """Seconds until every call in flight is a response that nobody seems to read; None if one is not begun.
-
-        A response counts as abandoned when no byte of it has come for ten seconds. A call that still waits for the
-        first byte never does: its own time-out ends it.
-        """
-        now = self._loop.time()
-        if len(self._in_use) < self._calls:
-            return None
-        silences = [handler.abandoned_at for handler in self._in_use]
-        return None if None in silences else max([0.0, *(at - now for at in silences if at is not None)])
+        """Seconds until every call in flight is a response that nobody seems to read; None if one is not begun."""
+        return self._calls.abandoned_in(self._loop.time())
 
     async def connect(
         self,
@@ -133,16 +126,16 @@ class BoundedConnector(aiohttp.TCPConnector):
             ConnectError: The connector was closed meanwhile.
             ConfigurationError: The TLS settings cannot be used.
         """
-        self._calls += 1
+        self._calls.begin()
         try:
             handler = await self._connected(req, traces, timeout, purpose)
         except BaseException as error:
-            self._end_call()
+            self._calls.end()
             named = self._named(error)
             if named is None:
                 raise
             raise named from error
-        self._in_use.add(handler)
+        self._calls.connect(handler)
         return Connection(self, req.connection_key, handler, self._loop)
 
     def drop_idle(self) -> None:
@@ -159,11 +152,8 @@ class BoundedConnector(aiohttp.TCPConnector):
         """Close everything, and wait until the descriptors are gone; calls in flight end in a ConnectError."""
         if self._closed:
             return
-        if self._expiry is not None:
-            self._expiry.cancel()
-        for woken in self._queued.values():  # each withdraws its turn as it wakes
-            if not woken.done():
-                woken.set_exception(closed_error())
+        self._expiry.stop()
+        self._queue.close()
         for permit in list(self._bound.permits):
             if permit.connection is not None and permit.purpose is not None:
                 permit.connection.end(closed_error())
@@ -205,7 +195,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         began = self._loop.time()
         turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
         while turn.permit is None:
-            await self._wait(turn, timeout, traces)
+            await self._queue.wait(turn, timeout, traces)
             if turn.granted.connection is not None and not self._is_usable(turn.granted):
                 # The peer has closed it between the promise and now.
                 self._bound.close(turn.granted)
@@ -223,33 +213,6 @@ class BoundedConnector(aiohttp.TCPConnector):
             raise
         return handler
 
-    async def _wait(self, turn: Turn[Handler], timeout: ClientTimeout, traces: list[Trace]) -> None:
-        """Wait for room, or for an idle connection to the same place."""
-        woken: asyncio.Future[None] = self._loop.create_future()
-        turn.wake = lambda: None if woken.done() else woken.set_result(None)
-        self._queued[turn] = woken
-        patience = queueing_time(timeout) if turn.purpose is Purpose.CLIENT else None
-        timer = None if patience is None else self._loop.call_later(patience, self._give_up, turn, woken, patience)
-        try:
-            for trace in traces or ():
-                await trace.send_connection_queued_start()
-            await woken
-            for trace in traces or ():
-                await trace.send_connection_queued_end()
-        except BaseException:
-            self._bound.withdraw(turn)
-            raise
-        finally:
-            self._queued.pop(turn, None)
-            if timer is not None:
-                timer.cancel()
-
-    def _give_up(self, turn: Turn[Handler], woken: asyncio.Future[None], patience: float) -> None:
-        if woken.done():
-            return
-        self._bound.withdraw(turn)
-        woken.set_exception(limit_error(turn.host, patience, self._policy, self._bound))
-
     async def _opened(
         self, permit: Permit[Handler], req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, waited: float
     ) -> Handler:
@@ -258,7 +221,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         try:
             for trace in traces or ():
                 await trace.send_connection_create_start()
-            this = Attempt(permit, req, await self._contexts() if needs_contexts(req) else None)
+            this = Attempt(permit, req, await self._contexts.get() if needs_contexts(req) else None)
             token = attempt.set(this)
             async with asyncio.timeout(connect_time(req, timeout, waited)):
                 try:
@@ -286,13 +249,12 @@ class BoundedConnector(aiohttp.TCPConnector):
                 attempt.reset(token)
             self._bound.drop(permit)
 
-    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 -- aiohttp's own signature
+    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 - aiohttp's own signature
         """A call has ended. Called by aiohttp's Connection, once per connection handed out."""
         handler: Handler = protocol
-        if handler not in self._in_use:
+        if not self._calls.disconnect(handler):
             handler.close()  # the way to a proxy, given up before it became a tunnel
             return
-        self._in_use.discard(handler)
         if self._loop.is_closed():
             return
         permit = handler.permit
@@ -300,13 +262,8 @@ class BoundedConnector(aiohttp.TCPConnector):
             self._bound.close(permit)
         else:
             self._bound.rest(permit, self._loop.time())
-            self._watch_idle()
-        self._end_call()
-
-    def _end_call(self) -> None:
-        self._calls -= 1
-        if not self._calls:
-            self._on_quiet()
+            self._expiry.watch()
+        self._calls.end()
 
     def _named(self, error: BaseException) -> CloudMapError | None:
         """The error in this library's words, where it has words for it."""
@@ -321,6 +278,9 @@ class BoundedConnector(aiohttp.TCPConnector):
             task = asyncio.current_task()
             return None if task is None or task.cancelling() else closed_error()
         return closed_error() if isinstance(error, Exception) else None
+
+    def _is_usable(self, permit: Permit[Handler]) -> bool:
+        return is_usable(permit, idle_after=self._loop.time() - self._policy.keepalive_timeout)
 
     # --- what aiohttp calls on the way ---
 
@@ -348,46 +308,6 @@ class BoundedConnector(aiohttp.TCPConnector):
         if this.contexts is None or req.ssl is not True or not req.is_ssl():
             return super()._get_ssl_context(req)
         return this.contexts.endpoint if req is this.request else this.contexts.proxy
-
-    async def _contexts(self) -> TlsContexts:
-        """Built once, for all who wait for it; not stopped by the cancellation of one; a failure is not kept."""
-        if self._building is None:
-            self._building = self._loop.run_in_executor(None, self._build)
-            self._building.add_done_callback(self._built)
-        return await asyncio.shield(self._building)
-
-    def _built(self, building: asyncio.Future[TlsContexts]) -> None:
-        if building.cancelled() or building.exception() is not None:
-            self._building = None
-
-    # --- idle connections ---
-
-    def _watch_idle(self) -> None:
-        if self._expiry is None and self._bound.idle:
-            oldest = next(iter(self._bound.idle))
-            self._expiry = self._loop.call_at(oldest.idle_since + self._policy.keepalive_timeout, self._expire)
-
-    def _expire(self) -> None:
-        self._expiry = None
-        limit = self._loop.time() - self._policy.keepalive_timeout
-        for permit in list(self._bound.idle):
-            if permit.idle_since <= limit:
-                self._bound.close(permit)
-        self._watch_idle()
-
-    def _is_usable(self, permit: Permit[Handler]) -> bool:
-        """Whether an idle connection may be used: the peer has said nothing, and it is not too old.
-
-        The timer that closes the old ones has not run yet where the process was stopped, or the loop was at rest.
-        """
-        handler = permit.connection
-        return (
-            handler is not None
-            and handler.is_connected()
-            and self._loop.time() < permit.idle_since + self._policy.keepalive_timeout
-            and bool(permit.sockets)
-            and all(map(is_quiet, permit.sockets))
-        )
 
 
 def _shut(permit: Permit[Handler]) -> None:

@@ -15,29 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from aiobotocore.credentials import (
-    AioAssumeRoleProvider,
-    AioAssumeRoleWithWebIdentityProvider,
-    AioContainerProvider,
-    AioCredentialResolver,
-    AioInstanceMetadataProvider,
-    AioSSOProvider,
-    create_credential_resolver,
-)
 from botocore.exceptions import NoCredentialsError
 
+from aiocloudmap.aws.credential_chain import awaited
 from aiocloudmap.aws.translation import from_credentials
 from aiocloudmap.errors import CloudMapError, CredentialsError
 
-if TYPE_CHECKING:
-    from aiobotocore.session import AioSession
-
-__all__ = ["CredentialChain", "SharedCredentials"]
+__all__ = ["SharedCredentials"]
 
 EXPIRED: Final = 30
 """Seconds before their end from which credentials count as expired: a request under way must outlive them."""
@@ -241,61 +229,14 @@ class SharedCredentials:
     async def _run(self, generation: int) -> _Held | Exception | None:
         try:
             async with asyncio.timeout(LOAD_TIMEOUT):
-                source = await _awaited(self._load())
+                source = await awaited(self._load())
                 if source is None:
                     return None
-                held = _Held(source, await _awaited(source.get_frozen_credentials()))
-        except Exception as error:  # noqa: BLE001 -- each waiter raises it, as an exception of its own
+                held = _Held(source, await awaited(source.get_frozen_credentials()))
+        except Exception as error:  # noqa: BLE001 - each waiter raises it, as an exception of its own
             return error
         self._had_some = True
         self._next_attempt = self._monotonic() + PAUSE
         if generation == self._generation and not held.expired:
             self._held = held
         return held
-
-
-class CredentialChain:
-    """A session's own chain of providers, usable from one event loop after the other.
-
-    Providers with an HTTP session, a lock, a Region or earlier values inside are made anew for each load; whatever the
-    application put into the chain, took out of it, or set as a provider's cache stays as it is. A component of the
-    application's own is asked as it is.
-
-    Args:
-        session: Whose chain it is, before anything of ours is registered there.
-        region: The Region for the STS calls that assume a role, None for the session's own.
-    """
-
-    _BOUND = (
-        AioAssumeRoleProvider,
-        AioAssumeRoleWithWebIdentityProvider,
-        AioContainerProvider,
-        AioInstanceMetadataProvider,
-        AioSSOProvider,
-    )
-
-    def __init__(self, session: AioSession, region: str | None) -> None:
-        self._session = session
-        self._region = region
-        self._own = session.get_component("credential_provider")
-
-    async def load(self) -> Any:
-        """Fresh credentials of the first provider that has some, else None."""
-        if type(self._own) is not AioCredentialResolver:
-            return await _awaited(self._own.load_credentials())
-        anew = create_credential_resolver(self._session, region_name=self._region).providers
-        fresh = {type(provider): provider for provider in anew if type(provider) in self._BOUND}
-        chain = [_with_cache(fresh.get(type(own), own), own) for own in self._own.providers]
-        return await AioCredentialResolver(providers=chain).load_credentials()
-
-
-def _with_cache(provider: Any, own: Any) -> Any:
-    cache = getattr(own, "cache", None)
-    if cache is not None and type(cache) is not dict:  # a plain dict is botocore's own, and lives for one load
-        provider.cache = cache
-    return provider
-
-
-async def _awaited(value: Any) -> Any:
-    """A provider that somebody wrote for botocore itself is not asynchronous."""
-    return await value if inspect.isawaitable(value) else value

@@ -7,10 +7,11 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from aiocloudmap.aws.causes import causes
 from aiocloudmap.errors import TooManyOpenFilesError
 from aiocloudmap.events import DescriptorsLow
 
@@ -55,7 +56,7 @@ def ran_out(error: BaseException) -> OSError | None:
     A failed name look-up says only that it failed: then it is tried whether one more descriptor can be had.
     """
     resolving = False
-    for cause in _chain(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED and not isinstance(cause, socket.gaierror):
             return cause
         resolving = resolving or isinstance(cause, socket.gaierror)
@@ -84,23 +85,6 @@ def exhausted(cause: OSError, ours: int) -> TooManyOpenFilesError:
         f"the limit is {'unknown' if limit is None else limit}",
         advice="Something else keeps files or sockets open: a client or a session made per request is the usual cause.",
     )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and everything that led to it, botocore's `error=` argument included."""
-    seen: set[int] = set()
-    todo: list[object] = [error]
-    while todo:
-        item = todo.pop()
-        if not isinstance(item, BaseException) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        yield item
-        kwargs = getattr(item, "kwargs", None)
-        # Not __context__: what the caller was handling when it called has nothing to do with this failure.
-        todo += [item.__cause__, getattr(item, "os_error", None)]
-        todo += [kwargs.get("error")] if isinstance(kwargs, dict) else []
-        todo += item.exceptions if isinstance(item, BaseExceptionGroup) else []
 
 
 def _probe(open_one: Callable[[], int] = lambda: os.open(os.devnull, os.O_RDONLY)) -> OSError | None:
@@ -133,7 +117,7 @@ def _is_open(descriptor: int) -> bool:
 def _limit() -> int | None:
     if sys.platform == "win32":
         return None
-    import resource  # noqa: PLC0415 -- not everywhere
+    import resource  # noqa: PLC0415 - not everywhere
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if soft == resource.RLIM_INFINITY else soft

@@ -9,7 +9,7 @@ import ssl
 from typing import Final
 
 import aiohttp
-from botocore import exceptions as _B  # noqa: N812 -- a table full of it
+from botocore import exceptions as _B  # noqa: N812 - a table full of it
 
 from aiocloudmap.codes import INVALID, Row
 from aiocloudmap.errors import (
@@ -21,7 +21,7 @@ from aiocloudmap.errors import (
     UnavailableError,
 )
 
-__all__ = ["EXCEPTIONS"]
+__all__ = ["BAD_ENDPOINT", "BAD_FILE", "BAD_OPTION", "EXCEPTIONS", "GARBLED", "NOT_LOADED", "NO_REGION"]
 
 _BROKEN = Row(ConnectError, "the connection broke before the answer came")
 GARBLED = Row(
@@ -52,7 +52,7 @@ _HALF_CREDENTIALS = Row(
     "half of the AWS credentials is missing",
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together.",
 )
-_NO_REGION = Row(
+NO_REGION = Row(
     ConfigurationError,
     "no AWS Region is set",
     "Set AWS_REGION, write CloudMap(region=...), or a region in the profile.",
@@ -81,14 +81,14 @@ NOT_LOADED = Row(
     "The source named in the configuration does not give them at the moment; the cause says why.",
 )
 _UNKNOWN_SERVICE = Row(ConfigurationError, "botocore knows no such AWS service", "Check the name given to client().")
-
 BAD_OPTION = Row(
     ConfigurationError, "the AWS client cannot be made of these options", "The cause says which one does not fit."
 )
+
 EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
     ((_B.NoCredentialsError,), _NO_CREDENTIALS),
     ((_B.PartialCredentialsError,), _HALF_CREDENTIALS),
-    ((_B.NoRegionError,), _NO_REGION),
+    ((_B.NoRegionError,), NO_REGION),
     ((_B.UnknownServiceError,), _UNKNOWN_SERVICE),
     ((_B.ProfileNotFound, _B.ConfigParseError, _B.ConfigNotFound, _B.InvalidConfigError), _BAD_CONFIG),
     ((_B.InvalidRegionError, _B.BaseEndpointResolverError, _B.EndpointProviderError), BAD_ENDPOINT),

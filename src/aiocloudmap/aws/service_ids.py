@@ -20,8 +20,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
+from aiocloudmap.aws.error_table import GARBLED
 from aiocloudmap.codes import NO_NAMESPACE, NO_SERVICE
-from aiocloudmap.errors import CloudMapError, ProtocolError
+from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model import ServiceName
 from aiocloudmap.service_attributes import AttributesQuery
 
@@ -148,12 +149,12 @@ class ServiceIds:
             page = await self._ask(operation, service, parameters)
             items, token = page.get(member), page.get("NextToken")
             if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
-                raise ProtocolError(f"the answer has no list of {member.lower()}", service=service)
+                raise GARBLED.error(f"the answer has no list of {member.lower()}", service=service)
             found += items
             if not token:
                 return found
             if token == parameters.get("NextToken"):
-                raise ProtocolError(f"the list of {member.lower()} leads from a page to the same page", service=service)
+                raise GARBLED.error(f"the list of {member.lower()} leads from a page to the same page", service=service)
             parameters = {**parameters, "NextToken": token}
 
     def _get(self, owner: str | None, namespace: str, service: str | None = None) -> str | None:
@@ -242,5 +243,5 @@ def _id_of(item: Mapping[str, Any], query: AttributesQuery) -> str:
     member = "Id" if query.owner_account is None else "Arn"
     found = item.get(member)
     if not isinstance(found, str) or not found:
-        raise ProtocolError(f"the answer has an entry without {member}", service=query.service)
+        raise GARBLED.error(f"the answer has an entry without {member}", service=query.service)
     return found

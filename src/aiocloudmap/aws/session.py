@@ -8,9 +8,7 @@ botocore's sessions are not safe for that, so making a client is the one thing t
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import inspect
-import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,9 +20,18 @@ from aiobotocore.session import AioSession, get_session
 from cachetools import LRUCache
 
 from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default, with_http_session
-from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
+from aiocloudmap.aws.credential_chain import CredentialChain
+from aiocloudmap.aws.credentials import SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.descriptors import exhausted, ran_out
+from aiocloudmap.aws.error_table import NO_REGION
+from aiocloudmap.aws.session_settings import (
+    CLOUD_MAP,
+    configured_region,
+    own_region,
+    user_agent,
+    without_prefix,
+)
 from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
@@ -37,8 +44,6 @@ if TYPE_CHECKING:
     from aiocloudmap.settings import ConnectionPolicy
 
 __all__ = ["AwsSession"]
-
-CLOUD_MAP: Final = "servicediscovery"
 
 MAX_CLIENTS: Final = 64
 """Clients kept for `CloudMap.client()`. A client is megabytes, and options may differ with every request."""
@@ -206,28 +211,14 @@ class AwsSession:
         session.register_component("data_loader", quicker(session.get_component("data_loader")))
         credentials = session.get_component("credential_provider")
         if not isinstance(credentials, SharedCredentials):  # it is where two engines were given one session
-            credentials = SharedCredentials(CredentialChain(session, self._region(session)).load)
+            credentials = SharedCredentials(CredentialChain(session, own_region(session, self._given_region)).load)
             session.register_component("credential_provider", credentials)
         return credentials
 
-    def _region(self, session: AioSession) -> str | None:
-        """The Region where it is ours to say; None where botocore finds it, since botocore does not read AWS_REGION."""
-        if self._given_region is not None:
-            return self._given_region
-        default = session.get_default_client_config()
-        if default is not None and default.region_name is not None:
-            return None
-        if session.instance_variables().get("region") is not None:
-            return None
-        return os.environ.get("AWS_REGION") or None
-
     def _discovery_options(self, session: AioSession) -> dict[str, Any]:
-        region = self._region(session) or _configured_region(session)
+        region = own_region(session, self._given_region) or configured_region(session)
         if region is None:
-            raise ConfigurationError(
-                "no AWS Region is set",
-                advice="Set AWS_REGION, write CloudMap(region=...), or a region in the profile.",
-            )
+            raise NO_REGION.error()
         policy = self._connections
         settings: dict[str, Any] = {
             "connect_timeout": policy.connect_timeout,
@@ -235,9 +226,9 @@ class AwsSession:
             "retries": {"mode": "standard", "total_max_attempts": policy.max_attempts},
             "parameter_validation": False,  # Query has checked everything, by AWS's own patterns
             "http_session_cls": self._transport.http_session_class(policy, Purpose.DISCOVERY, self._holder),
-            "user_agent": _user_agent(session),
+            "user_agent": user_agent(session),
         }
-        settings |= _without_prefix(session, self._endpoint_url)
+        settings |= without_prefix(session, self._endpoint_url)
         return {"region_name": region, "endpoint_url": self._endpoint_url, "config": AioConfig(**settings)}
 
     def _client_options(self, session: AioSession, aws_service: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -247,11 +238,11 @@ class AwsSession:
         if aws_service == CLOUD_MAP:
             if options.get("endpoint_url") is None:
                 options["endpoint_url"] = self._endpoint_url
-            settings = _without_prefix(session, options["endpoint_url"])
+            settings = without_prefix(session, options["endpoint_url"])
         http_session_class = self._transport.http_session_class(self._connections, Purpose.CLIENT, self._holder)
         options["config"] = with_http_session(config, http_session_class, **settings)
         if options.get("region_name") is None and (config is None or config.region_name is None):
-            options["region_name"] = self._region(session)
+            options["region_name"] = own_region(session, self._given_region)
         return options
 
 
@@ -270,47 +261,3 @@ def _session_of(factory: Callable[[], AioSession]) -> AioSession:
             advice="It must return an aiobotocore AioSession, as aiobotocore.session.get_session does.",
         )
     return session
-
-
-def _configured_region(session: AioSession) -> str | None:
-    default = session.get_default_client_config()
-    region: str | None = default.region_name if default is not None else None
-    return region or session.get_config_variable("region")
-
-
-def _without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, Any]:
-    """The setting that keeps the `data-` prefix off an endpoint that is not AWS's own."""
-    elsewhere = endpoint_url is not None or _endpoint_is_configured(session)
-    return {"inject_host_prefix": False} if elsewhere else {}
-
-
-def _endpoint_is_configured(session: AioSession) -> bool:
-    """Whether the environment or the profile sends Cloud Map elsewhere, in the four places where AWS looks."""
-    default = session.get_default_client_config()
-    ignore = default.ignore_configured_endpoint_urls if default is not None else None
-    if ignore is None:
-        ignore = session.get_config_variable("ignore_configured_endpoint_urls")
-    if ignore:
-        return False
-    if os.environ.get(f"AWS_ENDPOINT_URL_{CLOUD_MAP.upper()}") or os.environ.get("AWS_ENDPOINT_URL"):
-        return True
-    profile = session.get_scoped_config()
-    services = session.full_config.get("services", {}).get(profile.get("services"), {})
-    return bool(services.get(CLOUD_MAP, {}).get("endpoint_url") or profile.get("endpoint_url"))
-
-
-def _user_agent(session: AioSession) -> str:
-    """A fixed user agent: botocore would put a new one together for every request, at a seventh of its cost."""
-    default = session.get_default_client_config()
-    own: str | None = default.user_agent if default is not None else None
-    # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
-    agent = own or session.user_agent().removesuffix(f" {session.user_agent_extra}")
-    app = (default.user_agent_appid if default is not None else None) or session.get_config_variable("user_agent_appid")
-    return f"{agent} lib/aiocloudmap#{_version()}" + (f" app/{app}" if app else "")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("aiocloudmap")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"

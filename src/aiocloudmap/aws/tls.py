@@ -6,6 +6,7 @@ built here, from the same settings and by the same functions of botocore.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import threading
@@ -20,9 +21,9 @@ from aiocloudmap.aws.descriptors import ran_out
 from aiocloudmap.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["ContextCache", "TlsContexts", "TlsSettings"]
+__all__ = ["ContextCache", "ContextsOfLoop", "TlsContexts", "TlsSettings"]
 
 _KEPT: Final = 8
 
@@ -146,6 +147,33 @@ class ContextCache:
                     del self._contexts[next(iter(self._contexts))]
                 self._contexts[key] = contexts
         return contexts
+
+
+class ContextsOfLoop:
+    """The contexts of one connector, built in a thread when the first https address comes.
+
+    Args:
+        build: Builds them. It blocks.
+    """
+
+    def __init__(self, build: Callable[[], TlsContexts]) -> None:
+        self._build = build
+        self._building: asyncio.Future[TlsContexts] | None = None
+
+    async def get(self) -> TlsContexts:
+        """Built once, for all who wait for it; not stopped by the cancellation of one; a failure is not kept.
+
+        Raises:
+            ConfigurationError: As `TlsSettings.contexts`.
+        """
+        if self._building is None:
+            self._building = asyncio.get_running_loop().run_in_executor(None, self._build)
+            self._building.add_done_callback(self._built)
+        return await asyncio.shield(self._building)
+
+    def _built(self, building: asyncio.Future[TlsContexts]) -> None:
+        if building.cancelled() or building.exception() is not None:
+            self._building = None
 
 
 def _certificate(value: Any) -> str | tuple[str, str | None] | None:

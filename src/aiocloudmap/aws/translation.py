@@ -8,20 +8,14 @@ stay in `__cause__`.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore import exceptions as _B  # noqa: N812 -- as in the table
+from botocore import exceptions as _B  # noqa: N812 - as in the table
 
-from aiocloudmap.aws.error_table import (
-    BAD_ENDPOINT,
-    BAD_FILE,
-    BAD_OPTION,
-    EXCEPTIONS,
-    GARBLED,
-    NOT_LOADED,
-)
+from aiocloudmap.aws.causes import causes
+from aiocloudmap.aws.error_table import BAD_ENDPOINT, BAD_FILE, BAD_OPTION, EXCEPTIONS, GARBLED, NOT_LOADED
 from aiocloudmap.codes import DENIED, NO_NAMESPACE, NO_SERVICE, Row, row_of
 from aiocloudmap.errors import (
     CloudMapError,
@@ -35,19 +29,21 @@ __all__ = ["from_call", "from_credentials", "from_setup"]
 
 
 def from_call(error: Exception, *, service: ServiceName, region: str = "") -> CloudMapError:
-    """What a failed DiscoverInstances means. Raise it `from` the error.
+    """What a failed call to Cloud Map means. Raise it `from` the error.
 
     Args:
-        error: What came out of the client. A library error is returned itself, with `service` filled in.
+        error: What came out of the client, in a task of our own. A library error is returned itself, with `service`
+            filled in.
         service: Who was asked for.
         region: Where, for the message.
     """
-    meaning = _known(error)
+    chain = [*causes(error, contexts=True)]
+    meaning = _known(chain)
     if meaning is None and isinstance(error, _B.ClientError):
         meaning = _from_response(error, region)
     if meaning is None:
         # botocore's parser has no error of its own for an answer that is no JSON object: it stumbles over it.
-        meaning = _made(_row(error) or GARBLED, error)
+        meaning = _made(_row(error) or GARBLED, chain)
     if meaning.service is None:
         meaning.service = service
     return meaning
@@ -55,23 +51,29 @@ def from_call(error: Exception, *, service: ServiceName, region: str = "") -> Cl
 
 def from_setup(error: Exception) -> CloudMapError:
     """What a session or a client that cannot be made means: a setting, where nothing else fits."""
-    known = _known(error)
+    chain = [*causes(error)]
+    known = _known(chain)
     if known is not None:
         return known
     if type(error) is ValueError and str(error).startswith("Invalid endpoint"):
-        return _made(BAD_ENDPOINT, error)
+        return _made(BAD_ENDPOINT, chain)
     row = _row(error)
     if row is not None and row.kind is ConfigurationError:
-        return _made(row, error)
+        return _made(row, chain)
     # Python's own words name the argument; those of other errors may quote its value.
     return _made(
-        BAD_OPTION._replace(what=f"{BAD_OPTION.what}: {error}") if type(error) is TypeError else BAD_OPTION, error
+        BAD_OPTION._replace(what=f"{BAD_OPTION.what}: {error}") if type(error) is TypeError else BAD_OPTION, chain
     )
 
 
 def from_credentials(error: Exception) -> CloudMapError:
-    """What a failure to load credentials means: a setting that is wrong, or credentials that cannot be had now."""
-    known = _known(error)
+    """What a failure to load credentials means: a setting that is wrong, or credentials that cannot be had now.
+
+    Args:
+        error: What came out of the chain of providers, in a task of our own.
+    """
+    chain = [*causes(error, contexts=True)]
+    known = _known(chain)
     if known is not None:
         return known
     if isinstance(error, _B.ClientError):
@@ -79,15 +81,15 @@ def from_credentials(error: Exception) -> CloudMapError:
         return CredentialsError(f"AWS refused {error.operation_name} ({code})", advice=NOT_LOADED.advice)
     row = _row(error)
     if row is not None and row.kind in (ConfigurationError, CredentialsError) and row is not BAD_FILE:
-        return _made(row, error)
+        return _made(row, chain)
     return CredentialsError(f"{NOT_LOADED.what} ({type(error).__name__})", advice=NOT_LOADED.advice)
 
 
-def _known(error: Exception) -> CloudMapError | None:
+def _known(chain: Sequence[BaseException]) -> CloudMapError | None:
     """An error of this library, wherever in the chain, or the one for a process without file descriptors left."""
-    for link in _chain(error):
+    for link in chain:
         if isinstance(link, CloudMapError):
-            return link if link is error else link.again()
+            return link if link is chain[0] else link.again()
         if isinstance(link, OSError) and link.errno in (errno.EMFILE, errno.ENFILE):
             return TooManyOpenFilesError(
                 "too many open files", advice="Look for what keeps them open in this process; see also ulimit -n."
@@ -104,20 +106,20 @@ def _row(error: Exception) -> Row | None:
     return next((row for kinds, row in EXCEPTIONS if isinstance(error, kinds)), None)
 
 
-def _made(row: Row, error: Exception) -> CloudMapError:
-    details = ", ".join(_details(error))
+def _made(row: Row, chain: Sequence[BaseException]) -> CloudMapError:
+    details = ", ".join(_details(chain))
     return row.error(f"{row.what} ({details})" if details else "")
 
 
-def _details(error: Exception) -> Iterator[str]:
+def _details(chain: Sequence[BaseException]) -> Iterator[str]:
     """Host and system error: what somebody who reads a log needs, and nothing that could be secret."""
-    fields: dict[str, Any] = getattr(error, "kwargs", {})
+    fields: dict[str, Any] = getattr(chain[0], "kwargs", {})
     if url := fields.get("endpoint_url"):
         yield urlsplit(str(url)).netloc.rpartition("@")[2]
     for name in ("profile", "path", "service_name", "region_name"):
         if name in fields:
             yield f"{name} {_text(fields[name])}"
-    system = next((link for link in _chain(error) if isinstance(link, OSError) and link.errno), None)
+    system = next((link for link in chain if isinstance(link, OSError) and link.errno), None)
     if system is not None:
         yield _text(errno.errorcode.get(system.errno or 0) or system.strerror)
 
@@ -150,18 +152,3 @@ def _text(value: object, limit: int = 80) -> str:
     """A stranger's words for a message: one line, printable, short."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(value or ""))
     return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it wraps, by cause, by context, or in botocore's and aiohttp's own ways."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        link = waiting.pop(0)
-        if not isinstance(link, BaseException) or id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        fields = getattr(link, "kwargs", None)
-        wrapped = fields.get("error") if isinstance(fields, dict) else None
-        waiting += [link.__cause__, link.__context__, wrapped, getattr(link, "os_error", None)]

@@ -25,7 +25,7 @@ from aiocloudmap.aws.http import SharedSession
 from aiocloudmap.aws.loop_state import LoopState
 from aiocloudmap.aws.permits import Purpose
 from aiocloudmap.aws.tls import ContextCache, TlsSettings
-from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.event_loop import running_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ class Transport:
 
         Nothing happens where there was no such call.
         """
-        loop = self._running()
+        loop = running_loop()
         if (state := self._loops.get(loop)) is not None:
             await state.give_back(self._referable(holder))
 
@@ -190,20 +190,11 @@ class Transport:
         return holder
 
     def _state(self) -> LoopState:
-        loop = self._running()
+        loop = running_loop()
         state = self._loops.get(loop) or self._arrive(loop)
         if state.stale:
             state.freshen()
         return state
-
-    @staticmethod
-    def _running() -> asyncio.AbstractEventLoop:
-        try:
-            return asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigurationError(
-                "no asyncio event loop is running", advice="Await it inside asyncio.run(), or another asyncio loop."
-            ) from None
 
     def _arrive(self, loop: asyncio.AbstractEventLoop) -> LoopState:
         """A new loop; the time to look after those that have gone."""

@@ -6,13 +6,12 @@ than a moment says so, and waits once more.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from aiocloudmap.ports import Clock, Timer
 
-__all__ = ["STOOD_STILL", "Deadline", "pause"]
+__all__ = ["STOOD_STILL", "Deadline"]
 
 STOOD_STILL: Final = 1.0
 """Seconds by which a timer is late where the process was stopped, or its event loop blocked."""
@@ -49,13 +48,3 @@ class Deadline:
     def cancel(self) -> None:
         """Never call back; harmless when it has been done."""
         self._timer.cancel()
-
-
-async def pause(clock: Clock, delay: float) -> None:
-    """Come back in `delay` seconds by this clock."""
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(delay, lambda: None if over.done() else over.set_result(None))
-    try:
-        await over
-    finally:
-        timer.cancel()

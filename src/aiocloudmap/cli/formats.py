@@ -22,8 +22,9 @@ from typing import Any
 from aiocloudmap.cli.exits import Exit
 from aiocloudmap.cli.failure import CommandError
 from aiocloudmap.cli.terminal import console, printable, say, shell_quoted
-from aiocloudmap.errors import AttributeNotFoundError, InvalidAttributeError
+from aiocloudmap.errors import InvalidAttributeError
 from aiocloudmap.model import Instance
+from aiocloudmap.shortfalls import no_attribute
 
 __all__ = ["Format", "chosen_format", "having", "write"]
 
@@ -69,14 +70,7 @@ def having(instances: Sequence[Instance], attribute: str | None) -> Sequence[Ins
         return instances
     if found := [instance for instance in instances if attribute in instance.attributes]:
         return found
-    keys = sorted({key for instance in instances for key in instance.attributes})
-    raise AttributeNotFoundError(
-        f"no instance has the attribute {attribute}",
-        key=attribute,
-        available=keys,
-        service=instances[0].service if instances else None,
-        advice=f"The attributes there are: {', '.join(keys)}." if keys else "The instances have no attributes.",
-    )
+    raise no_attribute(f"no instance has the attribute {attribute}", attribute, instances)
 
 
 def write(instances: Sequence[Instance], form: Format, attribute: str | None) -> None:

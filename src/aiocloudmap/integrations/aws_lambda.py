@@ -31,8 +31,8 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
-from aiocloudmap.engine import registry
 from aiocloudmap.errors import CloudMapError, ConfigurationError
+from aiocloudmap.registry import registry
 
 try:
     # Part of Lambda's managed runtimes, and hardly anywhere else.
@@ -46,13 +46,14 @@ else:
 
 __all__ = ["InvocationTimeoutError", "async_handler", "close"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 _MARGIN: Final = 0.5
 _TURNS: Final = 5
 """Turns of the loop until all who held a connection know that it has ended: two with TCP, four with TLS, as seen."""
 _FIRST_THAT_HEARS: Final = 12
+"""The minor version of the first Python whose runtime lets the main thread act on signals while it waits."""
 _NEEDED: Final = "Write it above an `async def` with two parameters, event and context."
 
 
@@ -65,16 +66,16 @@ class InvocationTimeoutError(CloudMapError, TimeoutError):
 
 
 @overload
-def async_handler(handler: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, R]: ...
+def async_handler(handler: Callable[_P, Coroutine[Any, Any, _R]], /) -> Callable[_P, _R]: ...
 
 
 @overload
-def async_handler(*, margin: float = ...) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, R]]: ...
+def async_handler(*, margin: float = ...) -> Callable[[Callable[_P, Coroutine[Any, Any, _R]]], Callable[_P, _R]]: ...
 
 
 def async_handler(
-    handler: Callable[P, Coroutine[Any, Any, R]] | None = None, /, *, margin: float = _MARGIN
-) -> Callable[P, R] | Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, R]]:
+    handler: Callable[_P, Coroutine[Any, Any, _R]] | None = None, /, *, margin: float = _MARGIN
+) -> Callable[_P, _R] | Callable[[Callable[_P, Coroutine[Any, Any, _R]]], Callable[_P, _R]]:
     """A handler for AWS Lambda from an `async def handler(event, context)`.
 
     All invocations of a process run on one event loop, so connections are used again. Each sees the context variables
@@ -99,7 +100,7 @@ def async_handler(
     if not isinstance(margin, int | float) or isinstance(margin, bool) or not 0 <= margin < math.inf:
         raise ConfigurationError(f"margin={margin!r} is out of range", advice="Give a number of 0 or more.")
     if handler is None:
-        return cast("Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, R]]", _decorator(margin))
+        return cast("Callable[[Callable[_P, Coroutine[Any, Any, _R]]], Callable[_P, _R]]", _decorator(margin))
     return _decorated(handler, margin)
 
 
@@ -115,11 +116,11 @@ def _decorator(margin: float) -> Callable[[Callable[..., Coroutine[Any, Any, Any
     return lambda handler: _decorated(handler, margin)
 
 
-def _decorated(handler: Callable[P, Coroutine[Any, Any, R]], margin: float) -> Callable[P, R]:
+def _decorated(handler: Callable[_P, Coroutine[Any, Any, _R]], margin: float) -> Callable[_P, _R]:
     second = _second_parameter(handler)
 
     @functools.wraps(handler)
-    def invoke(*args: P.args, **kwargs: P.kwargs) -> R:
+    def invoke(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         context = args[1] if len(args) > 1 else kwargs.get(second)
         return _process.run(lambda: _invocation(lambda: handler(*args, **kwargs), context, margin))
 
@@ -141,7 +142,7 @@ def _second_parameter(handler: object) -> str:
     return [*signature.parameters, ""][1]
 
 
-async def _invocation(call: Callable[[], Coroutine[Any, Any, R]], context: object, margin: float) -> R:
+async def _invocation(call: Callable[[], Coroutine[Any, Any, _R]], context: object, margin: float) -> _R:
     registry.observe()
     for _ in range(_TURNS):
         await asyncio.sleep(0)
@@ -185,7 +186,7 @@ class _Process:
         self._busy = threading.Lock()
         self._ending = False
 
-    def run(self, begin: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    def run(self, begin: Callable[[], Coroutine[Any, Any, _R]]) -> _R:
         """What the coroutine returns; it sees this thread's context variables, and keeps what it sets to itself."""
         if asyncio._get_running_loop() is not None:
             raise ConfigurationError(

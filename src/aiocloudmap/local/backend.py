@@ -8,7 +8,8 @@ from typing import Any, Final
 from aiocloudmap.codes import row_of
 from aiocloudmap.errors import CloudMapError, ConnectError, ProtocolError
 from aiocloudmap.local.counts import CallCounts
-from aiocloudmap.local.faults import Fault, Faults, Kind
+from aiocloudmap.local.fault import Fault, Kind
+from aiocloudmap.local.faults import Faults
 from aiocloudmap.local.pauses import pass_pauses
 from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.local.world import World

@@ -102,7 +102,7 @@ class _Protocol(web.RequestHandler):
             return
         try:
             super().data_received(data)
-        except Exception as error:  # noqa: BLE001 -- aiohttp 3.12 stumbles over some addresses
+        except Exception as error:  # noqa: BLE001 - aiohttp 3.12 stumbles over some addresses
             _logger.debug("a request could not be read (%s)", type(error).__name__)
             self._abort()
 

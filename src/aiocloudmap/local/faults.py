@@ -26,40 +26,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum, auto
-from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from aiocloudmap.codes import CODES
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.gate import Gate
-from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.model import ServiceName
 
-__all__ = ["Fault", "Faults", "Kind", "Scope"]
+__all__ = ["Faults", "Scope"]
 
 
-class Kind(Enum):
-    """What goes wrong."""
-
-    ACCESS_DENIED = auto()
-    DELAY = auto()
-    EMPTY = auto()
-    ERROR = auto()
-    EXPIRED_TOKEN = auto()
-    FEWER = auto()
-    GARBAGE = auto()
-    HANG = auto()
-    HOLD = auto()
-    RESET = auto()
-    SERVER_ERROR = auto()
-    THROTTLE = auto()
-    TRUNCATE = auto()
-
-
-_PAUSES = (Kind.DELAY, Kind.HOLD)
-_DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
+_PAUSES: Final = (Kind.DELAY, Kind.HOLD)
 _SERVER_ERRORS: Final = {
     "InternalError": 500,
     "InternalFailure": 500,
@@ -76,66 +54,6 @@ class Scope(TypedDict, total=False):
     next: int | None
     operation: str | None
     service: str | ServiceName | None
-
-
-@dataclass(slots=True, eq=False)
-class Fault:
-    """A fault that is switched on. As a context manager it is cleared at the end.
-
-    Args:
-        kind: What goes wrong.
-        amount: Seconds of a delay, the status of an error, how many instances are left.
-        code: The code of an error.
-        remaining: Calls that it will still meet; None for all.
-        operation: The only operation it meets; None for all.
-        service: The only service it meets; None for all.
-        hits: Calls that it has met.
-    """
-
-    kind: Kind
-    amount: float = 0
-    code: str = ""
-    remaining: int | None = None
-    operation: str | None = None
-    service: str | None = None
-    hits: int = 0
-    _owner: Faults | None = field(default=None, repr=False)
-
-    def clear(self) -> None:
-        """Switch it off. Calls that it has met already are not helped by that, but held ones go on."""
-        if self._owner is not None:
-            self._owner.remove(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.clear()
-
-    def meets(self, operation: str, service: str | None) -> bool:
-        """Whether a call is one of its own."""
-        return self.operation in (None, operation) and self.service in (None, service)
-
-    def refusal(self, operation: str) -> RefusedError | None:
-        """What AWS says to the call instead of an answer; None where the trouble is of another kind."""
-        if self.kind is Kind.ERROR:
-            return RefusedError("told to fail", code=self.code, status=int(self.amount))
-        if self.kind is Kind.SERVER_ERROR:
-            code = "ServiceUnavailable" if self.amount == 503 else "InternalFailure"
-            return RefusedError("told to fail", code=code, status=int(self.amount))
-        if self.kind is Kind.THROTTLE:
-            code = "RequestLimitExceeded" if operation in _DATA_PLANE else "ThrottlingException"
-            return RefusedError("Rate exceeded", code=code)
-        if self.kind is Kind.EXPIRED_TOKEN:
-            what = "The security token included in the request is expired"
-            return RefusedError(what, code="ExpiredTokenException")
-        if self.kind is Kind.ACCESS_DENIED:
-            action = operation if "." in operation else f"servicediscovery:{operation}"
-            what = f"the caller is not authorized to perform: {action}"
-            return RefusedError(what, code="AccessDeniedException")
-        return None
 
 
 class Faults:
@@ -170,7 +88,11 @@ class Faults:
         return self._switch_on(Kind.THROTTLE, 0, scope)
 
     def delay(self, seconds: float, **scope: Unpack[Scope]) -> Fault:
-        """The answer takes `seconds` longer."""
+        """The answer takes `seconds` longer.
+
+        Raises:
+            ConfigurationError: Less than 0, or another argument that cannot be what it is, as for every fault.
+        """
         if seconds < 0:
             raise ConfigurationError(f"a delay of {seconds!r} s is none", advice="Give seconds, 0 or more.")
         return self._switch_on(Kind.DELAY, seconds, scope)
@@ -188,7 +110,15 @@ class Faults:
         return self._switch_on(Kind.RESET, 0, scope)
 
     def server_error(self, status: int = 500, **scope: Unpack[Scope]) -> Fault:
-        """AWS fails, with a status from 500 to 599."""
+        """AWS fails.
+
+        Args:
+            status: The HTTP status, from 500 to 599.
+            scope: Which calls it meets.
+
+        Raises:
+            ConfigurationError: No such status.
+        """
         if not 500 <= status <= 599:
             raise ConfigurationError(f"{status!r} is no server error", advice="Give a status from 500 to 599.")
         return self._switch_on(Kind.SERVER_ERROR, status, scope)
@@ -302,7 +232,7 @@ class Faults:
             remaining=times,
             operation=scope.get("operation"),
             service=None if service is None else str(service),
-            _owner=self,
+            _clear=self.remove,
         )
         with self._lock:
             self._on.append(fault)

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import Never
 
-from aiocloudmap.local.faults import Fault, Kind
+from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.gate import Gate
-from aiocloudmap.ports import Clock
+from aiocloudmap.ports import Clock, pause
 
 __all__ = ["for_ever", "pass_pauses"]
 
@@ -23,7 +23,7 @@ async def pass_pauses(met: Iterable[Fault], gate: Gate, clock: Clock) -> Fault |
         if fault.kind is Kind.HOLD:
             await gate.wait()
         elif fault.kind is Kind.DELAY:
-            await _sleep(clock, fault.amount)
+            await pause(clock, fault.amount)
         elif fault.kind is Kind.HANG:
             await for_ever()
         else:
@@ -35,12 +35,3 @@ async def for_ever() -> Never:
     """Wait until cancelled."""
     await asyncio.get_running_loop().create_future()
     raise AssertionError("unreachable: nobody completes that future")
-
-
-async def _sleep(clock: Clock, seconds: float) -> None:
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(seconds, lambda: None if over.done() else over.set_result(None))
-    try:
-        await over
-    finally:
-        timer.cancel()

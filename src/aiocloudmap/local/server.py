@@ -22,7 +22,8 @@ from aiohttp import web
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.connections import Connection, Connections
 from aiocloudmap.local.counts import ServerStats
-from aiocloudmap.local.faults import Fault, Faults, Kind
+from aiocloudmap.local.fault import Fault, Kind
+from aiocloudmap.local.faults import Faults
 from aiocloudmap.local.pauses import for_ever, pass_pauses
 from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.local.wire import Incoming, answer, faulty_answer, read_request, refusal_answer

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from aiocloudmap.local.faults import Fault, Kind
+from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.refusals import RefusedError
 
 __all__ = ["Incoming", "answer", "faulty_answer", "read_request", "refusal_answer"]

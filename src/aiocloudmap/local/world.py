@@ -219,6 +219,9 @@ class World:
             attributes: The service's own attributes; None leaves them.
             health_check: Give it a custom health check.
             owner_account: The account that owns the namespace, for one that is shared.
+
+        Raises:
+            RefusedError: More attributes than a service may have, or an account that is none.
         """
         with self._lock:
             service = make_service(self._state, name, owner_account)
@@ -260,7 +263,11 @@ class World:
             del self._state.namespaces[namespace.id]
 
     def revision(self, name: str | ServiceName, *, owner_account: str | None = None) -> int:
-        """The service's revision, which every registration and deregistration moves up by one."""
+        """The service's revision, which every registration and deregistration moves up by one.
+
+        Raises:
+            RefusedError: There is no such service.
+        """
         with self._lock:
             return find_service(self._state, name, owner_account).revision
 
@@ -280,7 +287,11 @@ class World:
             return dict(self._state.discover(parsed.namespace, parsed.service, owner_account).attributes)
 
     def instances(self, name: str | ServiceName, *, owner_account: str | None = None) -> tuple[Instance, ...]:
-        """Every instance of a service, sorted by id."""
+        """Every instance of a service, sorted by id.
+
+        Raises:
+            RefusedError: There is no such service.
+        """
         with self._lock:
             service, now = find_service(self._state, name, owner_account), self._state.now
             public = ServiceName(service.namespace.http_name, service.name)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiocloudmap.arguments import check_backend
-from aiocloudmap.engine import registry
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
+from aiocloudmap.registry import registry
 
 __all__ = ["every_cloud_map"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiocloudmap.engine import registry
+from aiocloudmap.registry import registry
 
 __all__ = ["reset"]
 

@@ -7,8 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 
@@ -52,20 +50,6 @@ def in_place() -> dict[int, object]:
     return {number: signal.getsignal(number) for number in SIGNALS}
 
 
-@contextlib.contextmanager
-def dying_child(program: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that has said "ready"."""
-    begin = "import asyncio, os, signal\nfrom aiocloudmap.integrations.worker import until_sigterm\n"
-    command = [sys.executable, "-W", "error", "-c", begin + program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_signal_sets_the_event(run, number, before, caplog):
     """Whoever waits for it goes on, and the log says why."""
@@ -79,39 +63,6 @@ def test_the_signal_sets_the_event(run, number, before, caplog):
     with caplog.at_level(logging.INFO, "aiocloudmap"):
         run(main())
     assert caplog.messages == [f"{number.name}: no new work; what has begun may end"]
-
-
-def test_a_loop_that_sleeps_hears_of_a_signal_that_another_thread_takes():
-    """The system may give a signal to any thread, and that wakes nobody else: the loop looks by itself."""
-    program = """
-import selectors, threading
-
-asleep, heard = threading.Event(), threading.Event()
-
-class Selector(selectors.DefaultSelector):
-    def select(self, timeout=None):
-        if timeout is None or timeout > 0:
-            asleep.set()  # the thread goes on when this one gives up the interpreter's lock, to sleep
-        return super().select(timeout)
-
-def take_signal():
-    asleep.wait()
-    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-    heard.wait()
-
-async def main():
-    thread = threading.Thread(target=take_signal)
-    async with until_sigterm() as stop:
-        thread.start()
-        await stop.wait()
-    heard.set()
-    thread.join()
-    print("ready", flush=True)
-
-asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Selector())).run(main())
-"""
-    with dying_child(program) as process:
-        assert process.wait(timeout=60) == 0
 
 
 def test_after_the_first_signal_the_handlers_of_before_are_back(run, before):
@@ -176,31 +127,6 @@ def test_a_handler_that_calls_the_one_it_replaced_may_go_on_doing_so(run, before
     run(main())
     assert calls == ["chained", "chained"]
     signal.signal(signal.SIGTERM, before[signal.SIGTERM])
-
-
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_second_sigterm_ends_a_process_that_is_held_up(loop):
-    """Not even the event loop has to run for that."""
-    if loop == "uvloop":
-        pytest.importorskip("uvloop")
-    program = f"""
-async def main():
-    async with until_sigterm() as stop:
-        print("ready", flush=True)
-        await stop.wait()
-        print("draining", flush=True)
-        while True:
-            pass
-
-import {loop}
-asyncio.Runner(loop_factory={loop}.new_event_loop).run(main())
-"""
-    with dying_child(program) as process:
-        process.terminate()
-        assert process.stdout is not None
-        assert process.stdout.readline() == "draining\n"
-        process.terminate()
-        assert process.wait(timeout=60) == -signal.SIGTERM
 
 
 def test_a_second_ctrl_c_is_a_keyboard_interrupt(run):
@@ -380,43 +306,3 @@ def test_a_drain_time_that_is_none_is_refused(run, wrong):
 
     with pytest.raises(ConfigurationError, match="drain_timeout="):
         run(main())
-
-
-def test_a_forked_child_is_not_concerned():
-    """A pool of processes ends its children by SIGTERM: the parent's handler would keep them alive."""
-    program = """
-async def main():
-    async with until_sigterm() as stop:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if not child:
-            os.write(writer, b"!")
-            signal.pause()
-        os.read(reader, 1)
-        os.kill(child, signal.SIGTERM)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
-        print("ready", flush=True)
-        await stop.wait()
-
-asyncio.run(main())
-"""
-    with dying_child(program) as process:
-        process.terminate()
-        assert process.wait(timeout=60) == 0
-
-
-def test_its_handler_put_back_too_late_does_not_keep_the_process_alive():
-    """Some programs put back what they found when they began, however old it is."""
-    program = """
-async def main():
-    async with until_sigterm():
-        found = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, found)
-    print("ready", flush=True)
-    await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
-    with dying_child(program) as process:
-        process.terminate()
-        assert process.wait(timeout=60) == -signal.SIGTERM

@@ -6,17 +6,13 @@ import threading
 
 import pytest
 from aiobotocore.credentials import (
-    AioContainerProvider,
     AioCredentials,
-    AioEnvProvider,
-    AioInstanceMetadataProvider,
 )
-from aiobotocore.session import AioSession
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError, ProfileNotFound
 
 from aiocloudmap.aws import credentials as module
-from aiocloudmap.aws.credentials import EXPIRED, PAUSE, CredentialChain, SharedCredentials
+from aiocloudmap.aws.credentials import EXPIRED, PAUSE, SharedCredentials
 from aiocloudmap.errors import ConfigurationError, CredentialsError
 
 
@@ -376,84 +372,3 @@ def test_after_a_fork_the_values_stay_and_the_loads_go():
     asyncio.run(shared.get_frozen_credentials())
     shared.forget_after_fork()
     assert (asyncio.run(shared.get_frozen_credentials()).access_key, provider.loads) == ("first", 1)
-
-
-class Custom:
-    """A provider as an application writes one."""
-
-    METHOD = "custom"
-    CANONICAL_NAME = "custom"
-
-    async def load(self):
-        return AioCredentials("custom", "secret")
-
-
-async def test_a_provider_of_the_application_in_the_chain_is_asked(monkeypatch):
-    """Inserted in botocore's documented way, it goes first."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    session = AioSession()
-    session.get_component("credential_provider").insert_before("env", Custom())
-    assert (await CredentialChain(session, None).load()).access_key == "custom"
-
-
-async def test_a_provider_that_the_application_took_out_is_not_asked(monkeypatch):
-    """The chain is the application's to say."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    session = AioSession()
-    session.get_component("credential_provider").remove("env")
-    assert await CredentialChain(session, None).load() is None
-
-
-@pytest.mark.parametrize("asynchronous", [True, False])
-async def test_a_component_of_the_application_is_asked_as_it_is(asynchronous):
-    """Whether or not somebody wrote it for asyncio."""
-
-    class Own:
-        def load_credentials(self):
-            found = AioCredentials("own", "secret")
-            return asyncio.sleep(0, found) if asynchronous else found
-
-    session = AioSession()
-    session.register_component("credential_provider", Own())
-    assert (await CredentialChain(session, None).load()).access_key == "own"
-
-
-async def test_the_application_s_cache_of_assumed_roles_is_used(monkeypatch, tmp_path):
-    """A file cache shared with the command line keeps a person from typing a code again."""
-
-    class Cache(dict):
-        pass
-
-    config = tmp_path / "config"
-    config.write_text("[default]\nrole_arn=arn:aws:iam::123456789012:role/r\ncredential_source=Environment\n")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    session, seen = AioSession(), []
-    provider = session.get_component("credential_provider").get_provider("assume-role")
-    provider.cache = Cache()
-
-    async def load(self):
-        seen.append(self)
-        return AioCredentials("role", "secret")
-
-    monkeypatch.setattr(type(provider), "load", load)
-    await CredentialChain(session, "eu-west-1").load()
-    assert [(used is provider, used.cache is provider.cache) for used in seen] == [(False, True)]
-
-
-@pytest.mark.parametrize(
-    ("provider_class", "distinct"), [(AioContainerProvider, 2), (AioInstanceMetadataProvider, 2), (AioEnvProvider, 1)]
-)
-async def test_what_is_bound_to_a_loop_is_made_anew_for_each_load(monkeypatch, provider_class, distinct):
-    """No HTTP session of one load is used by another; what only reads files and variables is the session's own."""
-    asked = []
-
-    async def load(self):
-        asked.append(self)
-
-    monkeypatch.setattr(provider_class, "load", load)
-    chain = CredentialChain(AioSession(), None)
-    await chain.load()
-    await chain.load()
-    assert (len(asked), len({id(provider) for provider in asked})) == (2, distinct)

@@ -49,6 +49,32 @@ def call(world: World, caller: Callable[[World], Call]) -> Call:
 
 
 @pytest.fixture
+def service(world: World, call: Call) -> str:
+    """The id of shop/orders, in an HTTP namespace."""
+    world.add_service("shop/orders")
+    return call("ListServices")["Services"][0]["Id"]
+
+
+@pytest.fixture
+def register(call: Call) -> Call:
+    """Registers an instance with a service, by its id."""
+
+    def register(
+        service: str, instance: str = "a", attributes: dict[str, str] | None = None, **members: Any
+    ) -> dict[str, Any]:
+        return call("RegisterInstance", ServiceId=service, InstanceId=instance, Attributes=attributes or {}, **members)
+
+    return register
+
+
+@pytest.fixture
+def revision(call: Call) -> Callable[[], int]:
+    """Tells the revision of shop/orders."""
+    names = {"NamespaceName": "shop", "ServiceName": "orders"}
+    return lambda: call("DiscoverInstancesRevision", **names)["InstancesRevision"]
+
+
+@pytest.fixture
 def refused() -> Callable[[str], Any]:
     """Expects AWS's refusal of this name."""
     return lambda code: pytest.raises(RefusedError, check=lambda error: error.code == code)

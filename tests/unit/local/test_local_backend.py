@@ -6,18 +6,16 @@ import asyncio
 import threading
 
 import pytest
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
-    AccessDeniedError,
     ConfigurationError,
     ConnectError,
-    CredentialsError,
     InvalidRequestError,
     NamespaceNotFoundError,
     ProtocolError,
     ServiceNotFoundError,
     ThrottledError,
-    UnavailableError,
 )
 from aiocloudmap.local import Faults, LocalBackend, Quotas, Rate, World
 from aiocloudmap.model import HealthFilter, Query, ServiceName
@@ -101,19 +99,7 @@ async def test_calls_are_counted_by_operation_and_service(backend):
     assert backend.calls.total == 0
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind"),
-    [
-        ("access_denied", AccessDeniedError),
-        ("empty", ProtocolError),
-        ("expired_token", CredentialsError),
-        ("garbage", ProtocolError),
-        ("reset", ConnectError),
-        ("server_error", UnavailableError),
-        ("throttle", ThrottledError),
-        ("truncate", ProtocolError),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kind"), NAMED_FAULTS)
 async def test_a_fault_is_the_error_that_aws_would_be(backend, fault, kind):
     """For as many calls as it is switched on for, and for the service it is switched on for."""
     switched = getattr(backend.faults, fault)(next=2, service="shop/orders")

@@ -1,0 +1,41 @@
+"""What an answer falls short of: the errors for callers who got one, and do not find in it what they asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aiocloudmap.errors import AttributeNotFoundError, NoInstancesError
+from aiocloudmap.model import Instance, Query
+
+__all__ = ["no_attribute", "no_instances"]
+
+
+def no_instances(query: Query) -> NoInstancesError:
+    """There are none that match."""
+    asked, filters = "", "health="
+    if query.where:
+        asked, filters = f" with {', '.join(key for key, _ in query.where)} as asked", "health= and where="
+    return NoInstancesError(
+        f"the service has no {query.health} instance{asked}",
+        service=query.service,
+        advice=f"Register one, or ask for others with {filters}.",
+    )
+
+
+def no_attribute(what: str, key: str, instances: Iterable[Instance]) -> AttributeNotFoundError:
+    """There are instances, and none has it; the advice lists what they have.
+
+    Args:
+        what: What happened, as a clause.
+        key: The attribute.
+        instances: At least one.
+    """
+    instances = list(instances)
+    available = {name for instance in instances for name in instance.attributes}
+    return AttributeNotFoundError(
+        what,
+        service=instances[0].service,
+        key=key,
+        available=available,
+        advice=f"There are: {', '.join(sorted(available)) or 'no attributes'}.",
+    )

@@ -1,0 +1,28 @@
+"""The faults that end a call in an error, with the class of each: the same in this process and over the wire."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiocloudmap import (
+    AccessDeniedError,
+    CloudMapError,
+    ConnectError,
+    CredentialsError,
+    ProtocolError,
+    ThrottledError,
+    UnavailableError,
+)
+
+__all__ = ["NAMED_FAULTS"]
+
+NAMED_FAULTS: Final[list[tuple[str, type[CloudMapError]]]] = [
+    ("access_denied", AccessDeniedError),
+    ("empty", ProtocolError),
+    ("expired_token", CredentialsError),
+    ("garbage", ProtocolError),
+    ("reset", ConnectError),
+    ("server_error", UnavailableError),
+    ("throttle", ThrottledError),
+    ("truncate", ProtocolError),
+]

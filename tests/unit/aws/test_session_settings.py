@@ -1,0 +1,170 @@
+"""Region, endpoint and what discovery sends, from wherever the application says them."""
+
+from __future__ import annotations
+
+import pytest
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession
+
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.settings import ConnectionPolicy
+
+AWS = "https://data-servicediscovery.eu-west-1.amazonaws.com/"
+
+
+# Region
+
+
+async def test_no_region_says_what_to_set(opened):
+    """As early as the first question."""
+    with pytest.raises(ConfigurationError, match="AWS_REGION"):
+        await opened(region=None).discovery_client()
+
+
+@pytest.mark.parametrize(
+    ("argument", "variables", "expected"),
+    [
+        ("eu-west-1", {"AWS_REGION": "eu-west-2"}, "eu-west-1"),
+        (None, {"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-2"),
+        (None, {"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3"),
+        (None, {}, "eu-north-1"),
+    ],
+)
+async def test_the_region_comes_from_the_first_place_that_names_one(
+    opened, monkeypatch, profile, argument, variables, expected
+):
+    """The argument, AWS_REGION, AWS_DEFAULT_REGION, the profile; for discovery and for every other client."""
+    profile("[default]\nregion = eu-north-1\n")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    session = opened(region=argument)
+    regions = [(await session.discovery_client()).meta.region_name, (await session.client("sqs")).meta.region_name]
+    assert regions == [expected] * 2
+
+
+@pytest.mark.parametrize("how", ["default config", "session variable"])
+async def test_a_region_that_the_factory_set_wins_over_the_environment(opened, monkeypatch, how):
+    """Who makes a session with a Region means it."""
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+
+    def factory():
+        session = AioSession()
+        if how == "default config":
+            session.set_default_client_config(AioConfig(region_name="ap-south-1"))
+        else:
+            session.set_config_variable("region", "ap-south-1")
+        return session
+
+    session = opened(region=None, session_factory=factory)
+    assert (await session.discovery_client()).meta.region_name == "ap-south-1"
+
+
+# Endpoint
+
+
+async def test_without_an_override_the_data_prefix_is_injected(opened, request_of):
+    """DiscoverInstances has a host of its own."""
+    client = await opened().discovery_client()
+    assert (await request_of(client)).url == AWS
+
+
+OVERRIDES = {
+    "argument": ("", {}, "http://localhost:4566"),
+    "variable of the service": ("", {"AWS_ENDPOINT_URL_SERVICEDISCOVERY": "http://localhost:4566"}, None),
+    "variable": ("", {"AWS_ENDPOINT_URL": "http://localhost:4566"}, None),
+    "profile": ("[default]\nendpoint_url = http://localhost:4566\n", {}, None),
+    "services section": (
+        "[default]\nservices = mine\n[services mine]\nservicediscovery =\n  endpoint_url = http://localhost:4566\n",
+        {},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("override", OVERRIDES.values(), ids=OVERRIDES)
+@pytest.mark.parametrize("default", [None, AioConfig(tcp_keepalive=True)], ids=["", "default config"])
+async def test_with_any_override_it_is_not(opened, request_of, monkeypatch, profile, override, default):
+    """Neither for discovery nor for a Cloud Map client of the user's."""
+    text, variables, argument = override
+    profile(text)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    def factory():
+        session = AioSession()
+        session.set_default_client_config(default)
+        return session
+
+    session = opened(endpoint_url=argument, session_factory=factory)
+    clients = [await session.discovery_client(), await session.client("servicediscovery")]
+    urls = [(await request_of(client)).url for client in clients]
+    assert urls == ["http://localhost:4566/"] * 2
+
+
+async def test_ignored_overrides_are_ignored(opened, request_of, monkeypatch):
+    """AWS_IGNORE_CONFIGURED_ENDPOINT_URLS brings the prefix back."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:4566")
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    assert (await request_of(await opened().discovery_client())).url == AWS
+
+
+async def test_an_override_for_another_service_changes_nothing(opened, request_of, monkeypatch):
+    """AWS_ENDPOINT_URL_SQS is about SQS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://localhost:4566")
+    assert (await request_of(await opened().discovery_client())).url == AWS
+
+
+async def test_the_endpoint_argument_is_for_cloud_map_alone(opened, request_of):
+    """Other services stay where they are."""
+    session = opened(endpoint_url="http://localhost:4566")
+    request = await request_of(await session.client("sqs"), "list_queues")
+    assert request.url == "https://sqs.eu-west-1.amazonaws.com/"
+
+
+@pytest.mark.parametrize("url", ["localhost:4566", "http://", "not a url"])
+async def test_an_endpoint_that_is_none_is_a_configuration_error(opened, url):
+    """Said before anything is sent."""
+    with pytest.raises(ConfigurationError, match="endpoint"):
+        await opened(endpoint_url=url).discovery_client()
+
+
+async def test_a_region_that_is_none_is_a_configuration_error(opened):
+    """A slip of the keyboard must not become a host name."""
+    with pytest.raises(ConfigurationError, match="Region"):
+        await opened(region="eu west 1").discovery_client()
+
+
+# What discovery sends, and how
+
+
+async def test_discovery_has_the_times_of_the_policy(opened):
+    """And botocore's standard retries, whatever the environment says."""
+    policy = ConnectionPolicy(connect_timeout=0.5, read_timeout=1.5, max_attempts=2)
+    config = (await opened(connections=policy).discovery_client()).meta.config
+    assert (config.connect_timeout, config.read_timeout, config.retries) == (
+        0.5,
+        1.5,
+        {"mode": "standard", "total_max_attempts": 2},
+    )
+
+
+async def test_the_user_agent_names_both_libraries_and_the_app(opened, request_of, monkeypatch):
+    """What AWS support looks for, once each."""
+    monkeypatch.setenv("AWS_SDK_UA_APP_ID", "shop")
+    request = await request_of(await opened().discovery_client())
+    agent = request.headers["User-Agent"].decode()
+    assert [agent.count(part) for part in ("aiobotocore/", " botocore/", " lib/aiocloudmap#", " app/shop")] == [1] * 4
+
+
+async def test_a_user_agent_of_the_applications_own_is_kept(opened, request_of):
+    """Ours is added to it."""
+
+    def factory():
+        session = AioSession()
+        session.set_default_client_config(AioConfig(user_agent="shop/1.0", user_agent_extra="blue"))
+        return session
+
+    request = await request_of(await opened(session_factory=factory).discovery_client())
+    agent = request.headers["User-Agent"].decode()
+    assert agent.startswith("shop/1.0 lib/aiocloudmap#")
+    assert agent.endswith(" blue")

@@ -1,0 +1,38 @@
+"""The AWS backend, asked at any address."""
+
+from __future__ import annotations
+
+import functools
+
+from aiocloudmap.aws.backend import AwsBackend
+from aiocloudmap.aws.session import AwsSession
+from aiocloudmap.aws.transport import Transport
+from aiocloudmap.model import Query, ServiceName
+from aiocloudmap.settings import ConnectionPolicy
+
+__all__ = ["ONE_ATTEMPT", "ORDERS", "PATIENT", "ask", "opened"]
+
+ORDERS = Query(ServiceName("shop", "orders"))
+PATIENT = ConnectionPolicy(connect_timeout=60, read_timeout=60)
+ONE_ATTEMPT = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_attempts=1)
+
+transport = functools.cache(Transport)  # one per process, as in an application
+
+
+def opened(url: str | None, connections: ConnectionPolicy | None = None, factory=None) -> tuple[AwsBackend, AwsSession]:
+    """A backend for the server at this address, and its session."""
+    session = AwsSession(
+        transport=transport(),
+        connections=connections or PATIENT,
+        region=None,
+        endpoint_url=url,
+        session_factory=factory,
+        holder=object(),
+    )
+    return AwsBackend(session), session
+
+
+async def ask(url: str, query: Query = ORDERS, connections: ConnectionPolicy | None = None):
+    """One question by a backend of its own."""
+    backend, _ = opened(url, connections)
+    return await backend.discover(query)

@@ -1,0 +1,118 @@
+"""What AWS refuses, and what is tried again."""
+
+from __future__ import annotations
+
+import pytest
+from backends import ONE_ATTEMPT, ORDERS, PATIENT, ask
+from canned_server import CannedServer, Reply, found, refused
+
+from aiocloudmap import errors
+from aiocloudmap.model import Query
+
+pytestmark = pytest.mark.usefixtures("keys")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch):
+    """Retries follow at once."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda self, context: 0)
+
+
+REFUSALS = [
+    (refused("NamespaceNotFound"), errors.NamespaceNotFoundError),
+    (refused("ServiceNotFound"), errors.ServiceNotFoundError),
+    (refused("InvalidInput"), errors.InvalidRequestError),
+    (refused("ValidationException"), errors.InvalidRequestError),
+    (refused("AccessDeniedException"), errors.AccessDeniedError),
+    (refused("AccessDenied", status=403), errors.AccessDeniedError),
+    (refused("RequestLimitExceeded"), errors.ThrottledError),
+    (refused("ThrottlingException"), errors.ThrottledError),
+    (refused("TooManyRequestsException", status=429), errors.ThrottledError),
+    (refused("SlowDown", status=503), errors.ThrottledError),
+    (Reply(429, b"slow down"), errors.ThrottledError),
+    (refused("ExpiredTokenException"), errors.CredentialsError),
+    (refused("ExpiredToken", status=403), errors.CredentialsError),
+    (refused("com.amazonaws.sd#UnrecognizedClientException"), errors.CredentialsError),
+    (refused("InvalidClientTokenId", status=403), errors.CredentialsError),
+    (refused("InvalidSignatureException"), errors.CredentialsError),
+    (refused("SignatureDoesNotMatch", status=403), errors.CredentialsError),
+    (refused("UnknownOperationException"), errors.RequestError),
+    (refused("BrandNewException"), errors.RequestError),
+    (Reply(404, b"<html>not here</html>"), errors.RequestError),
+    (Reply(403), errors.RequestError),
+    (refused("InternalFailure", status=500), errors.UnavailableError),
+    (refused("ServiceUnavailable", status=503), errors.UnavailableError),
+    (refused("NamespaceNotFound", status=500), errors.UnavailableError),
+    (Reply(502, b"<html>bad gateway</html>"), errors.UnavailableError),
+    (Reply(504), errors.UnavailableError),
+    (Reply(400, b"[1]"), errors.ProtocolError),
+]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"), REFUSALS, ids=[f"{reply.status} {reply.body[:40]}" for reply, _ in REFUSALS]
+)
+async def test_each_refusal_has_its_class(reply, kind):
+    """By AWS's code, or by the status where there is none."""
+    with CannedServer(reply) as server:
+        with pytest.raises(errors.CloudMapError) as caught:
+            await ask(server.url, connections=ONE_ATTEMPT)
+    assert (type(caught.value), caught.value.service) == (kind, ORDERS.service)
+    assert caught.value.__cause__ is not None
+    assert len(server.asked) == 1
+
+
+async def test_an_unknown_code_is_told():
+    """It is what one searches for."""
+    with CannedServer(refused("BrandNewException")) as server:
+        with pytest.raises(errors.RequestError, match="BrandNewException") as caught:
+            await ask(server.url)
+    assert caught.value.code == "BrandNewException"
+
+
+async def test_access_denied_says_who_may_not_do_what():
+    """AWS's own words name the role and the action."""
+    words = "User: arn:aws:sts::1:assumed-role/shop is not authorized to perform: servicediscovery:DiscoverInstances"
+    with CannedServer(refused("AccessDeniedException", words)) as server:
+        with pytest.raises(errors.AccessDeniedError, match="assumed-role/shop is not authorized") as caught:
+            await ask(server.url)
+    assert caught.value.code == "AccessDeniedException"
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["InvalidInput", "SignatureDoesNotMatch", "InvalidSignatureException", "ExpiredToken", "Unheard", "Throttling"],
+)
+async def test_no_secret_gets_into_a_message(code):
+    """AWS quotes signed headers and values; they stay in the cause."""
+    query = Query(ORDERS.service, where={"TOKEN": "TOPSECRET"})
+    with CannedServer(refused(code, "x-amz-security-token:TOPSECRET\nTOPSECRET is not valid")) as server:
+        with pytest.raises(errors.CloudMapError) as caught:
+            await ask(server.url, query, ONE_ATTEMPT)
+    assert "TOPSECRET" not in f"{caught.value} {caught.value!r}"
+    assert "TOPSECRET" in str(caught.value.__cause__)
+
+
+@pytest.mark.usefixtures("no_pauses")
+@pytest.mark.parametrize(
+    ("reply", "attempts", "kind"),
+    [
+        (refused("RequestLimitExceeded"), 3, errors.ThrottledError),
+        (refused("InternalFailure", status=500), 3, errors.UnavailableError),
+        (Reply(close=True), 3, errors.ConnectError),
+        (refused("ServiceNotFound"), 1, errors.ServiceNotFoundError),
+    ],
+)
+async def test_what_may_pass_is_tried_again(reply, attempts, kind):
+    """Botocore's standard mode, as often as the policy says, the first attempt included."""
+    with CannedServer(reply) as server:
+        with pytest.raises(kind):
+            await ask(server.url, connections=PATIENT)
+    assert len(server.asked) == attempts
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_throttled_question_is_answered_at_the_second_attempt():
+    """The caller sees nothing of it."""
+    with CannedServer(refused("RequestLimitExceeded"), found("orders-1")) as server:
+        assert len((await ask(server.url)).instances) == 1

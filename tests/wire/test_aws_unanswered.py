@@ -1,0 +1,111 @@
+"""What keeps an answer of AWS's from coming."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from backends import ONE_ATTEMPT, ORDERS, ask, opened
+from canned_server import CannedServer, Reply, found, refused
+from certificates import tls_of
+
+from aiocloudmap import errors
+from aiocloudmap.settings import ConnectionPolicy
+
+pytestmark = pytest.mark.usefixtures("keys")
+
+
+async def test_a_server_that_hangs_is_given_up():
+    """After the read time-out."""
+    with CannedServer(Reply(hang=True)) as server:
+        with pytest.raises(errors.DeadlineError, match="localhost"):
+            await ask(server.url, connections=ConnectionPolicy(connect_timeout=60, read_timeout=0.1, max_attempts=1))
+
+
+async def test_a_connection_that_breaks_is_a_connect_error():
+    """The server went away before it said anything."""
+    with CannedServer(Reply(close=True)) as server:
+        with pytest.raises(errors.ConnectError, match="broke"):
+            await ask(server.url, connections=ONE_ATTEMPT)
+
+
+async def test_a_refused_connection_is_a_connect_error():
+    """With the endpoint, the reason and what to check."""
+    with CannedServer(found()) as server:
+        url = server.url
+    with pytest.raises(errors.ConnectError, match=r"localhost:\d+, ECONNREFUSED"):
+        await ask(url, connections=ONE_ATTEMPT)
+
+
+async def test_an_unknown_authority_is_refused(authority):
+    """Nothing is sent, and the message names AWS_CA_BUNDLE."""
+    with CannedServer(found(), tls=tls_of(authority, "localhost")) as server:
+        with pytest.raises(errors.ConnectError, match="AWS_CA_BUNDLE"):
+            await ask(server.url, connections=ONE_ATTEMPT)
+    assert server.asked == []
+
+
+async def test_a_certificate_for_another_host_is_refused(authority, bundle, monkeypatch):
+    """Even where the authority is known."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+    with CannedServer(found(), tls=tls_of(authority, "other.example")) as server:
+        with pytest.raises(errors.ConnectError, match="host name"):
+            await ask(server.url, connections=ONE_ATTEMPT)
+    assert server.asked == []
+
+
+async def test_an_authority_of_ones_own_is_accepted(authority, bundle, monkeypatch):
+    """In the file that AWS_CA_BUNDLE names."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
+    with CannedServer(found("orders-1"), tls=tls_of(authority, "localhost")) as server:
+        assert len((await ask(server.url)).instances) == 1
+
+
+async def test_a_bundle_that_is_not_there_is_a_configuration_error(authority, monkeypatch, tmp_path):
+    """Trying again would not help."""
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    with CannedServer(found(), tls=tls_of(authority, "localhost")) as server:
+        with pytest.raises(errors.ConfigurationError, match="certificate file"):
+            await ask(server.url, connections=ONE_ATTEMPT)
+
+
+async def test_a_proxy_that_is_not_there_is_a_connect_error(monkeypatch):
+    """It names the variables that set it."""
+    with CannedServer(found()) as server:
+        monkeypatch.setenv("HTTPS_PROXY", server.url)
+    with pytest.raises(errors.ConnectError, match="HTTPS_PROXY"):
+        await ask("https://aws.invalid", connections=ONE_ATTEMPT)
+
+
+async def test_a_proxy_is_used(monkeypatch):
+    """Botocore's variables hold on the shared connections too."""
+    with CannedServer(found("orders-1")) as server:
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        answer = await ask("http://aws.invalid")
+    assert [(asked.path, len(answer.instances)) for asked in server.asked] == [("http://aws.invalid/", 1)]
+
+
+async def test_cancelling_ends_the_request():
+    """CancelledError comes out, and the client goes on working."""
+    with CannedServer(Reply(hang=True), found("orders-1")) as server:
+        backend, _ = opened(server.url, ONE_ATTEMPT)
+        task = asyncio.create_task(backend.discover(ORDERS))
+        while not server.asked:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert len((await backend.discover(ORDERS)).instances) == 1
+
+
+async def test_trouble_makes_no_noise(caplog):
+    """What went wrong is in the error, not on somebody's terminal."""
+    with CannedServer(
+        Reply(200, b"garbage"), refused("AccessDenied"), Reply(close=True), refused("ExpiredToken")
+    ) as server:
+        backend, _ = opened(server.url, ONE_ATTEMPT)
+        for _ in range(4):
+            with pytest.raises(errors.CloudMapError):
+                await backend.discover(ORDERS)
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
