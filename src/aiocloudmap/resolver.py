@@ -75,7 +75,7 @@ class Resolver:
         # What waits for half of its time still has the other half for the call.
         self._pace = Pace(rate, burst=burst, queue=timeout / 2)
         self._settling = Settling(self._table, self._pace, self.counts)
-        self._flights = Flights(self._turn, self._fetch, self._land, clock, timeout)
+        self._flights = Flights(self._reserve, self._turn, self._fetch, self._land, clock=clock, timeout=timeout)
         self._deciding = Deciding(self._flights, self._pace, self.counts)
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
         self._lock = threading.RLock()
@@ -115,19 +115,21 @@ class Resolver:
         assert decision.answer is not None
         return decision.answer
 
+    def _reserve(self, now: float) -> float:
+        with self._lock:
+            return now if now < self._pace.floor else now + self._pace.reserve(now)
+
     async def _turn(self, flight: Flight) -> None:
         """Wait until the call may be made.
 
         Raises:
             ThrottledError: AWS has throttled another one meanwhile.
         """
-        with self._lock:
-            now = self.clock.monotonic()
-            wait = 0.0 if now < self._pace.floor else self._pace.reserve(now)
+        wait = flight.turn - self.clock.monotonic()
         if wait > 0:
             await pause(self.clock, wait)
-            flight.started = now = self.clock.monotonic()
-        if now < self._pace.floor:
+            flight.started = self.clock.monotonic()
+        if self.clock.monotonic() < self._pace.floor:
             raise self._pace.refusal()
 
     async def _fetch(self, flight: Flight) -> Answer:

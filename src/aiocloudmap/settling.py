@@ -73,7 +73,8 @@ class Settling:
         """
         events: list[Event] = []
         denied = isinstance(truth, NotFoundError)
-        if isinstance(truth, ThrottledError):
+        # One that gave up its turn was not AWS's to throttle.
+        if isinstance(truth, ThrottledError) and flight.begun:
             self._counts.throttled += 1
             if (wait := self._pace.hit(now)) is not None:
                 events.append(Throttled(wait))

@@ -150,3 +150,20 @@ async def test_attributes_of_services_have_a_slower_pace_of_their_own(stage):
     await stage.tick(1.5)
     await asyncio.gather(*asking)
     assert stage.backend.calls["GetServiceAttributes"] == 45
+
+
+async def test_callers_that_come_all_at_once_are_counted_one_by_one(stage):
+    """Sixty in one turn of the loop: those who could not be asked for in time are told then, not at the deadline."""
+    cloud_map = paced(stage, 8)
+    handles = services(stage, cloud_map, 60)
+    asking = [asyncio.create_task(handle.resolve()) for handle in handles]
+    await stage.settle()
+    told = [task.exception() for task in asking if task.done() and task.exception()]
+    assert {type(error) for error in told} == {ThrottledError}
+    # Eight at once, and twenty in the two and a half seconds of the queue.
+    assert len(told) == 60 - 8 - 20
+    await stage.tick(2.75)
+    answered = [outcome for outcome in await asyncio.gather(*asking, return_exceptions=True) if outcome not in told]
+    assert [len(snapshot) for snapshot in answered] == [1] * 28
+    assert len(await handles[-1].resolve()) == 1
+    assert cloud_map.stats().throttled == 0

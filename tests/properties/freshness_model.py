@@ -272,18 +272,17 @@ class Model:
     def _begin(self, flight: Flight) -> None:
         if flight.landed:
             return
-        if self.now < self.pace.floor:
-            self._land(flight, ThrottledError)
-            return
-        if (wait := self.pace.take(self.now)) > 0:
+        if (wait := flight.turn - self.now) > 0:
             self.timers.append(Timer(self.now + grained(wait), next(self._order), Turn(flight)))
         else:
-            flight.begun = True
+            self._call(flight)
 
     def _take_turn(self, flight: Flight) -> None:
-        if flight.landed:
-            return
-        flight.started = self.now
+        if not flight.landed:
+            flight.started = self.now
+            self._call(flight)
+
+    def _call(self, flight: Flight) -> None:
         if self.now < self.pace.floor:
             self._land(flight, ThrottledError)
         else:
@@ -309,6 +308,7 @@ class Model:
     def _launch(self, flight: Flight) -> None:
         if not flight.launched and not flight.landed and self._is_current(flight):
             flight.launched, flight.started = True, self.now
+            flight.turn = self.now + (0.0 if self.now < self.pace.floor else self.pace.take(self.now))
             self.timers.append(Timer(self.now + TIMEOUT, next(self._order), flight))
             self.queues[flight.lane].append((self._begin, flight))
 
@@ -376,7 +376,7 @@ class Model:
             self.pace.succeed(flight.started, self.now)
             return
         self.failures += 1
-        if is_error(truth, ThrottledError):
+        if is_error(truth, ThrottledError) and flight.begun:
             self.throttled += 1
             if (wait := self.pace.throttle(self.now, self.dice)) is not None:
                 self.events.append(("Throttled", wait))

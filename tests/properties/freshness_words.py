@@ -123,6 +123,8 @@ class Flight:
     truthful: bool = False
     keep: bool = False
     started: float = NEVER
+    turn: float = NEVER
+    """When its call may be made."""
     aged: float = 0.0
     cells: list[Cell] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)

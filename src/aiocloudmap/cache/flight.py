@@ -80,6 +80,7 @@ class Flight:
         "task",
         "timer",
         "truthful",
+        "turn",
         "waiters",
     )
 
@@ -91,7 +92,7 @@ class Flight:
         self.task: asyncio.Task[None] | None = None
         self.timer: Deadline | None = None
         self.successor: Flight | None = None
-        self.started = 0.0
+        self.started = self.turn = 0.0
         self.aged = 0.0
         """Seconds that passed unseen while it was under way: what it brings may be that much older."""
         self.begun = self.landed = False
@@ -111,7 +112,8 @@ class Flights:
     """The calls under way, by event loop and query.
 
     Args:
-        turn: Waits until the call may be made; raises where it may not.
+        reserve: Gives the moment at which a call that is launched at this one may be made.
+        turn: Waits for that moment; raises where the call may not be made after all.
         fetch: Makes the call.
         land: Is told each flight's outcome, once, before the flight is freed; tells the waiters.
         clock: Where time comes from.
@@ -120,12 +122,15 @@ class Flights:
 
     def __init__(
         self,
+        reserve: Callable[[float], float],
         turn: Callable[[Flight], Awaitable[None]],
         fetch: Callable[[Flight], Awaitable[Answer]],
         land: Callable[[Flight, Outcome], None],
+        *,
         clock: Clock,
         timeout: float,
     ) -> None:
+        self._reserve = reserve
         self._turn = turn
         self._fetch = fetch
         self._land = land
@@ -172,6 +177,7 @@ class Flights:
         if flight.task is not None or flight.landed or not self.is_current(flight):
             return
         flight.started = self._clock.monotonic()
+        flight.turn = self._reserve(flight.started)
         flight.timer = Deadline(self._clock, self.timeout, lambda: self._expire(flight))
         # An empty context: a refresh must not inherit the request that happened to trigger it.
         name = f"aiocloudmap {flight.query.service}"

@@ -35,7 +35,7 @@ class Tower:
 
     def __init__(self, timeout: float = 5.0) -> None:
         self.clock = ManualClock()
-        self.flights = Flights(self.turn, self.fetch, self.land, self.clock, timeout)
+        self.flights = Flights(lambda now: now, self.turn, self.fetch, self.land, clock=self.clock, timeout=timeout)
         self.held: asyncio.Future[None] | None = None
         self.calls: list[asyncio.Future[Snapshot]] = []
         self.landed: list[tuple[Flight, Outcome]] = []
