@@ -36,6 +36,7 @@ class Reply(NamedTuple):
     cut: bool = False  # end the connection before the last byte
     close: bool = False  # end it instead of answering
     hang: bool = False  # never answer
+    location: str = ""  # where a redirect leads
 
     @classmethod
     def json(cls, content: object, status: int = 200) -> Self:
@@ -141,6 +142,8 @@ def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(reply.status)
             self.send_header("Content-Type", "application/x-amz-json-1.1")
             self.send_header("Content-Length", str(len(reply.body)))
+            if reply.location:
+                self.send_header("Location", reply.location)
             self.end_headers()
             self.wfile.write(reply.body[:-1] if reply.cut else reply.body)
             self.close_connection = reply.cut

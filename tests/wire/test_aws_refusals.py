@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from backends import ONE_ATTEMPT, ORDERS, PATIENT, ask
+from backends import ONE_ATTEMPT, ORDERS, PATIENT, ask, opened
+from botocore.exceptions import ClientError
 from canned_server import CannedServer, Reply, found, refused
 
 from aiocloudmap import errors
@@ -116,3 +117,17 @@ async def test_a_throttled_question_is_answered_at_the_second_attempt():
     """The caller sees nothing of it."""
     with CannedServer(refused("RequestLimitExceeded"), found("orders-1")) as server:
         assert len((await ask(server.url)).instances) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_followed_by_nobody(status):
+    """Whoever answers could have the signed request, and the session token, sent to another host."""
+    with CannedServer(found("elsewhere")) as elsewhere:
+        with CannedServer(Reply(status, location=elsewhere.url)) as server:
+            with pytest.raises(errors.ProtocolError, match=f"status {status}"):
+                await ask(server.url, connections=ONE_ATTEMPT)
+            sqs = await opened(None)[1].client("sqs", endpoint_url=server.url, region_name="eu-west-1")
+            with pytest.raises(ClientError):
+                await sqs.list_queues()
+    assert elsewhere.asked == []
+    assert len(server.asked) == 2

@@ -113,6 +113,14 @@ class KeptSession(_QuietSubclass, aiohttp.ClientSession):
         """Nothing is left open, so there is nothing to complain of."""
 
 
+class _StraightSession(KeptSession):
+    """Follows no redirect, as botocore's own sessions do: whoever answers could send a signed request elsewhere."""
+
+    def request(self, method: str, url: Any, **options: Any) -> Any:
+        """As ever, but for that."""
+        return super().request(method, url, **(options | {"allow_redirects": False}))
+
+
 class SharedSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
     """aiobotocore's HTTP session on the connector of whichever loop runs. `Transport` makes the subclasses.
 
@@ -149,7 +157,7 @@ class SharedSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
         session = state.sessions.get(self)
         if session is None:
             door: Any = Door(state, self.policy, self._tls, self.purpose, self.holder)
-            session = state.sessions[self] = KeptSession(
+            session = state.sessions[self] = _StraightSession(
                 connector=door,
                 connector_owner=False,
                 timeout=self._timeout,

@@ -129,6 +129,8 @@ def _from_response(error: Any, region: str) -> CloudMapError:
     code = _text(fields.get("Code"))
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
+    if 300 <= status < 400:
+        return GARBLED.error(f"{GARBLED.what} (a redirect, status {status}, which is not followed)")
     row = row_of(code, status)
     what = f"{row.what}{_attempts(metadata)}"
     if row in (NO_NAMESPACE, NO_SERVICE) and region:
