@@ -1,7 +1,8 @@
 """The engines of the process, and what happens to all of them at once: a fork, a snapshot, a test that begins.
 
-An engine lives as long as the process, so that a `CloudMap` made for one request finds the answers of the last one.
-Engines are few: one per combination of settings. A program that makes more and more of them is told so.
+An engine outlives those who use it, so that a `CloudMap` made for one request finds the answers of the last one.
+Engines are few: one per combination of settings. A program that makes more and more of them is told so, and of those
+that nobody holds only the ones that were asked for last are kept: each has a session and clients, some megabytes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import threading
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
+
+import cachetools
 
 from aiocloudmap.engine import Engine, Override
 from aiocloudmap.engine_key import EngineKey
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Registry", "registry"]
 
 _MANY_ENGINES: Final = 8
+_KEPT_ENGINES: Final = 32
 
 _logger = logging.getLogger("aiocloudmap")
 
@@ -34,9 +38,10 @@ class Registry:
     """The engines of the process, and the transport they share."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._shared: dict[EngineKey, Engine] = {}
-        # A reset gives them up, and whoever still holds one goes on sharing it.
+        # Reentrant, because a signal handler may make a CloudMap in the middle of making one.
+        self._lock = threading.RLock()
+        self._shared: cachetools.LRUCache[EngineKey, Engine] = cachetools.LRUCache(_KEPT_ENGINES)
+        # A reset gives them up, and so does a full registry; whoever still holds one goes on sharing it.
         self._held: weakref.WeakValueDictionary[EngineKey, Engine] = weakref.WeakValueDictionary()
         self._all: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._override: Override | None = None
@@ -44,15 +49,13 @@ class Registry:
 
     def shared(self, key: EngineKey) -> Engine:
         """The engine of these settings, by the machine's own clock."""
-        engine = self._shared.get(key)
-        if engine is None:
-            with self._lock:
-                engine = self._shared.get(key)
-                if engine is None:
-                    self._warn_of_many(key)
-                    engine = self._held.get(key) or self.unshared(key, clock=SYSTEM_CLOCK, backend=None)
-                    self._shared[key] = self._held[key] = engine
-        return engine
+        with self._lock:
+            engine = self._shared.get(key)
+            if engine is None:
+                self._warn_of_many(key)
+                engine = self._held.get(key) or self.unshared(key, clock=SYSTEM_CLOCK, backend=None)
+                self._shared[key] = self._held[key] = engine
+            return engine
 
     def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
         """An engine of its own."""
@@ -126,7 +129,7 @@ class Registry:
 
     def forget_after_fork(self) -> None:
         """In the child: settings and answers stay; locks, calls under way and connections are the parent's."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if self._transport is not None:
             self._transport.forget_after_fork()
         for engine in list(self._all):

@@ -99,6 +99,21 @@ def test_the_warning_names_variables_but_never_their_values(caplog, monkeypatch)
     assert "hunter" not in caplog.text
 
 
+def test_of_many_engines_those_are_kept_that_were_asked_for_last():
+    """Rotated keys in the environment, or a factory per request, fill the memory with no more than 32 sessions."""
+    held = CloudMap(region="eu-west-0").service("shop/orders")
+    seen = [weakref.ref(engine_of(CloudMap(region=f"eu-west-{number}"))) for number in range(1, 40)]
+    gc.collect()
+    assert len(registry) == 32
+    assert [number for number, engine in enumerate(seen, 1) if engine() is not None] == list(range(8, 40))
+    CloudMap(region="eu-west-8")
+    CloudMap(region="eu-west-40")
+    gc.collect()
+    assert (seen[7]() is None, seen[8]() is None) == (False, True)
+    # One that somebody holds is shared again by whoever comes, though the registry had let go of it.
+    assert CloudMap(region="eu-west-0").service("shop/orders")._resolver is held._resolver
+
+
 def test_after_a_reset_who_still_holds_an_engine_shares_it_with_who_comes():
     """A CloudMap made at import and one made in a request belong together in every test."""
     made_at_import = CloudMap()

@@ -87,12 +87,18 @@ async def until_sigterm(*, drain_timeout: float | None = None) -> AsyncGenerator
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            raise NotDrainedError(
-                f"what had begun did not end within {drain_timeout:g} s after the signal, and was cancelled",
-                advice="Allow for the rest of a long poll and for the longest piece of work, or make them shorter.",
-            ) from error
+            raise _not_drained(drain_timeout) from error
         finally:
             is_open = False
+        if deadline.expired():  # and what was cancelled went on
+            raise _not_drained(drain_timeout)
+
+
+def _not_drained(drain_timeout: float | None) -> NotDrainedError:
+    return NotDrainedError(
+        f"what had begun did not end within {drain_timeout:g} s after the signal, and was cancelled",
+        advice="Allow for the rest of a long poll and for the longest piece of work, or make them shorter.",
+    )
 
 
 class _Signals:

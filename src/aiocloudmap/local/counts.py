@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Iterator, KeysView
 from dataclasses import dataclass, field
 
 __all__ = ["CallCounts", "ServerStats"]
@@ -33,6 +34,18 @@ class CallCounts:
     def __getitem__(self, operation: str) -> int:
         """Calls of one operation."""
         return sum(count for (name, _), count in self._snapshot() if name == operation)
+
+    def __iter__(self) -> Iterator[str]:
+        """The operations that have been called, sorted."""
+        return iter(self.by_operation)
+
+    def __len__(self) -> int:
+        """How many operations have been called."""
+        return len(self.by_operation)
+
+    def keys(self) -> KeysView[str]:
+        """The operations that have been called; `dict(counts)` asks for them."""
+        return self.by_operation.keys()
 
     def of(self, service: str, operation: str | None = None) -> int:
         """Calls about one service, of one operation or of all."""

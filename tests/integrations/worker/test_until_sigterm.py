@@ -229,6 +229,24 @@ def test_what_has_not_ended_when_the_drain_time_is_over_is_cancelled(run):
     assert sorted(cancelled) == ["first", "second"]
 
 
+def test_work_that_lives_on_after_its_cancellation_is_told_all_the_same(run):
+    """Whoever swallows the one cancellation has still not drained in time."""
+    went_on = []
+
+    async def main():
+        async with until_sigterm(drain_timeout=0) as stop:
+            signal.raise_signal(signal.SIGTERM)
+            try:
+                await stop.wait()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                went_on.append(True)
+
+    with pytest.raises(NotDrainedError):
+        run(main())
+    assert went_on == [True]
+
+
 def test_the_drain_time_begins_with_the_signal(run):
     """Before, and where the program sets the event itself, nothing is cancelled."""
 

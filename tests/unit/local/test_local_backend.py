@@ -94,7 +94,8 @@ async def test_calls_are_counted_by_operation_and_service(backend):
     assert backend.calls["DiscoverInstancesRevision"] == 0
     assert backend.calls.by_service == {"shop/billing": 1, "shop/orders": 2}
     assert backend.calls.of("shop/orders", "DiscoverInstances") == 2
-    assert backend.calls.by_operation == {"DiscoverInstances": 3}
+    assert backend.calls.by_operation == dict(backend.calls) == {"DiscoverInstances": 3}
+    assert list(backend.calls) == ["DiscoverInstances"]
     backend.calls.reset()
     assert backend.calls.total == 0
 
