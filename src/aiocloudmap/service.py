@@ -18,7 +18,7 @@ from aiocloudmap.errors import (
     InvalidAttributeError,
     NoInstancesError,
 )
-from aiocloudmap.model import Instance, Query, ServiceName, _shown
+from aiocloudmap.model import Instance, Query, ServiceName, shown
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
@@ -261,7 +261,7 @@ class Service:
 
     def _peek(self) -> Snapshot | None:
         cell = self._listed()
-        return cell.snapshot if self._now() < cell.lifetime.hard else None  # type: ignore[return-value]
+        return cell.snapshot if self._now() < cell.hard else None  # type: ignore[return-value]
 
     def _listed(self) -> Cell:
         """The cell that other handles of the question write, where there is one."""
@@ -286,7 +286,7 @@ class Service:
             # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
-                f"{_shown(key)} cannot be read as {name} ({type(error).__name__})",
+                f"{shown(key)} cannot be read as {name} ({type(error).__name__})",
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error
@@ -305,7 +305,7 @@ class Service:
             return self._no_instances()
         available = {name for instance in instances for name in instance.attributes}
         return AttributeNotFoundError(
-            f"no instance has the attribute {_shown(key)}",
+            f"no instance has the attribute {shown(key)}",
             service=self.name,
             key=key,
             available=available,
