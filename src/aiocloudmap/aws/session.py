@@ -8,7 +8,6 @@ botocore's sessions are not safe for that, so making a client is the one thing t
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import inspect
 import os
 import threading
@@ -29,6 +28,7 @@ from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
+from aiocloudmap.version import VERSION
 
 if TYPE_CHECKING:
     import aiohttp
@@ -306,11 +306,4 @@ def _user_agent(session: AioSession) -> str:
     # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
     agent = own or session.user_agent().removesuffix(f" {session.user_agent_extra}")
     app = (default.user_agent_appid if default is not None else None) or session.get_config_variable("user_agent_appid")
-    return f"{agent} lib/aiocloudmap#{_version()}" + (f" app/{app}" if app else "")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("aiocloudmap")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
+    return f"{agent} lib/aiocloudmap#{VERSION}" + (f" app/{app}" if app else "")
