@@ -37,7 +37,7 @@ class Runner:
         done = subprocess.run(command, env=self._environment, check=True, stdout=subprocess.PIPE, text=True, timeout=60)
         return json.loads(done.stdout.splitlines()[-1])
 
-    def pairs(self, one: str, other: str, rounds: int) -> list[tuple[float, float]]:
+    def pairs(self, one: str, other: str, rounds: int) -> list[tuple[Any, Any]]:
         """What both printed, right after one another, so that what else the machine does meets both."""
         self.run(one), self.run(other)
         return [(self.run(one), self.run(other)) for _ in range(rounds)]
