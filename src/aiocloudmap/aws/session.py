@@ -24,6 +24,7 @@ from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.descriptors import exhausted, ran_out
+from aiocloudmap.aws.reading import read_quickly
 from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
@@ -95,7 +96,9 @@ class AwsSession:
         if self._discovery_client is None:
             async with self._turn():
                 if self._discovery_client is None:
-                    self._discovery_client = await self._made(CLOUD_MAP, self._discovery_options)
+                    client = await self._made(CLOUD_MAP, self._discovery_options)
+                    read_quickly(client)
+                    self._discovery_client = client
         return self._discovery_client
 
     async def client(self, aws_service: str, **create_client_options: Any) -> Any:
