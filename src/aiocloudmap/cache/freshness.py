@@ -31,7 +31,9 @@ def lifetime(policy: CachePolicy, written: float, *, empty: bool, u: float) -> t
     if empty:
         end = written + policy.negative_ttl
         return end, end
-    return written + policy.ttl * (1 - policy.jitter * u), written + policy.ttl + policy.stale_if_error
+    soft = written + policy.ttl * (1 - policy.jitter * u)
+    hard = written + policy.ttl + policy.stale_if_error
+    return soft, hard
 
 
 def stale_until(cell: Cell) -> float:

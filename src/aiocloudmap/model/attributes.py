@@ -18,8 +18,10 @@ class Attributes(dict[str, str]):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise TypeError("the attributes of an instance cannot be changed; copy() gives a dict that can")
 
+    # The types of dict have it otherwise.
     __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    clear = pop = popitem = _refuse
+    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)
