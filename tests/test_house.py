@@ -8,7 +8,6 @@ import inspect
 import re
 import subprocess
 import sys
-import tomllib
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 import aiocloudmap
 from aiocloudmap import CachePolicy, ConnectionPolicy
+from aiocloudmap.version import VERSION
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ROOT / "src" / "aiocloudmap"
@@ -100,12 +100,11 @@ def test_the_page_of_settings_has_every_field_with_its_variable_and_default(poli
 
 def test_the_version_is_said_once():
     """The installed distribution is of the version that the project has."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     try:
         installed = version("aiocloudmap")
     except PackageNotFoundError:
         pytest.skip("aiocloudmap is on the path, and not installed")
-    assert installed == project["version"]
+    assert installed == VERSION
 
 
 def test_every_test_says_in_one_line_what_it_shows():

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from aiocloudmap.answers import Answer
 from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.cache.flight import Flight, Flights, Waiter
-from aiocloudmap.cache.freshness import state
+from aiocloudmap.cache.freshness import stale_until, state
 from aiocloudmap.cache.pace import Pace
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, UnavailableError
 from aiocloudmap.reports import Freshness
@@ -53,22 +53,22 @@ class Deciding:
             if now < self._pace.until:
                 return self._decline(cell, max_age, now)
             return self._await_flight(cell, max_age)
-        barrier = max(cell.retry_at, self._pace.until)
+        barrier = max(cell.trouble.retry_at, self._pace.until)
         if snapshot is None:
             return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
-        if judged is Freshness.FRESH and cell.empty_since == NEVER:
+        if judged is Freshness.FRESH and cell.trouble.empty_since == NEVER:
             cell.reopen()
             return Decision(snapshot)
         if now < barrier:
-            again = max(cell.retry_at, self._pace.again(now))
-            return self._serve_old(cell, snapshot, until=min(again, cell.lifetime.hard))
-        if isinstance(cell.error, ConfigurationError) or (max_age is not None and cell.policy.inline):
+            again = max(cell.trouble.retry_at, self._pace.again(now))
+            return self._serve_old(cell, snapshot, until=min(again, cell.hard))
+        if isinstance(cell.trouble.error, ConfigurationError) or (max_age is not None and cell.policy.inline):
             # No old answer covers a wrong setting up; and one that is young enough now may not be so later.
             return self._await_flight(cell, max_age)
         if judged is Freshness.FALLBACK or cell.policy.inline:
             return self._await_flight_or_old(cell, snapshot, now)
         flight = self._flights.board(cell, keep=True)
-        at_once = max(cell.lifetime.stale_until, cell.lifetime.soft)
+        at_once = max(stale_until(cell), cell.soft)
         return self._serve_old(cell, snapshot, until=min(now + self._flights.timeout, at_once), flight=flight)
 
     def _decline(self, cell: Cell, max_age: float | None, now: float) -> Decision:
@@ -76,7 +76,7 @@ class Deciding:
         snapshot = good(cell, now)
         if snapshot is not None and max_age is not None and young(cell, max_age, now):
             return Decision(snapshot)
-        error = cell.error if now < cell.retry_at else None
+        error = cell.trouble.error if now < cell.trouble.retry_at else None
         if max_age is not None and isinstance(error, NotFoundError):
             error = None  # that it was not there then is older than what is asked for
         if error is None:
@@ -99,14 +99,14 @@ class Deciding:
     def _await_flight_or_old(self, cell: Cell, snapshot: Answer, now: float) -> Decision:
         if cell.policy.inline and cell.policy.soft_timeout == 0:
             # Nobody would wait for the call, and nothing may outlive the callers: so there is none before the hard end.
-            return self._serve_old(cell, snapshot, until=cell.lifetime.hard)
+            return self._serve_old(cell, snapshot, until=cell.hard)
         flight = self._flights.board(cell, keep=not cell.policy.inline)
         begun = flight.started if flight.task is not None else now
         # The flight may have to wait for another one first, and a soft_timeout may be longer than any call.
         patience = min(begun + cell.policy.soft_timeout - now, self._flights.timeout)
         if patience > 0:
             return self._board(flight, cell, None, patience)
-        until = min(begun + self._flights.timeout, cell.lifetime.hard)
+        until = min(begun + self._flights.timeout, cell.hard)
         return self._serve_old(cell, snapshot, until=until, flight=flight)
 
     def _board(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> Decision:
@@ -121,7 +121,7 @@ class Deciding:
         """The error as this caller gets it: an exception of its own, and the state of things now."""
         changes: dict[str, object] = {"last_good_age": last_good_age(cell, now), "service": cell.query.service}
         if isinstance(error, UnavailableError):
-            wait = max(cell.retry_at, self._pace.until) - now
+            wait = max(cell.trouble.retry_at, self._pace.until) - now
             changes["retry_after"] = wait if wait > 0 else None
         return error.again(**changes)
 

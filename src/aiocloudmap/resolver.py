@@ -180,7 +180,7 @@ class Resolver:
                 self.counts.stale_served += 1
                 if current and waiter.max_age is None and not flight.landed:
                     begun = flight.started if flight.task is not None else now
-                    cell.serve_until = min(begun + self._flights.timeout, cell.lifetime.hard)
+                    cell.serve_until = min(begun + self._flights.timeout, cell.hard)
         self._tell(events)
         if task is not None:
             await asyncio.wait({task})
@@ -232,11 +232,11 @@ class Resolver:
                 state=state(cell, now),
                 instances=None if snapshot is None else len(snapshot),
                 age=None if snapshot is None else now - cell.written,
-                expires_in=None if snapshot is None else cell.lifetime.hard - now,
-                refresh_in=max(0.0, max(cell.serve_until, cell.retry_at, self._pace.until) - now),
-                failures=cell.failures,
-                last_error=cell.error,
-                held_empty=cell.empty_since > NEVER,
+                expires_in=None if snapshot is None else cell.hard - now,
+                refresh_in=max(0.0, max(cell.serve_until, cell.trouble.retry_at, self._pace.until) - now),
+                failures=cell.trouble.failures,
+                last_error=cell.trouble.error,
+                held_empty=cell.trouble.empty_since > NEVER,
                 in_flight=self._flights.under_way(cell.query),
             )
 
@@ -245,7 +245,7 @@ class Resolver:
         with self._lock:
             now = self.clock.monotonic()
             cells = [cell for cell in self._table.cells() if matches(cell.query)]
-            known = sum(now < cell.lifetime.hard for cell in cells)
+            known = sum(now < cell.hard for cell in cells)
             for cell in cells:
                 cell.expire()
             self._flights.bar(matches)
@@ -284,7 +284,7 @@ class Resolver:
         """How many answers could be given now."""
         with self._lock:
             now = self.clock.monotonic()
-            return sum(now < cell.lifetime.hard for cell in self._table.cells())
+            return sum(now < cell.hard for cell in self._table.cells())
 
 
 async def _attributes_of(backend: Backend, query: AttributesQuery) -> Mapping[str, str]:

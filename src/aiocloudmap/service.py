@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
-from aiocloudmap.model import Instance, Query, ServiceName, _shown
+from aiocloudmap.model import Instance, Query, ServiceName, shown
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
@@ -256,7 +256,7 @@ class Service:
 
     def _peek(self) -> Snapshot | None:
         cell = self._listed()
-        return cell.snapshot if self._now() < cell.lifetime.hard else None  # type: ignore[return-value]
+        return cell.snapshot if self._now() < cell.hard else None  # type: ignore[return-value]
 
     def _listed(self) -> Cell:
         """The cell that other handles of the question write, where there is one."""
@@ -277,7 +277,7 @@ class Service:
     def _not_found(self, instances: tuple[Instance, ...], key: str) -> NotFoundError:
         if not instances:
             return no_instances(self.query)
-        return no_attribute(f"no instance has the attribute {_shown(key)}", key, instances)
+        return no_attribute(f"no instance has the attribute {shown(key)}", key, instances)
 
     def _cast(self, text: str, key: str, cast: Callable[[str], _T]) -> _T:
         try:
@@ -286,7 +286,7 @@ class Service:
             # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
-                f"{_shown(key)} cannot be read as {name} ({type(error).__name__})",
+                f"{shown(key)} cannot be read as {name} ({type(error).__name__})",
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from aiocloudmap.dated import Dated
 from aiocloudmap.model import ServiceName, check_account
 from aiocloudmap.ports import SYSTEM_CLOCK, Clock
 
@@ -37,8 +36,7 @@ class AttributesQuery:
         check_account(self.owner_account, self.service)
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
-class ServiceAttributes(Mapping[str, str]):
+class ServiceAttributes(Dated, Mapping[str, str]):
     """A service's own attributes at one moment, read-only; possibly none. Equal to any mapping that has the same ones.
 
     They are text that others wrote: check them before you trust them.
@@ -50,11 +48,10 @@ class ServiceAttributes(Mapping[str, str]):
         elapsed: Seconds since the answer was given, where they passed before it could be noticed.
     """
 
+    __slots__ = ("_attributes", "service")
+
     service: ServiceName
-    _attributes: Mapping[str, str]
-    _clock: Clock
-    _fetched: float
-    _written: float
+    _attributes: dict[str, str]
 
     def __init__(
         self,
@@ -64,23 +61,8 @@ class ServiceAttributes(Mapping[str, str]):
         clock: Clock = SYSTEM_CLOCK,
         elapsed: float = 0.0,
     ) -> None:
-        put = partial(object.__setattr__, self)
-        put("service", service)
-        put("_attributes", MappingProxyType(dict(attributes)))
-        put("_clock", clock)
-        put("_fetched", clock.time() - elapsed)
-        put("_written", clock.monotonic() - elapsed)
-
-    @property
-    def fetched_at(self) -> datetime:
-        """When the answer arrived, in UTC."""
-        return datetime.fromtimestamp(self._fetched, UTC)
-
-    @property
-    def age(self) -> float:
-        """Seconds since the answer arrived: the longer of what the two clocks say."""
-        clock = self._clock
-        return max(clock.monotonic() - self._written, clock.time() - self._fetched)
+        super().__init__(clock, elapsed)
+        self._put(service=service, _attributes=dict(attributes))
 
     def __getitem__(self, key: str) -> str:
         return self._attributes[key]
@@ -91,17 +73,9 @@ class ServiceAttributes(Mapping[str, str]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._attributes)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The monotonic clock of another process, on another machine, says something else.
-        return _restored, (self.service, dict(self._attributes), self._fetched)
+    def _content(self) -> dict[str, Any]:
+        return {"service": self.service, "attributes": self._attributes}
 
     def __repr__(self) -> str:
         # Values may be secret or hostile: a repr ends in logs, so it shows the keys only.
         return f"<ServiceAttributes of {self.service}: {sorted(self._attributes)}, {self.age:.1f} s old>"
-
-
-def _restored(service: ServiceName, attributes: Mapping[str, str], fetched: float) -> ServiceAttributes:
-    """Attributes that were pickled, as old as the wall clock says."""
-    restored = ServiceAttributes(service, attributes)
-    object.__setattr__(restored, "_fetched", fetched)
-    return restored

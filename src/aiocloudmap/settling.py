@@ -105,11 +105,11 @@ class Settling:
 
     def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Answer | CloudMapError:
         """A failed attempt: the old answer where it is still good, else the error."""
-        wait = max(backoff(cell.failures + 1, draw()), self._pace.floor - now)
+        wait = max(backoff(cell.trouble.failures + 1, draw()), self._pace.floor - now)
         cell.fail(error, until=now + wait)
         snapshot = good(cell, now)
         age = None if snapshot is None else last_good_age(cell, now)
-        events.append(RefreshFailed(cell.query, error, cell.failures, age, wait))
+        events.append(RefreshFailed(cell.query, error, cell.trouble.failures, age, wait))
         return or_else(snapshot, error)
 
     def _settle_nothing(
@@ -118,7 +118,7 @@ class Settling:
         old = good(cell, now)
         end = NEVER if old is None or flight.truthful else hold_end(cell, now)
         if old is not None and end > now:
-            since = now if cell.empty_since == NEVER else cell.empty_since
+            since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since
             cell.hold(since=since, until=min(end, now + cell.policy.negative_ttl))
             events.append(EmptyAnswerHeld(cell.query, len(old), end - now))
             return old
@@ -130,8 +130,8 @@ class Settling:
 
     def _write(self, cell: Cell, flight: Flight, snapshot: Answer, now: float) -> Answer:
         written = now - flight.aged
-        times = lifetime(cell.policy, written, empty=is_nothing(snapshot), u=draw())
-        cell.write(snapshot, times, written=written, started=flight.started)
+        soft, hard = lifetime(cell.policy, written, empty=is_nothing(snapshot), u=draw())
+        cell.write(snapshot, soft=soft, hard=hard, written=written, started=flight.started)
         self._table.touch(cell)
         return snapshot
 
@@ -152,7 +152,7 @@ def _news(query: Question, answer: Answer, duration: float) -> list[Event]:
 
 def good(cell: Cell, now: float) -> Answer | None:
     """The cell's answer, while it may be given."""
-    return cell.snapshot if now < cell.lifetime.hard else None
+    return cell.snapshot if now < cell.hard else None
 
 
 def or_else(snapshot: Answer | None, error: Answer | CloudMapError) -> Answer | CloudMapError:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from operator import attrgetter
 from typing import Any, overload
 
+from aiocloudmap.dated import Dated
 from aiocloudmap.model import MAX_INSTANCES, Instance, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Clock
 
 __all__ = ["Snapshot"]
 
 
-@dataclass(frozen=True, slots=True, init=False, repr=False, eq=False)
-class Snapshot(Sequence[Instance]):
+class Snapshot(Dated, Sequence[Instance]):
     """The complete set of instances that matched at one moment, sorted by id, never changed afterwards.
 
     Args:
@@ -27,12 +24,11 @@ class Snapshot(Sequence[Instance]):
         elapsed: Seconds since the answer was given, where they passed before it could be noticed.
     """
 
+    __slots__ = ("instances", "revision", "service")
+
     service: ServiceName
     instances: tuple[Instance, ...]
     revision: int | None
-    _clock: Clock
-    _fetched: float
-    _written: float
 
     def __init__(
         self,
@@ -43,28 +39,8 @@ class Snapshot(Sequence[Instance]):
         clock: Clock = SYSTEM_CLOCK,
         elapsed: float = 0.0,
     ) -> None:
-        put = partial(object.__setattr__, self)
-        put("service", service)
-        put("instances", tuple(sorted(instances, key=attrgetter("id"))))
-        put("revision", revision)
-        put("_clock", clock)
-        put("_fetched", clock.time() - elapsed)
-        put("_written", clock.monotonic() - elapsed)
-
-    @property
-    def fetched_at(self) -> datetime:
-        """When the answer arrived, in UTC."""
-        return datetime.fromtimestamp(self._fetched, UTC)
-
-    @property
-    def age(self) -> float:
-        """Seconds since the answer arrived.
-
-        The longer of what the two clocks say: a monotonic clock may stand still while a sandbox is frozen, a wall
-        clock may be set back.
-        """
-        clock = self._clock
-        return max(clock.monotonic() - self._written, clock.time() - self._fetched)
+        super().__init__(clock, elapsed)
+        self._put(service=service, instances=tuple(sorted(instances, key=attrgetter("id"))), revision=revision)
 
     @property
     def maybe_truncated(self) -> bool:
@@ -97,17 +73,9 @@ class Snapshot(Sequence[Instance]):
     def __hash__(self) -> int:
         return hash((self.service, self.revision, self.instances))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The monotonic clock of another process, on another machine, says something else.
-        return _restored, (self.service, self.instances, self.revision, self._fetched)
+    def _content(self) -> dict[str, Any]:
+        return {"service": self.service, "instances": self.instances, "revision": self.revision}
 
     def __repr__(self) -> str:
         count = len(self.instances)
         return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
-
-
-def _restored(service: ServiceName, instances: tuple[Instance, ...], revision: int | None, fetched: float) -> Snapshot:
-    """A snapshot that was pickled, as old as the wall clock says."""
-    snapshot = Snapshot(service, instances, revision=revision)
-    object.__setattr__(snapshot, "_fetched", fetched)
-    return snapshot

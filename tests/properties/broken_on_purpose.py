@@ -40,8 +40,8 @@ BREAKS = [
     Break(
         "a failed refresh is served for longer than the answer may live",
         "cache/cell.py",
-        "self.serve_until = min(max(until, self.lifetime.soft), self.lifetime.hard)",
-        "self.serve_until = max(until, self.lifetime.soft)",
+        "self.serve_until = min(max(until, self.soft), self.hard)",
+        "self.serve_until = max(until, self.soft)",
     ),
     Break(
         "soft_timeout begins anew with every caller of one call",
@@ -106,14 +106,14 @@ BREAKS = [
     Break(
         "doubt begins anew with every empty answer",
         "settling.py",
-        "since = now if cell.empty_since == NEVER else cell.empty_since",
+        "since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since",
         "since = now",
     ),
     Break(
         "time that passed unseen ages no answer",
         "cache/cell.py",
-        "self.lifetime = Lifetime(soft - seconds, stale_until - seconds, hard - seconds)",
-        "self.lifetime = Lifetime(soft - seconds, stale_until - seconds, hard)",
+        "self.hard -= seconds",
+        "self.hard -= 0",
     ),
     Break(
         "throttling holds back its own key only",

@@ -1,9 +1,10 @@
 """The nouns: what AWS would refuse is refused here, at once, and values are values."""
 
 import copy
+import json
 import pickle
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict
 from datetime import UTC, datetime
 
 import pytest
@@ -299,6 +300,41 @@ def test_an_instance_is_frozen_and_its_attributes_are_too():
         instance.id = "j"
 
 
+def test_every_way_to_change_the_attributes_is_refused():
+    """All that a dict has; and a copy may be changed."""
+    attributes = Instance("i", ORDERS, attributes={"A": "1"}).attributes
+    for change in (
+        lambda: attributes.__setitem__("A", "2"),
+        lambda: attributes.__delitem__("A"),
+        lambda: attributes.__ior__({"A": "2"}),
+        lambda: attributes.update(A="2"),
+        lambda: attributes.setdefault("B", "2"),
+        lambda: attributes.pop("A"),
+        attributes.popitem,
+        attributes.clear,
+    ):
+        with pytest.raises(TypeError, match=r"cannot be changed; copy\(\)"):
+            change()
+    assert attributes == {"A": "1"}
+    changed = attributes.copy()
+    changed["A"] = "2"
+    assert attributes | {"A": "2"} == changed
+
+
+def test_an_instance_can_be_made_a_dict_and_json():
+    """What dashboards and logs do with it; the attributes alone, too."""
+    instance = Instance("i", ORDERS, HealthStatus.HEALTHY, {"A": "1"})
+    expected = {
+        "id": "i",
+        "service": {"namespace": "shop", "service": "orders"},
+        "health": "HEALTHY",
+        "attributes": {"A": "1"},
+    }
+    assert asdict(instance) == expected
+    assert json.loads(json.dumps(asdict(instance))) == expected
+    assert json.dumps(instance.attributes) == '{"A": "1"}'
+
+
 def test_instances_are_equal_by_value_and_hashable():
     """Attributes count for equality."""
     one, same = (Instance("i", ORDERS, HealthStatus.HEALTHY, {"A": "1"}) for _ in range(2))
@@ -496,6 +532,8 @@ def test_a_snapshot_never_changes():
             setattr(found, name, None)
     with pytest.raises(TypeError):
         found[0] = None
+    with pytest.raises(FrozenInstanceError):
+        del found.service
     assert found.revision == 1
 
 
@@ -512,6 +550,7 @@ def test_the_repr_of_a_snapshot_counts():
         ORDERS,
         Query(ORDERS, HealthFilter.ALL, (("A", "1"),), (("B", "2"),), "123456789012"),
         Instance("i", ORDERS, HealthStatus.HEALTHY, {"A": "1"}),
+        Instance("i", ORDERS, attributes={"A": "1"}).attributes,
         Discovery((Instance("i", ORDERS, attributes={"A": "1"}),), 5),
         snapshot("b", "a", revision=7),
     ],

@@ -25,6 +25,7 @@ from aiocloudmap.aws.credentials import SharedCredentials
 from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.error_table import NO_REGION
+from aiocloudmap.aws.reading import read_quickly
 from aiocloudmap.aws.session_settings import (
     CLOUD_MAP,
     configured_region,
@@ -100,7 +101,9 @@ class AwsSession:
         if self._discovery_client is None:
             async with self._turn():
                 if self._discovery_client is None:
-                    self._discovery_client = await self._made(CLOUD_MAP, self._discovery_options)
+                    client = await self._made(CLOUD_MAP, self._discovery_options)
+                    read_quickly(client)
+                    self._discovery_client = client
         return self._discovery_client
 
     async def client(self, aws_service: str, **create_client_options: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from typing import TYPE_CHECKING, Any, Final
+
+from aiocloudmap.version import VERSION
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -62,11 +63,4 @@ def user_agent(session: AioSession) -> str:
     # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
     agent = own or session.user_agent().removesuffix(f" {session.user_agent_extra}")
     app = (default.user_agent_appid if default is not None else None) or session.get_config_variable("user_agent_appid")
-    return f"{agent} lib/aiocloudmap#{_version()}" + (f" app/{app}" if app else "")
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("aiocloudmap")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
+    return f"{agent} lib/aiocloudmap#{VERSION}" + (f" app/{app}" if app else "")

@@ -78,6 +78,9 @@ class TlsSettings:
         endpoint = self._trusting()
         if self.client_cert is not None:
             _show(endpoint, "client certificate", self.client_cert)
+        if not (self.client_cert or self.proxy_ca_bundle or self.proxy_client_cert):
+            # Reading the authorities is most of what the first call of a process takes: once is enough.
+            return TlsContexts(endpoint, endpoint)
         proxy = self._trusting()
         if self.proxy_ca_bundle is not None:
             _trust(proxy, "proxy_ca_bundle", self.proxy_ca_bundle)

@@ -15,18 +15,21 @@ from aiocloudmap.cache.chance import draw
 from aiocloudmap.errors import CloudMapError
 from aiocloudmap.settings import CachePolicy
 
-__all__ = ["NEVER", "Cell", "Lifetime"]
+__all__ = ["NEVER", "Cell", "Trouble"]
 
 NEVER: Final = float("-inf")
 """A moment that has passed whatever the clock says."""
 
 
-class Lifetime(NamedTuple):
-    """Until when an answer is fresh, may be given unasked, and may be given at all; on the monotonic clock."""
+class Trouble(NamedTuple):
+    """What went wrong with the attempts to renew an answer. Most answers have none, and share the one that says so."""
 
-    soft: float
-    stale_until: float
-    hard: float
+    error: CloudMapError | None = None
+    failures: int = 0
+    retry_at: float = NEVER
+    """Before then nobody asks again."""
+    empty_since: float = NEVER
+    """When the first of the empty answers came that are being doubted, else NEVER."""
 
 
 class Cell:
@@ -34,17 +37,15 @@ class Cell:
 
     __slots__ = (
         "_turns",
-        "empty_since",
-        "error",
-        "failures",
-        "lifetime",
+        "hard",
         "listed",
         "policy",
         "query",
-        "retry_at",
         "serve_until",
         "snapshot",
+        "soft",
         "started",
+        "trouble",
         "written",
     )
 
@@ -56,16 +57,12 @@ class Cell:
         self.snapshot: Answer | None = None
         self.serve_until = NEVER
         """Until then the answer is given without a thought; at most the hard end."""
-        self.lifetime = _OVER
+        self.soft = self.hard = NEVER
+        """Until when the answer is fresh, and until when it may be given at all; on the monotonic clock."""
         self.written = NEVER
         self.started = NEVER
         """When the fetch began that brought the answer: an older result never overwrites a newer one."""
-        self.error: CloudMapError | None = None
-        self.failures = 0
-        self.retry_at = NEVER
-        """Before then nobody asks again."""
-        self.empty_since = NEVER
-        """When the first of the empty answers came that are being doubted, else NEVER."""
+        self.trouble = _NONE
         self._turns: itertools.count[int] | None = None
 
     def turn(self) -> int:
@@ -74,46 +71,44 @@ class Cell:
             self._turns = itertools.count(int(draw() * (1 << 16)))
         return next(self._turns)
 
-    def write(self, snapshot: Answer, lifetime: Lifetime, *, written: float, started: float) -> None:
+    def write(self, snapshot: Answer, *, soft: float, hard: float, written: float, started: float) -> None:
         """A new answer; the troubles of the old one are over."""
         self.snapshot = snapshot
-        self.lifetime = lifetime
+        self.soft, self.hard = soft, hard
         self.written, self.started = written, started
-        self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, NEVER
-        self.serve_until = lifetime.soft
+        self.trouble = _NONE
+        self.serve_until = soft
 
     def deny(self, error: CloudMapError, *, until: float, started: float) -> None:
         """AWS is sure that there is nothing: the old answer is over, the error stands until then."""
-        self.serve_until, self.lifetime = NEVER, _OVER
-        self.error, self.failures, self.retry_at, self.empty_since = error, 0, until, NEVER
+        self.serve_until = self.soft = self.hard = NEVER
+        self.trouble = Trouble(error, retry_at=until)
         self.started = started
 
     def fail(self, error: CloudMapError, *, until: float) -> None:
         """An attempt failed: what is still good is given at once until then, or else the error is."""
-        self.error, self.retry_at = error, until
-        self.failures += 1
+        self.trouble = Trouble(error, self.trouble.failures + 1, until, self.trouble.empty_since)
         # A forced call may fail while the answer is fresh, which it stays.
-        self.serve_until = min(max(until, self.lifetime.soft), self.lifetime.hard)
+        self.serve_until = min(max(until, self.soft), self.hard)
 
     def misconfigured(self, error: CloudMapError) -> None:
         """No call could be made: nobody is kept from trying again, and no failure before it is remembered longer."""
-        self.error, self.retry_at = error, NEVER
+        self.trouble = self.trouble._replace(error=error, retry_at=NEVER)
         self.reopen()
 
     def hold(self, *, since: float, until: float) -> None:
         """An empty answer is doubted: the old one is given at once until then."""
-        self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, since
-        self.serve_until = min(until, self.lifetime.hard)
+        self.trouble = Trouble(empty_since=since)
+        self.serve_until = min(until, self.hard)
 
     def reopen(self) -> None:
         """Nothing but freshness decides any more how long the answer is given without a thought."""
-        self.serve_until = self.lifetime.soft
+        self.serve_until = self.soft
 
     def expire(self) -> None:
         """The answer counts as old, and nothing that is remembered keeps the next caller from asking."""
-        hard = self.lifetime.hard
-        self.serve_until, self.lifetime = NEVER, Lifetime(NEVER, NEVER, hard)
-        self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, NEVER
+        self.serve_until = self.soft = NEVER
+        self.trouble = _NONE
 
     def retire(self) -> None:
         """The table dropped the cell: whoever holds it finds nothing in it, and gets the listed one instead.
@@ -121,20 +116,22 @@ class Cell:
         It may be listed again, so nothing that is remembered of it may come back then either.
         """
         self.listed = False
-        self.serve_until, self.lifetime, self.written = NEVER, _OVER, NEVER
-        self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, NEVER
+        self.serve_until = self.soft = self.hard = self.written = NEVER
+        self.trouble = _NONE
 
     def shift(self, seconds: float) -> None:
         """So many seconds passed unseen: every moment lies that much further back."""
-        soft, stale_until, hard = self.lifetime
         self.serve_until -= seconds
-        self.lifetime = Lifetime(soft - seconds, stale_until - seconds, hard - seconds)
+        self.soft -= seconds
+        self.hard -= seconds
         self.written -= seconds
-        self.retry_at -= seconds
-        self.empty_since -= seconds
+        if self.trouble is not _NONE:
+            error, failures, retry_at, empty_since = self.trouble
+            self.trouble = Trouble(error, failures, retry_at - seconds, empty_since - seconds)
 
     def __repr__(self) -> str:
-        return f"<Cell {self.query.service} serve_until={self.serve_until:.3f} {self.lifetime}>"
+        times = f"serve_until={self.serve_until:.3f} soft={self.soft:.3f} hard={self.hard:.3f}"
+        return f"<Cell {self.query.service} {times}>"
 
 
-_OVER: Final = Lifetime(NEVER, NEVER, NEVER)
+_NONE: Final = Trouble()

@@ -16,34 +16,40 @@ U is drawn evenly from 0 to 1 and passed in, so that the functions stay pure.
 from __future__ import annotations
 
 from aiocloudmap.answers import is_nothing
-from aiocloudmap.cache.cell import NEVER, Cell, Lifetime
+from aiocloudmap.cache.cell import NEVER, Cell
 from aiocloudmap.reports import Freshness
 from aiocloudmap.settings import CachePolicy
 
-__all__ = ["backoff", "hold_end", "lifetime", "state"]
+__all__ = ["backoff", "hold_end", "lifetime", "stale_until", "state"]
 
 _FIRST_BACKOFF = 0.5
 _MAX_BACKOFF = 30.0
 
 
-def lifetime(policy: CachePolicy, written: float, *, empty: bool, u: float) -> Lifetime:
-    """The times of an answer that is written at `written`."""
+def lifetime(policy: CachePolicy, written: float, *, empty: bool, u: float) -> tuple[float, float]:
+    """Soft and hard of an answer that is written at `written`."""
     if empty:
         end = written + policy.negative_ttl
-        return Lifetime(end, end, end)
+        return end, end
     soft = written + policy.ttl * (1 - policy.jitter * u)
     hard = written + policy.ttl + policy.stale_if_error
-    return Lifetime(soft, soft if policy.inline else min(soft + policy.stale_while_revalidate, hard), hard)
+    return soft, hard
+
+
+def stale_until(cell: Cell) -> float:
+    """When the cell's answer is no longer stale. It follows from the rest, and thousands of cells keep the less."""
+    if cell.policy.inline:
+        return cell.soft
+    return min(cell.soft + cell.policy.stale_while_revalidate, cell.hard)
 
 
 def state(cell: Cell, now: float) -> Freshness:
     """What the cell's answer is good for now."""
-    soft, stale_until, hard = cell.lifetime
-    if now < soft:
+    if now < cell.soft:
         return Freshness.FRESH
-    if now < stale_until:
+    if now < stale_until(cell):
         return Freshness.STALE
-    if now < hard:
+    if now < cell.hard:
         return Freshness.FALLBACK
     return Freshness.ABSENT
 
@@ -63,6 +69,6 @@ def hold_end(cell: Cell, now: float) -> float:
         return NEVER
     if cell.snapshot is None or is_nothing(cell.snapshot):
         return NEVER
-    since = now if cell.empty_since == NEVER else cell.empty_since
-    end = min(since + cell.policy.empty_hold_time, cell.lifetime.hard)
+    since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since
+    end = min(since + cell.policy.empty_hold_time, cell.hard)
     return end if now < end else NEVER

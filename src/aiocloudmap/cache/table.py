@@ -21,11 +21,12 @@ MAX_CELLS: Final = 4096
 _Key = tuple[Question, CachePolicy]
 
 
-class _Cells(cachetools.LRUCache[_Key, Cell]):
-    """Retires what it evicts."""
+class _Cells(cachetools.Cache[_Key, Cell]):
+    """Evicts and retires what was put in first. The order is the dict's own, which costs no memory of its own."""
 
     def popitem(self) -> tuple[_Key, Cell]:
-        key, cell = super().popitem()
+        key = next(iter(self))
+        cell = self.pop(key)
         cell.retire()
         return key, cell
 
@@ -51,11 +52,13 @@ class Table:
 
     def touch(self, cell: Cell) -> None:
         """The cell was written: it goes last when room is needed."""
-        self._cells[cell.query, cell.policy] = cell
+        key = (cell.query, cell.policy)
+        self._cells.pop(key, None)
+        self._cells[key] = cell
 
     def cells(self) -> list[Cell]:
-        """All listed cells, without counting as a use of any."""
-        return [cachetools.Cache.__getitem__(self._cells, key) for key in self._cells]
+        """All listed cells, the one written longest ago first."""
+        return list(self._cells.values())
 
     def clear(self) -> int:
         """Drop every cell; tells how many there were."""

@@ -71,6 +71,21 @@ def test_few_contexts_are_kept(tmp_path):
     assert cache.get(TlsSettings(verify=str(path))) is not first
 
 
+def test_the_authorities_are_read_once_where_nothing_sets_the_ways_apart(tmp_path):
+    """The endpoint's context is the proxy's too, but for one with a certificate, which no proxy is shown."""
+    issued = trustme.CA().issue_cert("client.example")
+    issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "cert.pem"))
+    for settings, same in (
+        (TlsSettings(), True),
+        (TlsSettings(verify=False), True),
+        (TlsSettings(client_cert=str(tmp_path / "cert.pem")), False),
+        (TlsSettings(proxy_client_cert=str(tmp_path / "cert.pem")), False),
+        (TlsSettings(proxy_ca_bundle=str(tmp_path / "cert.pem")), False),
+    ):
+        contexts = settings.contexts()
+        assert (contexts.endpoint is contexts.proxy) is same
+
+
 def _other(number: int, path: Path) -> TlsSettings:
     copy = path.with_name(f"{number}.pem")
     copy.write_bytes(path.read_bytes())

@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 
 from aiocloudmap import CachePolicy, ConnectError, Instance, Query, ServiceName, ServiceNotFoundError, Snapshot
-from aiocloudmap.cache.cell import NEVER, Cell, Lifetime
+from aiocloudmap.cache.cell import NEVER, Cell, Trouble
 
 ORDERS = ServiceName("shop", "orders")
 ANSWER = Snapshot(ORDERS, [Instance("a", ORDERS)])
-LIFETIME = Lifetime(soft=30.0, stale_until=60.0, hard=630.0)
+LIFETIME = {"soft": 30.0, "hard": 630.0}
 
 
 @pytest.fixture
@@ -22,30 +22,25 @@ def cell() -> Cell:
 @pytest.fixture
 def written(cell) -> Cell:
     """A cell with an answer of moment 0, whose fetch began a second before."""
-    cell.write(ANSWER, LIFETIME, written=0.0, started=-1.0)
+    cell.write(ANSWER, **LIFETIME, written=0.0, started=-1.0)
     return cell
 
 
-def troubles(cell: Cell) -> tuple:
-    """What is remembered beside the answer."""
-    return cell.error, cell.failures, cell.retry_at, cell.empty_since
-
-
-NONE = (None, 0, NEVER, NEVER)
+NONE = Trouble(None, 0, NEVER, NEVER)
 
 
 def test_a_new_cell_gives_nothing_whatever_the_clock_says(cell):
     """Clocks may start anywhere, below 0 as well: no moment is before NEVER."""
     assert cell.serve_until == NEVER == -math.inf
     assert cell.snapshot is None
-    assert troubles(cell) == NONE
+    assert cell.trouble == NONE
     assert not cell.listed
 
 
 def test_writing_gives_an_answer_until_its_soft_end(written):
     """And keeps when it was asked for."""
     assert written.snapshot is ANSWER
-    assert (written.serve_until, written.lifetime) == (30, LIFETIME)
+    assert (written.serve_until, written.soft, written.hard) == (30, 30, 630)
     assert (written.written, written.started) == (0, -1)
 
 
@@ -54,8 +49,8 @@ def test_writing_ends_all_troubles(written):
     written.fail(ConnectError("x"), until=31)
     written.hold(since=40, until=45)
     written.fail(ConnectError("x"), until=50)
-    written.write(ANSWER, LIFETIME, written=0, started=0)
-    assert troubles(written) == NONE
+    written.write(ANSWER, **LIFETIME, written=0, started=0)
+    assert written.trouble == NONE
 
 
 def test_a_failure_gives_the_old_answer_until_the_next_attempt(written):
@@ -63,7 +58,7 @@ def test_a_failure_gives_the_old_answer_until_the_next_attempt(written):
     for count, until in enumerate((61.0, 63.0, 70.0), 1):
         error = ConnectError(str(count))
         written.fail(error, until=until)
-        assert (written.error, written.failures, written.retry_at) == (error, count, until)
+        assert written.trouble == (error, count, until, NEVER)
         assert written.serve_until == until
     assert written.snapshot is ANSWER
 
@@ -72,7 +67,7 @@ def test_a_failure_never_gives_the_old_answer_beyond_its_hard_end(written):
     """A backoff that reaches past hard does not prolong the answer."""
     written.fail(ConnectError("x"), until=640)
     assert written.serve_until == 630
-    assert written.retry_at == 640
+    assert written.trouble.retry_at == 640
 
 
 def test_a_failure_never_shortens_what_is_fresh(written):
@@ -85,7 +80,7 @@ def test_a_failure_without_an_answer_gives_nothing(cell):
     """There is nothing to give until the next attempt."""
     cell.fail(ConnectError("x"), until=5)
     assert cell.serve_until == NEVER
-    assert cell.retry_at == 5
+    assert cell.trouble.retry_at == 5
 
 
 def test_a_denial_ends_the_answer(written):
@@ -93,8 +88,8 @@ def test_a_denial_ends_the_answer(written):
     error = ServiceNotFoundError("gone")
     written.deny(error, until=65, started=59)
     assert written.serve_until == NEVER
-    assert written.lifetime.hard == NEVER
-    assert troubles(written) == (error, 0, 65, NEVER)
+    assert written.hard == NEVER
+    assert written.trouble == (error, 0, 65, NEVER)
     assert (written.written, written.started) == (0, 59)
 
 
@@ -102,7 +97,7 @@ def test_a_hold_gives_the_old_answer_for_a_while(written):
     """Doubt ends errors: AWS has answered."""
     written.fail(ConnectError("x"), until=61)
     written.hold(since=62, until=67)
-    assert troubles(written) == (None, 0, NEVER, 62)
+    assert written.trouble == (None, 0, NEVER, 62)
     assert written.serve_until == 67
 
 
@@ -116,7 +111,7 @@ def test_a_failure_leaves_a_hold_what_it_is(written):
     """When the first empty answer came is not forgotten."""
     written.hold(since=62, until=67)
     written.fail(ConnectError("x"), until=68)
-    assert written.empty_since == 62
+    assert written.trouble.empty_since == 62
 
 
 def test_expiring_leaves_the_answer_as_fallback_and_forgets_the_rest(written):
@@ -125,8 +120,8 @@ def test_expiring_leaves_the_answer_as_fallback_and_forgets_the_rest(written):
     written.expire()
     assert written.snapshot is ANSWER
     assert written.serve_until == NEVER
-    assert written.lifetime == Lifetime(NEVER, NEVER, 630)
-    assert troubles(written) == NONE
+    assert (written.soft, written.hard) == (NEVER, 630)
+    assert written.trouble == NONE
 
 
 def test_retiring_leaves_nothing_to_give(written):
@@ -135,7 +130,7 @@ def test_retiring_leaves_nothing_to_give(written):
     written.retire()
     assert not written.listed
     assert written.serve_until == NEVER
-    assert written.lifetime.hard == NEVER
+    assert written.hard == NEVER
 
 
 def test_unseen_time_moves_every_moment_back(written):
@@ -144,14 +139,15 @@ def test_unseen_time_moves_every_moment_back(written):
     written.hold(since=62, until=67)
     written.fail(ConnectError("x"), until=68)
     written.shift(45)
-    assert written.lifetime == Lifetime(-15, 15, 585)
-    assert (written.serve_until, written.written, written.retry_at, written.empty_since) == (23, -45, 23, 17)
+    assert (written.soft, written.hard) == (-15, 585)
+    assert (written.serve_until, written.written) == (23, -45)
+    assert (written.trouble.retry_at, written.trouble.empty_since) == (23, 17)
 
 
 def test_unseen_time_moves_never_nowhere(cell):
     """What has not happened is not moved into time."""
     cell.shift(45)
-    assert (cell.serve_until, cell.retry_at, cell.empty_since, cell.written) == (NEVER,) * 4
+    assert (cell.serve_until, cell.trouble.retry_at, cell.trouble.empty_since, cell.written) == (NEVER,) * 4
 
 
 def test_reopening_leaves_only_freshness_to_decide(written):

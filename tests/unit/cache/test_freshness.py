@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiocloudmap import CachePolicy, Freshness, HealthFilter, Instance, Query, ServiceName, Snapshot
-from aiocloudmap.cache.cell import NEVER, Cell, Lifetime
-from aiocloudmap.cache.freshness import backoff, hold_end, lifetime, state
+from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.freshness import backoff, hold_end, lifetime, stale_until, state
 
 ORDERS = ServiceName("shop", "orders")
 SECONDS = st.floats(0, 1e6)
@@ -25,12 +25,12 @@ POLICIES = st.builds(
 )
 
 
-def cell_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, instances=1, written=0.0) -> Cell:
+def cell_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, instances=1, written=0.0, u=0.0) -> Cell:
     """A cell with an answer of so many instances."""
     cell = Cell(Query(ORDERS, health=health), policy)
     snapshot = Snapshot(ORDERS, [Instance(str(n), ORDERS) for n in range(instances)])
-    times = lifetime(policy, written, empty=not instances, u=0.0)
-    cell.write(snapshot, times, written=written, started=written)
+    soft, hard = lifetime(policy, written, empty=not instances, u=u)
+    cell.write(snapshot, soft=soft, hard=hard, written=written, started=written)
     return cell
 
 
@@ -53,37 +53,38 @@ def cell_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, ins
 )
 def test_the_times_of_an_answer_are_those_of_the_formulas(policy, u, expected):
     """soft = written + ttl·(1 - jitter·U); hard = written + ttl + stale_if_error; stale to the earlier of its ends."""
-    times = lifetime(CachePolicy(**{"refresh": "background", **policy}), 100.0, empty=False, u=u)
-    assert times == pytest.approx(expected)
+    cell = cell_of(CachePolicy(**{"refresh": "background", **policy}), written=100.0, u=u)
+    assert (cell.soft, stale_until(cell), cell.hard) == pytest.approx(expected)
 
 
 def test_an_empty_answer_lives_for_negative_ttl_and_has_no_stale_period():
     """Its three ends are one; ttl, jitter and stale do not touch it."""
-    assert lifetime(CachePolicy(negative_ttl=5), 100.0, empty=True, u=0.7) == Lifetime(105, 105, 105)
-    assert lifetime(CachePolicy(negative_ttl=0), 100.0, empty=True, u=0.7) == Lifetime(100, 100, 100)
+    for negative_ttl, end in ((5, 105), (0, 100)):
+        cell = cell_of(CachePolicy(negative_ttl=negative_ttl), instances=0, written=100.0, u=0.7)
+        assert (cell.soft, stale_until(cell), cell.hard) == (end, end, end)
 
 
 @given(POLICIES, st.floats(-1e6, 1e6), st.booleans(), UNIT)
 def test_soft_stale_and_hard_come_in_this_order(policy, written, empty, u):
     """Whatever the policy: an answer is never given unasked after it may be given at all, nor before it was written."""
-    times = lifetime(policy, written, empty=empty, u=u)
-    assert written <= times.soft + 1e-6
-    assert times.soft <= times.stale_until + 1e-6
-    assert times.stale_until <= times.hard + 1e-6
+    cell = cell_of(policy, instances=0 if empty else 1, written=written, u=u)
+    assert written <= cell.soft + 1e-6
+    assert cell.soft <= stale_until(cell) + 1e-6
+    assert stale_until(cell) <= cell.hard + 1e-6
     if not empty:
-        assert times.hard == written + policy.ttl + policy.stale_if_error
+        assert cell.hard == written + policy.ttl + policy.stale_if_error
 
 
 @given(POLICIES, SECONDS)
 def test_a_state_ends_where_the_next_one_begins(policy, moment):
     """At every moment exactly one state, by the first end that is still to come."""
     cell = cell_of(policy)
-    soft, stale_until, hard = cell.lifetime
+    soft, stale, hard = cell.soft, stale_until(cell), cell.hard
     judged = state(cell, moment)
     assert (judged is Freshness.FRESH) == (moment < soft)
-    assert (judged is Freshness.STALE) == (soft <= moment < stale_until)
-    assert (judged is Freshness.FALLBACK) == (max(soft, stale_until) <= moment < hard)
-    assert (judged is Freshness.ABSENT) == (moment >= max(soft, stale_until, hard))
+    assert (judged is Freshness.STALE) == (soft <= moment < stale)
+    assert (judged is Freshness.FALLBACK) == (max(soft, stale) <= moment < hard)
+    assert (judged is Freshness.ABSENT) == (moment >= max(soft, stale, hard))
 
 
 @given(POLICIES.filter(lambda policy: policy.inline), SECONDS)
@@ -152,7 +153,5 @@ def test_a_hold_never_passes_hard_nor_its_own_time(policy, first, later):
     now = first + later
     cell.hold(since=first, until=first)
     end = hold_end(cell, now)
-    assert end == NEVER or now < end <= min(cell.lifetime.hard, first + policy.empty_hold_time)
-    assert math.isfinite(end) == (
-        policy.empty_hold_time > 0 and now < min(cell.lifetime.hard, first + policy.empty_hold_time)
-    )
+    assert end == NEVER or now < end <= min(cell.hard, first + policy.empty_hold_time)
+    assert math.isfinite(end) == (policy.empty_hold_time > 0 and now < min(cell.hard, first + policy.empty_hold_time))

@@ -1,0 +1,17 @@
+"""The nouns: what is asked (`ServiceName`, `Query`) and what is answered (`Instance`, `Discovery`)."""
+
+from aiocloudmap.model.instance import MAX_INSTANCES, Discovery, HealthStatus, Instance
+from aiocloudmap.model.names import ServiceName, shown
+from aiocloudmap.model.query import HealthFilter, Query, check_account
+
+__all__ = [
+    "MAX_INSTANCES",
+    "Discovery",
+    "HealthFilter",
+    "HealthStatus",
+    "Instance",
+    "Query",
+    "ServiceName",
+    "check_account",
+    "shown",
+]
