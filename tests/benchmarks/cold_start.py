@@ -1,0 +1,91 @@
+"""A fresh process: import, first client, first answer, against bare aiobotocore; and what importing alone costs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pairs import compare_synchronously, spread
+from stage import child_server
+
+__all__ = ["BUDGETS", "measure", "over_budget"]
+
+# Times bare aiobotocore; and seconds over what is imported anyway.
+BUDGETS = {"http": 0.9, "https": 0.96, "import": 0.015}
+_CLOCK = "import time; begun = time.perf_counter()\n"
+_TOLD = "\nprint(time.perf_counter() - begun)"
+_BARE = """
+import asyncio
+from aiobotocore.session import get_session
+async def main():
+    async with get_session().create_client("servicediscovery") as client:
+        await client.discover_instances(NamespaceName="bench", ServiceName="of-1")
+asyncio.run(main())
+"""
+_OURS = """
+import asyncio
+from aiocloudmap import CloudMap
+async def main():
+    await CloudMap().service("bench/of-1").resolve()
+asyncio.run(main())
+"""
+_ANYWAY = "import asyncio, dataclasses, cachetools\n"
+_IMPORTS = {
+    "aiocloudmap": "import aiocloudmap",
+    "aiobotocore": "import aiobotocore.session",
+    "boto3": "import boto3",
+}
+
+
+def measure(*, quick: bool) -> dict[str, Any]:
+    """Wall seconds of whole programs over http and https; seconds of imports."""
+    rounds = 1 if quick else 12
+    found: dict[str, Any] = {"budgets": BUDGETS, "http": _first_answers(None, rounds), "https": None}
+    # What makes certificates is a development tool: without it, https is left out, as in a quick look.
+    if importlib.util.find_spec("trustme") and not quick:
+        import trustme
+
+        with tempfile.TemporaryDirectory() as folder:
+            authority, server = trustme.CA(), Path(folder) / "server.pem"
+            issued = authority.issue_cert("127.0.0.1")
+            chain = [blob.bytes() for blob in issued.cert_chain_pems]
+            server.write_bytes(b"".join([issued.private_key_pem.bytes(), *chain]))
+            authority.cert_pem.write_to_path(str(Path(folder) / "ca.pem"))
+            found["https"] = _first_answers(server, rounds, AWS_CA_BUNDLE=str(Path(folder) / "ca.pem"))
+    imports: dict[str, list[float]] = {name: [] for name in _IMPORTS}
+    for _ in range(rounds):
+        for name, statement in _IMPORTS.items():
+            imports[name].append(_run(_ANYWAY + _CLOCK + statement + _TOLD, {}))
+    found["imports"] = {name: spread(values) for name, values in imports.items()}
+    return found
+
+
+def over_budget(found: dict[str, Any]) -> list[str]:
+    """What costs more than it may."""
+    schemes = [scheme for scheme in ("http", "https") if found[scheme]]
+    slow = [f"first answer over {each}" for each in schemes if found[each]["ratio"]["median"] > BUDGETS[each]]
+    return slow + (["import aiocloudmap"] if found["imports"]["aiocloudmap"]["median"] > BUDGETS["import"] else [])
+
+
+def _first_answers(certificate: Path | None, rounds: int, **more: str) -> Any:
+    with child_server(certificate) as environment:
+
+        def timed(program: str) -> Callable[[], float]:
+            return lambda: _run(_CLOCK + program + _TOLD, environment | more)
+
+        return compare_synchronously(timed(_BARE), {"aiocloudmap": timed(_OURS)}, rounds)["aiocloudmap"]
+
+
+def _run(program: str, environment: dict[str, str]) -> float:
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+    )
+    return float(json.loads(done.stdout))

@@ -1,0 +1,74 @@
+"""The page, from what was measured: words are here, every figure is from the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import sections
+from ahead import who_is_ahead
+
+__all__ = ["text", "write"]
+
+_HEAD = """\
+# What it costs, and how others do
+
+<!-- Written by tests/benchmarks/run.py: change that, not this. -->
+
+Every figure here was measured in one run of `nox -s bench`. What is compared was run in turns, one right after the
+other, so that whatever else the machine did met both; a ratio is the median over these pairs, with the quartiles behind
+it. Seconds are there for orientation and are this machine's own. Peers are used as their own documentation shows,
+with the same ttl.
+"""
+
+
+def write(folder: Path) -> None:
+    """Write index.md beside the results."""
+    (folder / "index.md").write_text(text(folder), encoding="utf-8")
+
+
+def text(folder: Path) -> str:
+    """The page for the results in this folder."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    topics = results["topics"]
+    others = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("hits-*.json"))]
+    figures = {path.stem for path in folder.glob("*.svg")}
+    parts = [_HEAD, _warning(results), _machine(results)]
+    parts += [_ahead(topics)]
+    for name, section in sections.SECTIONS.items():
+        words = section(topics)
+        title = words.splitlines()[0].removeprefix("## ")
+        parts.append(words + (f"\n![{title}]({name}.svg)\n" if name in figures else ""))
+        if name == "hits" and others:
+            parts.append(sections.hits_by_python([results, *others]))
+    return "\n".join(part for part in parts if part)
+
+
+def _warning(results: dict[str, Any]) -> str:
+    return "**This was a quick look, to see that it runs: its figures mean nothing.**\n" if results["quick"] else ""
+
+
+def _machine(results: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return f"""\
+## The run
+
+| | |
+|---|---|
+| machine | {results["cpu"]}, {results["cores"]} cores, {results["memory_gib"]} GiB; {results["system"]} |
+| Python | {results["python"]} ({results["implementation"]}) |
+| versions | {versions} |
+| when | {results["date"]}, in {results["seconds"]} s; load before it {results["load_before"]} |
+| all figures | [results.json](results.json) |
+
+Cloud Map is the local one of this library. Caches ask it in the process, AWS clients over the loopback; retries are
+off everywhere, so that a call is counted once. On the loopback a call takes less than a millisecond; AWS takes longer,
+so what a saved call saves in time is more in truth than here.
+"""
+
+
+def _ahead(topics: dict[str, Any]) -> str:
+    found = who_is_ahead(topics)
+    lines = "".join(f"* {line}\n" for line in found) or "* Nowhere, in this run.\n"
+    return f"## Where others are ahead\n\n{lines}"
