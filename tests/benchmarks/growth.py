@@ -119,7 +119,7 @@ async def _at_once(count: int, ask: Any) -> float:
 
 
 async def _sizes(sizes: tuple[int, ...], rounds: int, calls: int) -> dict[str, Any]:
-    """A forced call for answers of so many instances: CPU time, and how long the event loop stands still meanwhile."""
+    """Answers of so many instances: a hit; a forced call, its CPU time, and how long the event loop stands still."""
     rows = {}
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bare_client())
@@ -138,7 +138,9 @@ async def _sizes(sizes: tuple[int, ...], rounds: int, calls: int) -> dict[str, A
             repeats = max(2, calls // max(1, size // 50))
             cpu = await compare(_cpu(bare, repeats), {"": _cpu(ours, repeats)}, rounds)
             stall = await compare(_stall(bare), {"": _stall(ours)}, rounds)
-            rows[str(size)] = {"cpu": cpu[""], "stall": stall[""]}
+            known = {service: "https://queue"}
+            hit = await compare(_looking_up(known, [service] * 500), {"": _asking(cloud_map, [service] * 500)}, rounds)
+            rows[str(size)] = {"hit": hit[""], "cpu": cpu[""], "stall": stall[""]}
     return rows
 
 
@@ -153,13 +155,13 @@ def _cpu(ask: Any, repeats: int) -> Timed:
 
 
 def _stall(ask: Any) -> Timed:
-    """The longest time between two turns of the loop while one answer is fetched."""
+    """The longest work between two turns of the loop while one answer is fetched, in this thread's CPU time."""
 
     async def timed() -> float:
-        task, longest, last = asyncio.ensure_future(ask()), 0.0, time.perf_counter()
+        task, longest, last = asyncio.ensure_future(ask()), 0.0, time.thread_time()
         while not task.done():
             await asyncio.sleep(0)
-            now = time.perf_counter()
+            now = time.thread_time()
             longest, last = max(longest, now - last), now
         await task
         return longest

@@ -210,6 +210,7 @@ def _growth(topics: Topics) -> str:
     sizes = [
         (
             f"{int(count):,}",
+            _nanoseconds(row["hit"]),
             _milliseconds(row["cpu"]),
             _ratio(row["cpu"]["ratio"]),
             _milliseconds(row["stall"]),
@@ -227,10 +228,10 @@ so that with more services some questions are new again, and go to a source in t
 Callers: so many tasks at once; CPU time for each, against tasks that await nothing.
 
 {_table(("callers", "µs, answer known", "times the floor", "µs, not known", "calls"), callers)}
-Instances: a forced call for an answer of so many, against a bare client; the stall is the longest time between two
-turns of the event loop meanwhile. A hit costs the same whatever the size.
+Instances: a hit, and a forced call for an answer of so many, against a bare client; the stall is the longest work
+between two turns of the event loop meanwhile, in CPU time.
 
-{_table(("instances", "CPU ms, ours and theirs", "ratio", "stall in ms, ours and theirs", "ratio"), sizes)}"""
+{_table(("instances", "ns a hit", "CPU ms, ours and theirs", "ratio", "stall ms, ours and theirs", "ratio"), sizes)}"""
 
 
 SECTIONS: dict[str, Callable[[Topics], str]] = {

@@ -17,7 +17,7 @@ _DELAY = 0.02
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """For each cache of coroutine functions, in turns: calls, and CPU seconds beside ours of the same round."""
-    callers, rounds = (200, 2) if quick else (10_000, 7)
+    callers, rounds = (200, 2) if quick else (10_000, 5)
     peers = installed(quick=quick, caches=True, threaded=False)
     seconds: dict[str, list[float]] = {peer.name: [] for peer in peers}
     calls: dict[str, list[int]] = {peer.name: [] for peer in peers}
