@@ -43,12 +43,17 @@ async def _on_one_loop(stage: Stage, peer: Peer, number: int) -> dict[str, Any]:
         await stage.close()
 
 
+async def _caller(ask: Any, service: str) -> Any:
+    """Somebody of his own, whatever it is that `ask` hands out."""
+    return await ask(service)
+
+
 async def _cold(stage: Stage, peer: Peer, service: str) -> int:
     """What a hundred callers cost who come at the same time."""
     stage.add(service)
     ask = peer.ask(stage, 3600)
     with stage.local.faults.delay(_DELAY):
-        await asyncio.gather(*(ask(service) for _ in range(_COLD)))
+        await asyncio.gather(*(_caller(ask, service) for _ in range(_COLD)))
     return stage.calls(service)
 
 
@@ -57,7 +62,7 @@ async def _cancelled(stage: Stage, peer: Peer, service: str) -> int:
     stage.add(service)
     ask = peer.ask(stage, 3600)
     with stage.local.faults.delay(_DELAY):
-        first, *others = [asyncio.ensure_future(ask(service)) for _ in range(_WAITING)]
+        first, *others = [asyncio.create_task(_caller(ask, service)) for _ in range(_WAITING)]
         await asyncio.sleep(_DELAY / 3)
         first.cancel()
         answers = await asyncio.gather(*others, return_exceptions=True)

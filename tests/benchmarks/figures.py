@@ -113,12 +113,11 @@ def _cold_start(topics: Topics) -> None:
 def _growth(topics: Topics) -> None:
     found = topics["growth"]
     _, (keys, callers, sizes) = plt.subplots(1, 3, figsize=(10.5, 3))
-    _pair(keys, found["keys"], lambda row: row, 1e9, "a dict that knows all")
+    _pair(keys, found["keys"], lambda row: row["by handle"], 1e9, "a dict that knows all")
+    _dashed(keys, found["keys"], lambda row: row["by name"], 1e9, "aiocloudmap, by name")
     keys.set(title="a question, by services", ylabel="ns")
     _pair(callers, found["callers"], lambda row: row["hit"], 1e6, "tasks that await nothing")
-    counts = [int(count) for count in found["callers"]]
-    cold = [row["cold"]["seconds"]["median"] * 1e6 for row in found["callers"].values()]
-    callers.plot(counts, cold, color=_OURS, linestyle="--", marker="o", markersize=3, label="aiocloudmap, not known")
+    _dashed(callers, found["callers"], lambda row: row["cold"], 1e6, "aiocloudmap, not known")
     callers.set(title="CPU time of a caller, by callers", ylabel="µs")
     _pair(sizes, found["sizes"], lambda row: row["stall"], 1e3, "aiobotocore")
     sizes.set(title="longest stall of the loop, by instances", ylabel="ms")
@@ -138,6 +137,13 @@ def _pair(axes: Axes, rows: Any, part: Callable[[Any], Any], scale: float, other
     axes.plot(counts, others, color=_LINES[0], marker="o", markersize=3, label=other)
     _logarithmic(axes.xaxis)
     _logarithmic(axes.yaxis)
+
+
+def _dashed(axes: Axes, rows: Any, part: Callable[[Any], Any], scale: float, label: str) -> None:
+    """Ours, another way."""
+    counts = [int(count) for count in rows]
+    seconds = [part(row)["seconds"]["median"] * scale for row in rows.values()]
+    axes.plot(counts, seconds, color=_OURS, linestyle="--", marker="o", markersize=3, label=label)
 
 
 def _logarithmic(axis: Axis) -> None:

@@ -78,7 +78,7 @@ cannot be cancelled.
 def _stampede(topics: Topics) -> str:
     found = topics["stampede"]
     rows = [
-        (name, row["calls"], f"{row['cpu']['median'] * 1000:.3g}", _ratio(row["ratio"]))
+        (name, row["calls"], _number(row["cpu"]["median"] * 1000), _ratio(row["ratio"]))
         for name, row in found["rows"].items()
     ]
     return f"""\
@@ -99,7 +99,7 @@ def _expiry(topics: Topics) -> str:
             row["asked"],
             row["calls"],
             row["waited"],
-            *(f"{row['quantiles'][share] * 1000:.3g}" for share in shares),
+            *(_number(row["quantiles"][share] * 1000) for share in shares),
         )
         for name, row in found["rows"].items()
     ]
@@ -115,7 +115,7 @@ every {found["ttl"]:g} s; a call takes {found["delay"] * 1000:g} ms. Waits in ms
 def _outage(topics: Topics) -> str:
     found = topics["outage"]
     rows = [
-        (name, row["answered"], row["calls"], f"{row['first_wait'] * 1000:.3g}", f"{row['later_waits'] * 1000:.3g}")
+        (name, row["answered"], row["calls"], _number(row["first_wait"] * 1000), _number(row["later_waits"] * 1000))
         for name, row in found["rows"].items()
     ]
     return f"""\
@@ -152,7 +152,8 @@ def _sockets(topics: Topics) -> str:
 ## Open sockets
 
 {found["requests"]} requests, {found["at_a_time"]} at a time, about twelve services, counted by the server. aiocloudmap
-has a ttl of 20 ms here, so that it asks all the time; its bound is {found["max_connections"]}.
+has a ttl of 20 ms here, so that it asks all the time; its bound is {found["max_connections"]}. A kept client lets go of
+an idle connection after aiobotocore's 12 s, so that how many pile up is a matter of the rate.
 
 {_table(("", "most at once", "at the end", "opened", "calls"), rows)}"""
 
@@ -165,7 +166,7 @@ def _cold_start(topics: Topics) -> str:
         if (row := found[scheme])
     ]
     imports = [
-        (f"`import {name}`", f"{row['median'] * 1000:.3g} ({row['low'] * 1000:.3g} to {row['high'] * 1000:.3g})")
+        (f"`import {name}`", _ratio({key: row[key] * 1000 for key in ("low", "median", "high")}))
         for name, row in found["imports"].items()
     ]
     return f"""\
@@ -194,7 +195,14 @@ budget is {found["budgets"]["aiocloudmap"]}. The dict knows no times, and is not
 def _growth(topics: Topics) -> str:
     found = topics["growth"]
     keys = [
-        (f"{int(count):,}", _nanoseconds(row), _ratio(row["ratio"]), row["entries"], f"{row['calls_each']:.3g}")
+        (
+            f"{int(count):,}",
+            _nanoseconds(row["by name"]),
+            _nanoseconds(row["by handle"]),
+            _ratio(row["by handle"]["ratio"]),
+            f"{row['entries']:,}",
+            _number(row["calls_each"]),
+        )
         for count, row in found["keys"].items()
     ]
     callers = [
@@ -221,10 +229,11 @@ def _growth(topics: Topics) -> str:
     return f"""\
 ## As things grow
 
-Keys: questions after services at random, by name, against a dict that knows them all. At most 4,096 answers are kept,
-so that with more services some questions are new again, and go to a source in the process.
+Keys: questions after services at random, against a dict that knows them all. A `CloudMap` remembers 1,024 handles by
+their names; with more services a handle is worth keeping, as it costs more to make than to ask. At most 4,096 answers
+are kept, so that with more services some questions are new again, and go to a source in the process.
 
-{_table(("services", "ns a question", "times the dict", "answers kept", "calls a question"), keys)}
+{_table(("services", "ns by name", "ns by handle", "handle, times the dict", "answers kept", "calls a question"), keys)}
 Callers: so many tasks at once; CPU time for each, against tasks that await nothing.
 
 {_table(("callers", "µs, answer known", "times the floor", "µs, not known", "calls"), callers)}
@@ -254,8 +263,13 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _number(value: float, digits: int = 3) -> str:
+    """As people write it: no exponents."""
+    return f"{value:,.0f}" if value >= 10**digits else f"{value:.{digits}g}"
+
+
 def _ratio(spread: dict[str, float]) -> str:
-    low, median, high = (f"{spread[key]:.3g}" for key in ("low", "median", "high"))
+    low, median, high = (_number(spread[key]) for key in ("low", "median", "high"))
     return f"{median} ({low} to {high})"
 
 
@@ -264,9 +278,9 @@ def _nanoseconds(row: Any) -> str:
 
 
 def _microseconds(row: Any) -> str:
-    return f"{row['seconds']['median'] * 1e6:.3g}"
+    return _number(row["seconds"]["median"] * 1e6)
 
 
 def _milliseconds(row: Any, digits: int = 2) -> str:
     ours, theirs = row["seconds"]["median"] * 1000, row["other_seconds"]["median"] * 1000
-    return f"{ours:.{digits}g}, {theirs:.{digits}g}"
+    return f"{_number(ours, digits)}, {_number(theirs, digits)}"
