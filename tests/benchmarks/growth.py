@@ -27,7 +27,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
     with child_server() as environment:
         os.environ.update(environment)
         sizes = asyncio.run(_sizes(SIZES[:2] if quick else SIZES, 2 if quick else 15, 5 if quick else 20))
-    keys = asyncio.run(_keys(_KEYS[:2] if quick else _KEYS, 200 if quick else 20_000, 2 if quick else 7))
+    keys = asyncio.run(_keys(_KEYS[:2] if quick else _KEYS, 200 if quick else 5000, 2 if quick else 7))
     callers = asyncio.run(_callers(_CALLERS[:3] if quick else _CALLERS, 2 if quick else 15))
     return {"keys": keys, "callers": callers, "sizes": sizes}
 

@@ -1,7 +1,7 @@
 """What a hit costs, as ratios to the least that awaiting anything can cost, and what ten thousand callers cost at once.
 
-The floor is `await f()` with `async def f(): return d[k]`. CPU time is all there is to it, as nothing is waited for, and
-it does not count what other processes take.
+The floor is `await f()` with `async def f(): return d[k]`. It is all CPU time, as nothing is waited for; and CPU time
+does not count what other processes take.
 """
 
 from __future__ import annotations

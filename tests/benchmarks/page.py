@@ -32,7 +32,12 @@ def text(folder: Path) -> str:
     """The page for the results in this folder."""
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     topics = results["topics"]
-    others = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("hits-*.json"))]
+    # Of the Python of the whole run there are rows already.
+    others = [
+        run
+        for path in sorted(folder.glob("hits-*.json"))
+        if _minor(run := json.loads(path.read_text(encoding="utf-8"))) != _minor(results)
+    ]
     figures = {path.stem for path in folder.glob("*.svg")}
     parts = [_HEAD, _warning(results), _machine(results)]
     parts += [_ahead(topics)]
@@ -43,6 +48,11 @@ def text(folder: Path) -> str:
         if name == "hits" and others:
             parts.append(sections.hits_by_python([results, *others]))
     return "\n".join(part for part in parts if part)
+
+
+def _minor(run: dict[str, Any]) -> str:
+    python: str = run["python"]
+    return python.rpartition(".")[0]
 
 
 def _warning(results: dict[str, Any]) -> str:
