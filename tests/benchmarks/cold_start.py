@@ -71,7 +71,7 @@ def over_budget(found: dict[str, Any]) -> list[str]:
     """What costs more than it may."""
     schemes = [scheme for scheme in ("http", "https") if found[scheme]]
     slow = [f"first answer over {each}" for each in schemes if found[each]["ratio"]["median"] > BUDGETS[each]]
-    return slow + (["import aiocloudmap"] if found["imports"]["aiocloudmap"]["median"] > BUDGETS["import"] else [])
+    return slow + (["`import aiocloudmap`"] if found["imports"]["aiocloudmap"]["median"] > BUDGETS["import"] else [])
 
 
 def _first_answers(certificate: Path | None, rounds: int, **more: str) -> Any:

@@ -43,8 +43,9 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 def over_budget(found: dict[str, Any]) -> list[str]:
     """What costs more than it may."""
-    ways = [name for name, row in found["ours"].items() if row["ratio"]["median"] > BUDGETS[name]]
-    return ways + ([] if found["calls"] == {"cold": 1, "expiry": 1, "waited": 0} else [f"calls: {found['calls']}"])
+    ways = [f"`{name}`" for name, row in found["ours"].items() if row["ratio"]["median"] > BUDGETS[name]]
+    calls = found["calls"] == {"cold": 1, "expiry": 1, "waited": 0}
+    return ways + ([] if calls else [f"calls of {found['callers']:,} callers"])
 
 
 async def _floor(key: str = "key") -> str:

@@ -40,9 +40,11 @@ def measure(*, quick: bool) -> dict[str, Any]:
 
 def over_budget(found: dict[str, Any]) -> list[str]:
     """What costs more than it may."""
-    over = [name for name, row in found["cpu"].items() if row["ratio"]["median"] > BUDGETS["cpu"]]
+    over = [
+        f"CPU time of a call, {name}" for name, row in found["cpu"].items() if row["ratio"]["median"] > BUDGETS["cpu"]
+    ]
     slow = found["invocation"]["seconds"]["median"] > BUDGETS["invocation"]
-    return over + (["asyncio.run for each invocation"] if slow else [])
+    return over + (["`asyncio.run` for each invocation"] if slow else [])
 
 
 async def _cpu(rounds: int, calls: int) -> dict[str, Compared]:

@@ -9,7 +9,7 @@ from typing import Any
 import sections
 from ahead import who_is_ahead
 
-__all__ = ["text", "write"]
+__all__ = ["write"]
 
 _HEAD = """\
 # What it costs, and how others do
@@ -23,13 +23,17 @@ with the same ttl.
 """
 
 
-def write(folder: Path) -> None:
-    """Write index.md beside the results."""
-    (folder / "index.md").write_text(text(folder), encoding="utf-8")
+def write(folder: Path, over_budget: list[str]) -> None:
+    """Write index.md beside the results.
+
+    Args:
+        folder: Where results.json is.
+        over_budget: What costs more than it may.
+    """
+    (folder / "index.md").write_text(_text(folder, over_budget), encoding="utf-8")
 
 
-def text(folder: Path) -> str:
-    """The page for the results in this folder."""
+def _text(folder: Path, over_budget: list[str]) -> str:
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     topics = results["topics"]
     # Of the Python of the whole run there are rows already.
@@ -40,7 +44,7 @@ def text(folder: Path) -> str:
     ]
     figures = {path.stem for path in folder.glob("*.svg")}
     parts = [_HEAD, _warning(results), _machine(results)]
-    parts += [_ahead(topics)]
+    parts += [_listed("Where others are ahead", who_is_ahead(topics)), _listed("Over budget", over_budget)]
     for name, section in sections.SECTIONS.items():
         words = section(topics)
         title = words.splitlines()[0].removeprefix("## ")
@@ -78,7 +82,6 @@ so what a saved call saves in time is more in truth than here.
 """
 
 
-def _ahead(topics: dict[str, Any]) -> str:
-    found = who_is_ahead(topics)
-    lines = "".join(f"* {line}\n" for line in found) or "* Nowhere, in this run.\n"
-    return f"## Where others are ahead\n\n{lines}"
+def _listed(title: str, found: list[str]) -> str:
+    lines = "".join(f"* {line}\n" for line in found) or "* Nothing, in this run.\n"
+    return f"## {title}\n\n{lines}"

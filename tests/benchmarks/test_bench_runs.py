@@ -34,7 +34,7 @@ def test_a_quick_look_measures_everything_and_writes_the_page(tmp_path: Path):
     assert results["topics"]["hits"]["calls"] == {"cold": 1, "expiry": 1, "waited": 0}
     assert results["topics"]["outage"]["rows"]["aiocloudmap"]["answered"] == 20
     assert "its figures mean nothing" in page
-    assert page.count("\n## ") == 2 + len(results["topics"])
+    assert page.count("\n## ") == 3 + len(results["topics"])
 
 
 def test_the_page_says_what_the_kept_results_say(tmp_path: Path):
