@@ -30,7 +30,7 @@ def _hits(found: dict[str, Any]) -> Iterator[str]:
 def _rows(topics: dict[str, Any]) -> Iterator[str]:
     stampede, expiry, outage = (topics[name]["rows"] for name in ("stampede", "expiry", "outage"))
     for name, row in stampede.items():
-        if name != _US and row["calls"] <= stampede[_US]["calls"] and row["ratio"]["median"] < 1:
+        if name != _US and row["calls"] <= stampede[_US]["calls"] and row["ratio"]["median"] < 0.995:
             yield (
                 f"CPU time of {topics['stampede']['callers']:,} callers of a cold key: {name} needs "
                 f"{row['ratio']['median']:.2g} times ours."
@@ -58,8 +58,8 @@ def _against_aiobotocore(topics: dict[str, Any]) -> Iterator[str]:
         rows[f"CPU time of an answer of {int(size):,} instance(s)"] = row["cpu"]
         rows[f"Longest stall of the loop, an answer of {int(size):,} instance(s)"] = row["stall"]
     for what, row in rows.items():
-        if row and row["ratio"]["median"] > 1:
-            yield f"{what}: bare aiobotocore; ours is {row['ratio']['median']:.3g} times that."
+        if row and (ratio := round(row["ratio"]["median"], 2)) > 1:
+            yield f"{what}: bare aiobotocore; ours is {ratio:g} times that."
     held = topics["memory"]["bytes"]
     for name, size in held.items():
         if size < held[_US]:

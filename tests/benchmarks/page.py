@@ -60,7 +60,11 @@ def _minor(run: dict[str, Any]) -> str:
 
 
 def _warning(results: dict[str, Any]) -> str:
-    return "**This was a quick look, to see that it runs: its figures mean nothing.**\n" if results["quick"] else ""
+    if results["quick"]:
+        return "**This was a quick look, to see that it runs: its figures mean nothing.**\n"
+    if results["load_before"] > results["cores"] / 2:
+        return "**The machine was busy with other things during this run: take the seconds, above all, with care.**\n"
+    return ""
 
 
 def _machine(results: dict[str, Any]) -> str:
@@ -77,8 +81,8 @@ def _machine(results: dict[str, Any]) -> str:
 | all figures | [results.json](results.json) |
 
 Cloud Map is the local one of this library. Caches ask it in the process, AWS clients over the loopback; retries are
-off everywhere, so that a call is counted once. On the loopback a call takes less than a millisecond; AWS takes longer,
-so what a saved call saves in time is more in truth than here.
+off everywhere, so that a call is counted once. The loopback is nearer than AWS: what a saved call saves in time is more
+in truth than here.
 """
 
 
