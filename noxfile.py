@@ -226,11 +226,18 @@ def lambda_layer(session: nox.Session) -> None:
     session.run("python", "-I", "-S", "-W", "error", "-c", LAYER_PROOF, *found, env=world)
 
 
-@nox.session(python=PYTHONS)
+@nox.session
 def bench(session: nox.Session) -> None:
-    """The hit path against its floor, in one run on one machine that should have nothing else to do."""
-    _install(session)
-    session.run("python", "tests/benchmarks/hit_path.py", *session.posargs)
+    """Every benchmark, beside others' ways, and docs/benchmarks: minutes. `-- --quick` shows that it runs."""
+    _install(session, "bench")
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
+
+
+@nox.session(name="bench-hits", python=PYTHONS)
+def bench_hits(session: nox.Session) -> None:
+    """The hit path alone, on each Python: rows that the page of `bench` has beside its own."""
+    _install(session, "bench")
+    session.run("python", "tests/benchmarks/run.py", "--only", "hits", *session.posargs)
 
 
 @nox.session

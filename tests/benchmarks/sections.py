@@ -1,0 +1,286 @@
+"""A section of the page for each topic: what was done, and a table of what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+__all__ = ["SECTIONS", "hits_by_python"]
+
+Topics = dict[str, Any]
+
+
+def _hits(topics: Topics) -> str:
+    found = topics["hits"]
+    ours = [
+        (f"`{name}`", _ratio(row["ratio"]), found["budgets"][name], _nanoseconds(row))
+        for name, row in found["ours"].items()
+    ]
+    peers = [(name, _ratio(row["ratio"]), "", _nanoseconds(row)) for name, row in found["peers"].items()]
+    calls = found["calls"]
+    return f"""\
+## A hit
+
+Times `await f()` with `async def f(): return d[k]`, the least that awaiting anything can cost. Functions that wait are
+called on this thread: the way to another one and back, which an async program needs, is not in their figure.
+
+{_table(("hit", "times the floor", "budget", "ns"), [*ours, *peers])}
+{found["callers"]:,} callers of ours at once: {calls["cold"]} call where the answer is not known, {calls["expiry"]} at
+the moment of expiry, where {calls["waited"]} of them wait (budget: 1, 1 and 0).
+"""
+
+
+def hits_by_python(runs: list[dict[str, Any]]) -> str:
+    """The same rows on several Pythons, each by its own floor."""
+    rows: dict[str, list[str]] = {}
+    for run in runs:
+        hits = run["topics"]["hits"]
+        for name, row in {**{f"`{name}`": row for name, row in hits["ours"].items()}, **hits["peers"]}.items():
+            rows.setdefault(name, []).append(_ratio(row["ratio"]))
+    heads = ["hit, times the floor", *(run["python"] for run in runs)]
+    everywhere = [(name, *cells) for name, cells in rows.items() if len(cells) == len(runs)]
+    return f"### On several Pythons\n\n{_table(heads, everywhere)}"
+
+
+def _behaviour(topics: Topics) -> str:
+    found, outage = topics["behaviour"], topics["outage"]["rows"]
+    rows = [
+        (
+            name,
+            row["calls"],
+            "-" if row["survivors"] is None else row["survivors"],
+            {True: "yes", False: "no", None: "-"}[row["expires"]],
+            outage[name]["answered"],
+            row["loops"],
+            row["unknown_calls"],
+        )
+        for name, row in found["rows"].items()
+    ]
+    heads = (
+        "",
+        f"calls for {found['cold']} cold callers",
+        f"of {found['waiting'] - 1} answered, where the first is cancelled",
+        "expires",
+        f"of {topics['outage']['callers']} answered in an outage",
+        "over event loops",
+        f"calls for {found['unknown']} questions after what does not exist",
+    )
+    return f"""\
+## What each does
+
+Found out by running each way, not by reading about it. "Over event loops": `asyncio.run` twice while the answer is
+fresh, and once after its ttl; *asks again* means that the second loop does not find the answer of the first. A thread
+cannot be cancelled.
+
+{_table(heads, rows)}"""
+
+
+def _stampede(topics: Topics) -> str:
+    found = topics["stampede"]
+    rows = [
+        (name, row["calls"], _number(row["cpu"]["median"] * 1000), _ratio(row["ratio"]))
+        for name, row in found["rows"].items()
+    ]
+    return f"""\
+## Many callers of a cold key
+
+{found["callers"]:,} callers at once, each a task; a call takes {found["delay"] * 1000:g} ms. CPU time is that of the
+whole process, for all of them together.
+
+{_table(("", "calls", "CPU ms", "times ours"), rows)}"""
+
+
+def _expiry(topics: Topics) -> str:
+    found = topics["expiry"]
+    shares = ("0.5", "0.99", "0.999", "1")
+    rows = [
+        (
+            name,
+            row["asked"],
+            row["calls"],
+            row["waited"],
+            *(_number(row["quantiles"][share] * 1000) for share in shares),
+        )
+        for name, row in found["rows"].items()
+    ]
+    return f"""\
+## Expiry under load
+
+{found["tasks"]} tasks ask the same, pause for {found["pause"] * 1000:g} ms, and ask again, while the answer expires
+every {found["ttl"]:g} s; a call takes {found["delay"] * 1000:g} ms. Waits in ms; the median hides what the slowest see.
+
+{_table(("", "asked", "calls", "waited for a call", "median", "99 %", "99.9 %", "longest"), rows)}"""
+
+
+def _outage(topics: Topics) -> str:
+    found = topics["outage"]
+    rows = [
+        (name, row["answered"], row["calls"], _number(row["first_wait"] * 1000), _number(row["later_waits"] * 1000))
+        for name, row in found["rows"].items()
+    ]
+    return f"""\
+## An outage
+
+Cloud Map fails, {found["delay"] * 1000:g} ms after it was asked. {found["callers"]} callers come one after the other;
+each way had an answer, which has expired by now. Waits in ms.
+
+{_table(("", "answered", "failed calls", "first wait", "all later waits"), rows)}"""
+
+
+def _misses(topics: Topics) -> str:
+    found = topics["misses"]
+    rows = [
+        (f"CPU time of a call, {name}", _ratio(row["ratio"]), found["budgets"]["cpu"], _milliseconds(row))
+        for name, row in found["cpu"].items()
+    ]
+    row = found["invocation"]
+    budget = f"{found['budgets']['invocation'] * 1000:g} ms"
+    rows.append(("`asyncio.run` for each invocation", _ratio(row["ratio"]), budget, _milliseconds(row)))
+    return f"""\
+## A question that goes to AWS
+
+`resolve(max_age=0)`, which always asks, against one shared client of aiobotocore that asks the same server, a process
+of its own. The last row is a warm process that runs an event loop for each invocation, against a new client each time.
+
+{_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}"""
+
+
+def _sockets(topics: Topics) -> str:
+    found = topics["sockets"]
+    rows = [(name, row["peak"], row["open"][-1], row["accepted"], row["calls"]) for name, row in found["rows"].items()]
+    return f"""\
+## Open sockets
+
+{found["requests"]} requests, {found["at_a_time"]} at a time, about twelve services, counted by the server. aiocloudmap
+has a ttl of 20 ms here, so that it asks all the time; its bound is {found["max_connections"]}. A kept client lets go of
+an idle connection after aiobotocore's 12 s, so that how many pile up is a matter of the rate.
+
+{_table(("", "most at once", "at the end", "opened", "calls"), rows)}"""
+
+
+def _cold_start(topics: Topics) -> str:
+    found = topics["cold_start"]
+    rows = [
+        (f"first answer over {scheme}", _ratio(row["ratio"]), found["budgets"][scheme], _milliseconds(row, 3))
+        for scheme in ("http", "https")
+        if (row := found[scheme])
+    ]
+    imports = [
+        (f"`import {name}`", _ratio({key: row[key] * 1000 for key in ("low", "median", "high")}))
+        for name, row in found["imports"].items()
+    ]
+    return f"""\
+## A cold start
+
+A fresh process: import, first client, first answer, against aiobotocore doing the same.
+
+{_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}
+Importing alone, after `import asyncio, dataclasses, cachetools`; the budget for aiocloudmap is
+{found["budgets"]["import"] * 1000:g} ms.
+
+{_table(("", "ms"), imports)}"""
+
+
+def _memory(topics: Topics) -> str:
+    found = topics["memory"]
+    return f"""\
+## Memory
+
+Bytes for each answer of one instance with two attributes, beyond its strings, over {found["entries"]:,} of them. The
+budget is {found["budgets"]["aiocloudmap"]}. The dict knows no times, and is not bounded.
+
+{_table(("", "bytes"), found["bytes"].items())}"""
+
+
+def _growth(topics: Topics) -> str:
+    found = topics["growth"]
+    keys = [
+        (
+            f"{int(count):,}",
+            _nanoseconds(row["by name"]),
+            _nanoseconds(row["by handle"]),
+            _ratio(row["by handle"]["ratio"]),
+            f"{row['entries']:,}",
+            _number(row["calls_each"]),
+        )
+        for count, row in found["keys"].items()
+    ]
+    callers = [
+        (
+            f"{int(count):,}",
+            _microseconds(row["hit"]),
+            _ratio(row["hit"]["ratio"]),
+            _microseconds(row["cold"]),
+            f"{row['calls_each_rush']:g}",
+        )
+        for count, row in found["callers"].items()
+    ]
+    sizes = [
+        (
+            f"{int(count):,}",
+            _nanoseconds(row["hit"]),
+            _milliseconds(row["cpu"]),
+            _ratio(row["cpu"]["ratio"]),
+            _milliseconds(row["stall"]),
+            _ratio(row["stall"]["ratio"]),
+        )
+        for count, row in found["sizes"].items()
+    ]
+    return f"""\
+## As things grow
+
+Keys: questions after services at random, against a dict that knows them all. A `CloudMap` remembers 1,024 handles by
+their names; with more services a handle is worth keeping, as it costs more to make than to ask. At most 4,096 answers
+are kept, so that with more services some questions are new again, and go to a source in the process.
+
+{_table(("services", "ns by name", "ns by handle", "handle, times the dict", "answers kept", "calls a question"), keys)}
+Callers: so many tasks at once; CPU time for each, against tasks that await nothing.
+
+{_table(("callers", "µs, answer known", "times the floor", "µs, not known", "calls"), callers)}
+Instances: a hit, and a forced call for an answer of so many, against a bare client; the stall is the longest work
+between two turns of the event loop meanwhile, in CPU time.
+
+{_table(("instances", "ns a hit", "CPU ms, ours and theirs", "ratio", "stall ms, ours and theirs", "ratio"), sizes)}"""
+
+
+SECTIONS: dict[str, Callable[[Topics], str]] = {
+    "behaviour": _behaviour,
+    "hits": _hits,
+    "expiry": _expiry,
+    "stampede": _stampede,
+    "outage": _outage,
+    "sockets": _sockets,
+    "misses": _misses,
+    "cold_start": _cold_start,
+    "memory": _memory,
+    "growth": _growth,
+}
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _number(value: float, digits: int = 3) -> str:
+    """As people write it: no exponents."""
+    return f"{value:,.0f}" if value >= 10**digits else f"{value:.{digits}g}"
+
+
+def _ratio(spread: dict[str, float]) -> str:
+    low, median, high = (_number(spread[key]) for key in ("low", "median", "high"))
+    return f"{median} ({low} to {high})"
+
+
+def _nanoseconds(row: Any) -> str:
+    return f"{row['seconds']['median'] * 1e9:,.0f}"
+
+
+def _microseconds(row: Any) -> str:
+    return _number(row["seconds"]["median"] * 1e6)
+
+
+def _milliseconds(row: Any, digits: int = 2) -> str:
+    ours, theirs = row["seconds"]["median"] * 1000, row["other_seconds"]["median"] * 1000
+    return f"{_number(ours, digits)}, {_number(theirs, digits)}"

@@ -1,0 +1,147 @@
+"""A hit stays cheap: how many steps the interpreter takes for one, against the least that awaiting anything takes.
+
+Steps are the same on every machine, so that this can fail where a hit costs a third more than it did, and nowhere else.
+What it takes in time is measured by `nox -s bench`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+
+from aiocloudmap import CloudMap
+from aiocloudmap.local import LocalBackend, World
+
+_STORE = {"key": "value"}
+
+
+class Steps(NamedTuple):
+    """What the interpreter did.
+
+    Args:
+        instructions: Of bytecode, in every function that was called.
+        calls: Of functions, those written in C included.
+    """
+
+    instructions: int
+    calls: int
+
+
+def traced(hit: Callable[[], object]) -> Steps:
+    """One hit, seen by the tracer and the profiler of Python 3.11."""
+    instructions = calls = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal instructions
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        instructions += event == "opcode"
+        return trace
+
+    def profile(_: FrameType, event: str, function: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call") and function is not sys.setprofile
+
+    tracer, profiler = sys.gettrace(), sys.getprofile()
+    sys.settrace(trace)
+    sys.setprofile(profile)
+    try:
+        hit()
+    finally:
+        sys.setprofile(profiler)
+        sys.settrace(tracer)
+    return Steps(instructions, calls)
+
+
+def monitored(hit: Callable[[], object]) -> Steps:
+    """One hit, seen by the monitoring of Python 3.12 and later."""
+    monitoring = sys.monitoring
+    events = monitoring.events
+    counted = {events.INSTRUCTION: 0, events.CALL: 0}
+
+    def count(event: int) -> Callable[..., None]:
+        def add(*_: object) -> None:
+            counted[event] += 1
+
+        return add
+
+    tool = next(number for number in range(6) if monitoring.get_tool(number) is None)
+    monitoring.use_tool_id(tool, "steps of a hit")
+    try:
+        for event in counted:
+            monitoring.register_callback(tool, event, count(event))
+        monitoring.set_events(tool, events.INSTRUCTION | events.CALL)
+        hit()
+        monitoring.set_events(tool, 0)
+    finally:
+        monitoring.set_events(tool, 0)
+        monitoring.free_tool_id(tool)
+    return Steps(counted[events.INSTRUCTION], counted[events.CALL])
+
+
+def steps(function: Callable[[], Any]) -> Steps:
+    """One call of it, and the one turn of the coroutine that it may give; beyond what calling nothing takes."""
+
+    def nothing() -> None:
+        pass
+
+    def hit() -> None:
+        found = function()
+        if found is not None and hasattr(found, "send"):
+            with contextlib.suppress(StopIteration):
+                found.send(None)
+
+    count = monitored if sys.version_info >= (3, 12) else traced
+    return Steps(*(most - least for most, least in zip(count(hit), count(nothing), strict=True)))
+
+
+async def floor() -> str:
+    """The least there is to await."""
+    return _STORE["key"]
+
+
+@pytest.fixture
+def cloud_map():
+    """One that knows `shop/orders`, and has handed out its handle."""
+    world = World()
+    world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://queue"})
+    known = CloudMap(backend=LocalBackend(world))
+    asyncio.run(known.service("shop/orders").pick())
+    return known
+
+
+# What it is today, on all supported Pythons; a tenth more is let pass, which is less than a hit counter would be.
+WAYS = {
+    "resolve": (1.41, 1, lambda cloud_map: cloud_map.service("shop/orders").resolve),
+    "peek": (0.93, 0, lambda cloud_map: cloud_map.service("shop/orders").peek),
+    "resolve by name": (2.43, 3, lambda cloud_map: lambda: cloud_map.service("shop/orders").resolve()),
+    "attribute by name": (3.11, 3, lambda cloud_map: lambda: cloud_map.service("shop/orders").attribute("QUEUE_URL")),
+    "pick by name": (3.49, 8, lambda cloud_map: lambda: cloud_map.service("shop/orders").pick()),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_hit_takes_no_more_steps_than_it_did(way: str, cloud_map: CloudMap):
+    """Instructions against those of the floor, and calls of functions beyond the floor's own."""
+    instructions, calls, made = WAYS[way]
+    hit, least = steps(made(cloud_map)), steps(floor)
+    assert hit.instructions <= 1.1 * instructions * least.instructions, f"{hit}, the floor {least}"
+    assert hit.calls <= calls + least.calls, f"{hit}, the floor {least}"
+
+
+def test_the_same_count_sees_a_hit_that_does_its_work_twice(cloud_map: CloudMap):
+    """The count itself works: twice the work is far beyond what is let pass."""
+    service = cloud_map.service("shop/orders")
+
+    async def twice():
+        service.peek()
+        return await service.resolve()
+
+    once = steps(service.resolve)
+    assert steps(twice).instructions > 1.3 * once.instructions
+    assert steps(twice).calls > once.calls
