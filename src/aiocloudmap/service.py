@@ -139,11 +139,10 @@ class Service:
                 if default is _MISSING:
                     raise
                 return default
-        instances = snapshot.instances
         try:
-            (only,) = instances
-            text = only.attributes[key]
-        except (ValueError, KeyError):  # not one instance, or not this key
+            text = snapshot._only[key]
+        except KeyError:  # not one instance, or not this key
+            instances = snapshot.instances
             found = self._rotate(instances, key)
             if found is None:
                 if default is _MISSING:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, overload
+from types import MappingProxyType
+from typing import Any, Final, overload
 
 from aiocloudmap.dated import Dated
 from aiocloudmap.model import MAX_INSTANCES, Instance, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Clock
 
 __all__ = ["Snapshot"]
+
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Snapshot(Dated, Sequence[Instance]):
@@ -24,11 +27,13 @@ class Snapshot(Dated, Sequence[Instance]):
         elapsed: Seconds since the answer was given, where they passed before it could be noticed.
     """
 
-    __slots__ = ("instances", "revision", "service")
+    __slots__ = ("_only", "instances", "revision", "service")
 
     service: ServiceName
     instances: tuple[Instance, ...]
     revision: int | None
+    _only: Mapping[str, str]
+    """The attributes of the only instance, for the hit path; none where there are more instances, or fewer."""
 
     def __init__(
         self,
@@ -40,7 +45,9 @@ class Snapshot(Dated, Sequence[Instance]):
         elapsed: float = 0.0,
     ) -> None:
         super().__init__(clock, elapsed)
-        self._put(service=service, instances=tuple(sorted(instances, key=attrgetter("id"))), revision=revision)
+        ordered = tuple(sorted(instances, key=attrgetter("id")))
+        only = ordered[0].attributes if len(ordered) == 1 else _NONE
+        self._put(service=service, instances=ordered, revision=revision, _only=only)
 
     @property
     def maybe_truncated(self) -> bool:

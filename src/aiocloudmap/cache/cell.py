@@ -38,9 +38,8 @@ class Cell:
     __slots__ = (
         "_turns",
         "hard",
+        "key",
         "listed",
-        "policy",
-        "query",
         "serve_until",
         "snapshot",
         "soft",
@@ -50,8 +49,7 @@ class Cell:
     )
 
     def __init__(self, query: Question, policy: CachePolicy) -> None:
-        self.query: Final = query
-        self.policy: Final = policy
+        self.key: Final = (query, policy)
         self.listed = False
         """Whether the table holds this cell; one that it does not hold is never written."""
         self.snapshot: Answer | None = None
@@ -64,6 +62,16 @@ class Cell:
         """When the fetch began that brought the answer: an older result never overwrites a newer one."""
         self.trouble = _NONE
         self._turns: itertools.count[int] | None = None
+
+    @property
+    def query(self) -> Question:
+        """The question."""
+        return self.key[0]
+
+    @property
+    def policy(self) -> CachePolicy:
+        """How long the answer is good for."""
+        return self.key[1]
 
     def turn(self) -> int:
         """The next number of the rotation, which starts at random so that processes do not all begin with the first."""

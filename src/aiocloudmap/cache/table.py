@@ -43,18 +43,16 @@ class Table:
 
     def adopt(self, cell: Cell) -> Cell:
         """The listed cell of the same query and policy: `cell` itself where there was none."""
-        key = (cell.query, cell.policy)
-        listed = self._cells.get(key)
+        listed = self._cells.get(cell.key)
         if listed is None:
-            listed = self._cells[key] = cell
+            listed = self._cells[cell.key] = cell
             cell.listed = True
         return listed
 
     def touch(self, cell: Cell) -> None:
         """The cell was written: it goes last when room is needed."""
-        key = (cell.query, cell.policy)
-        self._cells.pop(key, None)
-        self._cells[key] = cell
+        self._cells.pop(cell.key, None)
+        self._cells[cell.key] = cell
 
     def cells(self) -> list[Cell]:
         """All listed cells, the one written longest ago first."""
