@@ -79,6 +79,9 @@ def _show_shims_their_versions() -> None:
 
 _show_shims_their_versions()
 os.environ["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
+# Trust what the machine trusts, as pip does: uv by itself knows the public authorities only, and no company's proxy.
+os.environ.setdefault("UV_NATIVE_TLS", "true")  # what versions before UV_SYSTEM_CERTS call it
+os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 
 
 def _install(session: nox.Session, *groups: str, project: bool = True, pins: list[str] | None = None) -> None:
