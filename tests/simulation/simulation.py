@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
+from counting_world import NAME, CountingWorld
 from virtual_time import VirtualClock, run
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, NotFoundError, Service, UnavailableError
-from aiocloudmap.local import Faults, LocalBackend, Quotas, RefusedError, World
+from aiocloudmap.local import Faults, LocalBackend
 from aiocloudmap.planning.fleet import Fleet
 from aiocloudmap.planning.plan import plan_for
 
@@ -46,35 +47,22 @@ class Outcome:
     throttled_later: int
 
 
-class CountingWorld(World):
-    """Counts what it is asked, and what it throttles."""
-
-    calls = throttled = 0
-
-    def call(self, operation: str, members: Any) -> dict[str, Any]:
-        self.calls += 1
-        try:
-            return super().call(operation, members)
-        except RefusedError as refusal:
-            self.throttled += refusal.code == "RequestLimitExceeded"
-            raise
-
-
 async def simulate(clock: VirtualClock, fleet: Fleet, renewals: int) -> Outcome:
-    """Let the fleet start at once, and then go on until answers have been renewed about so many times."""
-    world = CountingWorld(clock=clock, quotas=Quotas(discover_instances=fleet.quota), seed=1)
-    for number in range(fleet.services - fleet.empty):
-        world.register(f"shop/s{number}", "one", {"N": "1"})
+    """Let the fleet start, and then go on until answers have been renewed about so many times."""
+    world = CountingWorld.of(fleet, clock=clock)
     faults = Faults()
     faults.delay(fleet.call_duration)
     backend = LocalBackend(world, faults)
-    begun, first = clock.monotonic(), list[asyncio.Task[None]]()
-    services = [service for _ in range(fleet.processes) for service in _process(fleet, backend, clock)]
-    random.shuffle(services)
-    first = [asyncio.create_task(_first_answer(service)) for service in services]
-    await asyncio.wait(first)
+    begun = clock.monotonic()
+    starts = [
+        (fleet.start_over * number / fleet.processes, service)
+        for number in range(1, fleet.processes + 1)
+        for service in _process(fleet, backend, clock)
+    ]
+    random.shuffle(starts)
+    await asyncio.gather(*(_first_answer(service, after) for after, service in starts))
     start = Outcome(world.calls, world.throttled, clock.monotonic() - begun, 0.0, 0)
-    later = [asyncio.create_task(_ask_on(service, clock, fleet.gap)) for service in services]
+    later = [asyncio.create_task(_ask_on(service, fleet.gap, fleet.call_duration)) for _, service in starts]
     interval = fleet.interval
     # Processes that started together renew in waves, which are counted whole: from the middle between two.
     await asyncio.sleep(1.5 * interval)
@@ -94,10 +82,11 @@ async def simulate(clock: VirtualClock, fleet: Fleet, renewals: int) -> Outcome:
 def _process(fleet: Fleet, backend: LocalBackend, clock: VirtualClock) -> Iterator[Service]:
     cloud_map = CloudMap(backend=backend, clock=clock, cache=fleet.cache, connections=fleet.connections)
     for number in range(fleet.services):
-        yield cloud_map.service(f"shop/s{number}")
+        yield cloud_map.service(NAME.format(number))
 
 
-async def _first_answer(service: Service) -> None:
+async def _first_answer(service: Service, after: float) -> None:
+    await asyncio.sleep(after)
     while True:
         try:
             await service.resolve()
@@ -109,14 +98,14 @@ async def _first_answer(service: Service) -> None:
             return
 
 
-async def _ask_on(service: Service, clock: VirtualClock, gap: float) -> None:
+async def _ask_on(service: Service, gap: float, call_duration: float) -> None:
     """Ask all the time, which is at every moment that something comes of it; or at random, `gap` seconds apart."""
     while True:
         if gap:
             await asyncio.sleep(random.expovariate(1 / gap))
         else:
             while (explained := service.explain()).in_flight:
-                await asyncio.sleep(_MOMENT)
+                await asyncio.sleep(max(_MOMENT, call_duration / 2))
             await asyncio.sleep(max(_MOMENT, explained.refresh_in))
         try:
             await service.resolve()
@@ -139,8 +128,14 @@ def dice(seed: int) -> Iterator[None]:
 
 def simulated(fleet: Fleet, *, renewals: int = 0, seed: int = 1) -> Outcome:
     """What the fleet does, on an event loop of its own."""
+    logger = logging.getLogger("aiocloudmap")
     with dice(seed):
-        return run(lambda clock: simulate(clock, fleet, renewals))
+        # Writing every throttled call down would take most of the time.
+        logger.setLevel(logging.CRITICAL)
+        try:
+            return run(lambda clock: simulate(clock, fleet, renewals))
+        finally:
+            logger.setLevel(logging.NOTSET)
 
 
 def main() -> int:

@@ -67,9 +67,7 @@ def plan(
     call_duration: Annotated[
         float, typer.Option("--call-duration", metavar="SECONDS", help="How long AWS takes to answer.")
     ] = 0.01,
-    instances: Annotated[
-        int, typer.Option("--instances", metavar="N", help="Registered instances, for the bill.")
-    ] = 0,
+    instances: Annotated[int, typer.Option("--instances", metavar="N", help="Registered instances, for the bill.")] = 0,
     ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="CachePolicy.ttl")] = _CACHE.ttl,
     jitter: Annotated[float, typer.Option("--jitter", metavar="PART", help="CachePolicy.jitter")] = _CACHE.jitter,
     negative_ttl: Annotated[
@@ -178,8 +176,9 @@ def _write_table(made: Plan) -> None:
 
 def _subjects(made: Plan) -> Iterator[tuple[str, list[str]]]:
     fleet = made.fleet
-    asked = "all the time" if fleet.gap == 0 else f"every {fleet.gap:.3g} s on average"
-    yield "fleet", [f"{fleet.processes:,} processes x {fleet.services:,} services, each asked for {asked}"]
+    asked = "all the time" if fleet.gap == 0 else f"every {_figure(fleet.gap)} s on average"
+    who, what = _count(fleet.processes, "process", "processes"), _count(fleet.services, "service", "services")
+    yield "fleet", [f"{who} x {what}, each asked for {asked}"]
     yield "steady state", list(_steady(made))
     yield "a month", list(_month(made))
     yield "cold start", list(_cold_start(made))
@@ -188,36 +187,40 @@ def _subjects(made: Plan) -> Iterator[tuple[str, list[str]]]:
 
 def _steady(made: Plan) -> Iterator[str]:
     steady, allowed = made.steady, made.fleet.quota.per_second
-    yield f"{steady.calls_per_second:,.4g} calls a second, {steady.quota_used:.1%} of the {allowed:,g} that AWS allows"
+    used = f"{steady.quota_used:,.1%} of the {_figure(allowed)} that AWS allows"
+    yield f"{_figure(steady.calls_per_second)} calls a second, {used}"
     if steady.throttled:
-        yield f"throttled: an answer is renewed every {made.fleet.answers / allowed:,.3g} s at best"
+        yield f"throttled: an answer is renewed every {_figure(made.fleet.answers / allowed)} s at best"
     if steady.held_back:
         ceiling = made.fleet.connections.max_calls_per_second
         yield f"each process would ask faster than its own ceiling, {ceiling:g} a second"
-    yield f"a service is asked about every {steady.interval:.4g} s by each process"
+    yield f"a service is asked about every {_figure(steady.interval)} s by each process"
     if steady.waits:
         yield f"a caller waits for {steady.waits:.0%} of the renewals"
 
 
 def _month(made: Plan) -> Iterator[str]:
     month = made.month
-    yield f"USD {month.usd:,.2f} for {month.calls / 1e6:,.4g} million calls"
+    yield f"USD {month.usd:,.2f} for {_figure(month.calls / 1e6)} million calls"
     if month.usd_for_instances:
         yield f"of it USD {month.usd_for_instances:,.2f} for {made.fleet.instances:,} registered instances"
 
 
 def _cold_start(made: Plan) -> Iterator[str]:
     start, over = made.cold_start, made.fleet.start_over
-    yield f"{start.questions:,} questions {f'over {over:g} s' if over else 'at once'}"
-    if start.all_after is None or start.throttled is None:
-        yield f"the last answer comes after {start.at_least:,.4g} s at the earliest"
+    yield f"{_count(start.questions, 'question', 'questions')} {f'over {over:g} s' if over else 'at once'}"
+    if start.calls is None or start.throttled is None or start.most_after is None or start.all_after is None:
+        yield f"the last answer comes after {_figure(start.at_least)} s at the earliest"
         return
     if start.throttled_from is None:
         yield "AWS throttles nothing"
     else:
-        yield f"AWS throttles from {start.throttled_from:.3g} s on: about {start.throttled:,.0f} of {start.calls:,.0f} calls"
-        yield f"19 of 20 answers are there after about {start.most_after:.3g} s"
-    yield f"the last answer comes after about {start.all_after:.3g} s; {start.at_least:.3g} s at the earliest"
+        yield (
+            f"AWS throttles from {_figure(start.throttled_from)} s on: "
+            f"about {start.throttled:,.0f} of {start.calls:,.0f} calls"
+        )
+        yield f"19 of 20 answers are there after about {_figure(start.most_after)} s"
+    yield f"the last answer comes after about {_figure(start.all_after)} s; {_figure(start.at_least)} s at the earliest"
 
 
 def _advice(advice: Advice) -> Iterator[str]:
@@ -233,4 +236,13 @@ def _advice(advice: Advice) -> Iterator[str]:
 
 
 def _option(name: str, value: float | None, sense: str) -> str:
-    return f"no --{name}" if value is None else f"--{name} {value:.3g} {sense}"
+    return f"no --{name}" if value is None else f"--{name} {_figure(value)} {sense}"
+
+
+def _figure(value: float) -> str:
+    """Four digits at least where there are so many, three decimals at most."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" if value >= 1 else f"{round(value, 3):g}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

@@ -33,8 +33,7 @@ _MOST_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """The first answers of a fleet. Seconds count from the first start, and end with the
-    call.
+    """The first answers of a fleet. Seconds count from the moment at which it begins to start.
 
     Args:
         questions: First questions, one for each event loop that asks.

@@ -23,6 +23,9 @@ _MOST: Final = 10**9
 """No fleet is larger; beyond it, a slip of the keyboard would be computed with."""
 _MOST_LOOPS: Final = 1000
 
+_CACHE: Final = CachePolicy()
+_CONNECTIONS: Final = ConnectionPolicy()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
@@ -54,8 +57,8 @@ class Fleet:
     start_over: float = 0.0
     call_duration: float = 0.01
     instances: int = 0
-    cache: CachePolicy = CachePolicy()
-    connections: ConnectionPolicy = ConnectionPolicy()
+    cache: CachePolicy = _CACHE
+    connections: ConnectionPolicy = _CONNECTIONS
     quota: Rate = AWS_QUOTA
 
     def __post_init__(self) -> None:
@@ -112,4 +115,4 @@ def _check(name: str, value: float, *, least: float, most: float = _MOST, whole:
     if isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value) and least <= value <= most:
         return
     kind = "a whole number" if whole else "a number"
-    raise ConfigurationError(f"{name}={value!r} is out of range", advice=f"Give {kind} from {least:g} to {most:g}.")
+    raise ConfigurationError(f"{name}={value!r} is out of range", advice=f"Give {kind} from {least:,} to {most:,}.")

@@ -12,7 +12,7 @@ from aiocloudmap.planning.steady import Month, Steady, calls_for, month_of, stea
 __all__ = ["ROOM", "Advice", "Plan", "plan_for"]
 
 ROOM: Final = 0.9
-"""Part of the quota that renewals may use: they come at random, and a bucket that is always empty throttles."""
+"""Part of the quota that is to be used: calls come unevenly, and a bucket that is always empty throttles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Advice:
             what comes together with the end of a throttled start is throttled, too. 0 where the start is not throttled.
         jitter: The least jitter for which answers that were written at one moment are renewed no faster than the quota
             refills, so that its burst is left to others.
-        start_over: The least number of seconds over which to start the fleet.
+        start_over: The least number of seconds over which to start the fleet, with `ROOM` of the quota.
         max_calls_per_second: The most that each process may ask, for a start of all at once.
     """
 
@@ -54,7 +54,7 @@ def plan_for(fleet: Fleet) -> Plan:
         ttl=_ttl(fleet),
         ttl_after_start=_ttl_after_start(fleet, cold_start),
         jitter=_jitter(fleet),
-        start_over=max(0.0, (fleet.questions - fleet.quota.burst) / fleet.quota.per_second),
+        start_over=max(0.0, (fleet.questions - fleet.quota.burst) / (ROOM * fleet.quota.per_second)),
         max_calls_per_second=_ceiling(fleet, steady),
     )
     return Plan(fleet, steady, month_of(fleet, steady), cold_start, advice)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from aiocloudmap.cache.cell import NEVER
@@ -132,7 +132,7 @@ class _Stage:
             barrier = max(answer.retry_at, process.pace.until)
             if self._now < barrier:
                 yield barrier
-            elif not (yield from self._question(process, answer)):
+            elif not (yield from self._question(process)):
                 answer.failures += 1
                 wait = backoff(answer.failures, self._draw())
                 answer.retry_at = max(self._now + wait, process.pace.floor)
@@ -140,7 +140,7 @@ class _Stage:
                 answer.there = True
                 self._answered.append(self._now)
 
-    def _question(self, process: _Process, answer: _Answer) -> Iterator[float]:
+    def _question(self, process: _Process) -> Generator[float, None, bool]:
         """One question; gives whether it was answered."""
         pace, deadline = process.pace, self._now + self._connections.discovery_timeout
         yield self._now  # who asks at the same moment has been let in before the first of them takes a turn

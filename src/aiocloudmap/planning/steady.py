@@ -15,7 +15,16 @@ from typing import Final
 
 from aiocloudmap.planning.fleet import Fleet
 
-__all__ = ["SECONDS_A_MONTH", "USD_A_MILLION_CALLS", "USD_AN_INSTANCE", "Month", "Steady", "calls_for", "month_of", "steady_of"]
+__all__ = [
+    "SECONDS_A_MONTH",
+    "USD_AN_INSTANCE",
+    "USD_A_MILLION_CALLS",
+    "Month",
+    "Steady",
+    "calls_for",
+    "month_of",
+    "steady_of",
+]
 
 USD_A_MILLION_CALLS: Final = 1.00
 """For discovery calls. Source: https://aws.amazon.com/cloud-map/pricing/"""
@@ -100,7 +109,7 @@ def calls_for(services: int, interval: float) -> float:
 
 
 def _waits(fleet: Fleet) -> float:
-    if fleet.cache.refresh == "inline" or fleet.cache.stale_while_revalidate == 0:
+    if fleet.cache.inline or fleet.cache.stale_while_revalidate == 0:
         return 1.0
     if fleet.gap == 0:
         return 0.0
