@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from aiocloudmap import CachePolicy, ConnectionPolicy
@@ -67,6 +69,22 @@ def test_retries_within_a_question_are_calls_too():
     once, thrice = (cold_start_of(fleet(processes=1000, attempts=attempts)) for attempts in (1, 3))
     assert thrice.throttled > 2 * once.throttled
     assert thrice.all_after > 0.8 * once.all_after
+
+
+def test_a_process_has_no_more_retries_than_botocore_gives_it(monkeypatch):
+    """A hundred of them at first; without such a bound three hundred questions would be tried again, and again."""
+    pressed = fleet(processes=1, services=300, rate=300.0, attempts=3, quota=Rate(1, 20))
+    bounded = rehearse(pressed, 0).calls
+    monkeypatch.setattr("aiocloudmap.planning.rehearsal._RETRY_TOKENS", 1_000_000)
+    assert bounded + 300 < rehearse(pressed, 0).calls
+
+
+def test_no_question_is_tried_again_after_its_deadline():
+    """What would come after `discovery_timeout` is no call."""
+    pressed = fleet(processes=1, services=3, attempts=3, quota=Rate(1, 1))
+    hasty = ConnectionPolicy(max_attempts=3, discovery_timeout=0.001)
+    start = rehearse(dataclasses.replace(pressed, connections=hasty), 0)
+    assert start.calls < rehearse(pressed, 0).calls
 
 
 def test_each_event_loop_asks_for_itself_at_first():
