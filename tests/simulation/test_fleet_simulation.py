@@ -49,6 +49,8 @@ def test_a_fleet_asks_as_often_as_the_plan_says(settings):
         ({"services": 10, "quota": Rate(200, 100)}, 0.1),
         ({"services": 4, "quota": Rate(60, 20)}, 0.1),
         ({"services": 40, "processes": 20, "rate": 10.0}, 0.1),
+        # More at once than can be asked in time: the last of them are told so, and come again.
+        ({"services": 20, "processes": 20, "rate": 2.0}, 0.1),
         # Questions that queued in a process when it was throttled come back late, and the last of them by chance.
         ({"services": 20, "quota": Rate(300, 150), "rate": 10.0, "processes": 40}, 0.3),
     ],

@@ -144,8 +144,9 @@ class _Stage:
         """One question; gives whether it was answered."""
         pace, deadline = process.pace, self._now + self._connections.discovery_timeout
         yield self._now  # who asks at the same moment has been let in before the first of them takes a turn
-        if wait := pace.reserve(self._now):
-            yield self._now + wait
+        wait = pace.reserve(self._now)
+        if wait and not (yield from self._wait(wait, deadline)):
+            return False
         started = self._now
         if started < pace.floor:
             return False
@@ -153,17 +154,22 @@ class _Stage:
             if attempt > 0:
                 if not process.takes_retry():
                     break
-                due = self._now + self._draw() * 2 ** (attempt - 1)
-                yield min(due, deadline)
-                if due > deadline:
+                if not (yield from self._wait(self._draw() * 2 ** (attempt - 1), deadline)):
                     return False
-            yield self._now + self._call_duration
+            if not (yield from self._wait(self._call_duration, deadline)):
+                return False
             if self._reaches_aws():
                 process.succeeds(retried=attempt > 0)
                 pace.answered(started, self._now)
                 return True
         pace.hit(self._now)
         return False
+
+    def _wait(self, seconds: float, deadline: float) -> Generator[float, None, bool]:
+        """Let so much time pass, up to the deadline; gives whether it was not reached before."""
+        due = self._now + seconds
+        yield min(due, deadline)
+        return due <= deadline
 
     def _reaches_aws(self) -> bool:
         self._calls += 1

@@ -73,18 +73,17 @@ def test_retries_within_a_question_are_calls_too():
 
 def test_a_process_has_no_more_retries_than_botocore_gives_it(monkeypatch):
     """A hundred of them at first; without such a bound three hundred questions would be tried again, and again."""
-    pressed = fleet(processes=1, services=300, rate=300.0, attempts=3, quota=Rate(1, 20))
+    pressed = fleet(processes=1, services=300, rate=300.0, attempts=3, quota=Rate(1, 100), call_duration=0.01)
     bounded = rehearse(pressed, 0).calls
     monkeypatch.setattr("aiocloudmap.planning.rehearsal._RETRY_TOKENS", 1_000_000)
-    assert bounded + 300 < rehearse(pressed, 0).calls
+    assert rehearse(pressed, 0).calls > bounded + 200
 
 
 def test_no_question_is_tried_again_after_its_deadline():
-    """What would come after `discovery_timeout` is no call."""
-    pressed = fleet(processes=1, services=3, attempts=3, quota=Rate(1, 1))
+    """One call at a time until a second is over: at once, after a quarter to a half of one, and after it."""
     hasty = ConnectionPolicy(max_attempts=3, discovery_timeout=0.001)
-    start = rehearse(dataclasses.replace(pressed, connections=hasty), 0)
-    assert start.calls < rehearse(pressed, 0).calls
+    pressed = fleet(processes=1, services=2, quota=Rate(1, 1))
+    assert rehearse(dataclasses.replace(pressed, connections=hasty), 0).calls <= 5
 
 
 def test_each_event_loop_asks_for_itself_at_first():
