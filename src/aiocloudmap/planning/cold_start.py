@@ -27,6 +27,9 @@ _REHEARSED: Final = 5_000
 """Questions of a rehearsal: enough for figures that do not hang on luck, and done in a moment."""
 
 _MOST_REHEARSALS: Final = 10
+_MOST_QUESTIONS: Final = 4 * _REHEARSED
+"""Of one process, which cannot be made smaller."""
+
 _MOST_SECONDS: Final = 600.0
 """What takes longer is not played to its end: `stale_if_error` is as long, and nobody means to start like that."""
 
@@ -56,8 +59,10 @@ class ColdStart:
 
 def cold_start_of(fleet: Fleet) -> ColdStart:
     """How the fleet starts. Takes about half a second."""
-    at_least = max(_behind_aws(fleet), _behind_own_ceiling(fleet))
-    if at_least > _MOST_SECONDS or fleet.services * fleet.loops > 4 * _REHEARSED:
+    own = max(0.0, (fleet.services - fleet.burst) / fleet.connections.max_calls_per_second)
+    at_least = max(_seconds_at_aws(fleet, fleet.answers), fleet.start_over + own)
+    under_way = max(_seconds_at_aws(fleet, fleet.questions), own)
+    if under_way > _MOST_SECONDS or fleet.services * fleet.loops > _MOST_QUESTIONS:
         return ColdStart(fleet.questions, at_least, None, None, None, None, None)
     scale, small = _smaller(fleet)
     runs = max(1, min(_MOST_REHEARSALS, _REHEARSED // small.questions))
@@ -73,12 +78,8 @@ def cold_start_of(fleet: Fleet) -> ColdStart:
     )
 
 
-def _behind_aws(fleet: Fleet) -> float:
-    return max(0.0, (fleet.answers - fleet.quota.burst) / fleet.quota.per_second)
-
-
-def _behind_own_ceiling(fleet: Fleet) -> float:
-    return fleet.start_over + max(0.0, (fleet.services - fleet.burst) / fleet.connections.max_calls_per_second)
+def _seconds_at_aws(fleet: Fleet, calls: int) -> float:
+    return max(0.0, (calls - fleet.quota.burst) / fleet.quota.per_second)
 
 
 def _smaller(fleet: Fleet) -> tuple[float, Fleet]:

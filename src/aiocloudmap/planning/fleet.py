@@ -39,7 +39,7 @@ class Fleet:
         requests_per_second: Questions a second that a process's own code puts to the library, over all services
             alike; None where it asks all the time.
         start_over: Seconds over which the processes start, evenly; the last one starts then. 0 or more.
-        call_duration: Seconds that one call takes. 0 or more.
+        call_duration: Seconds that one call takes. 0 up to half of the policy's discovery_timeout.
         instances: That are registered, in all. 0 or more.
         cache: The policy of every handle.
         connections: The policy of every `CloudMap`.
@@ -68,7 +68,9 @@ class Fleet:
         _check("empty", self.empty, least=0, most=self.services, whole=True)
         _check("instances", self.instances, least=0, whole=True)
         _check("start_over", self.start_over, least=0)
-        _check("call_duration", self.call_duration, least=0)
+        # Longer than that, a call that has waited for its turn would never be in time.
+        _check("call_duration", self.call_duration, least=0, most=self.connections.discovery_timeout / 2)
+        _check("max_calls_per_second", self.connections.max_calls_per_second, least=0.001)
         if self.requests_per_second is not None:
             _check("requests_per_second", self.requests_per_second, least=0.000001)
         _check("quota.per_second", self.quota.per_second, least=0.001)

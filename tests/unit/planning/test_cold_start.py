@@ -106,8 +106,16 @@ def test_the_same_fleet_has_the_same_plan():
     assert plan_for(fleet(processes=300)) == plan_for(fleet(processes=300))
 
 
+def test_a_start_that_is_slow_on_purpose_is_rehearsed():
+    """An hour of it is no trouble."""
+    assert cold_start_of(fleet(processes=2000, start_over=3600.0)).all_after == 3600.0
+
+
 def test_what_would_take_for_ever_is_not_rehearsed():
     """Only the least is said then."""
+    loops = cold_start_of(fleet(processes=100, loops=2, quota=Rate(1000, 0.01)))
+    assert (loops.at_least, loops.all_after) == (0.0, None)
+    assert cold_start_of(fleet(processes=1, services=4000, loops=6)).all_after is None
     start = cold_start_of(fleet(processes=1_000_000, services=100))
     assert start.at_least == pytest.approx(99_998.0)
     assert (start.calls, start.throttled, start.all_after) == (None, None, None)

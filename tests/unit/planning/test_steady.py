@@ -103,6 +103,8 @@ def test_nobody_pays_for_calls_that_are_throttled():
         ({"requests_per_second": 0.0}, "requests_per_second=0.0"),
         ({"start_over": math.nan}, "start_over=nan"),
         ({"call_duration": -1}, "call_duration=-1"),
+        ({"call_duration": 2.6}, "from 0 to 2.5"),
+        ({"connections": ConnectionPolicy(max_calls_per_second=1e300)}, "max_calls_per_second=1e+300"),
         ({"instances": -1}, "instances=-1"),
         ({"quota": Rate(0.5, 1000)}, "quota.burst=0.5"),
         ({"quota": Rate(10, math.inf)}, "quota.per_second=inf"),
