@@ -28,7 +28,6 @@ from aiocloudmap.planning.fleet import Fleet
 from aiocloudmap.planning.plan import plan_for
 
 _TOLERANCE = 0.1
-_SMALL_QUOTA = Rate(burst=60, per_second=20)
 
 
 class Members:
@@ -114,15 +113,15 @@ def main() -> int:
         cache=CachePolicy(ttl=2, jitter=0.5, refresh="background"),
         connections=ConnectionPolicy(),
     )
-    pressed = dataclasses.replace(fleet, quota=_SMALL_QUOTA)
+    burst = max(1, round(0.3 * fleet.answers))
+    pressed = dataclasses.replace(fleet, quota=Rate(burst, 0.1 * fleet.answers))
     members = Members(fleet)
     try:
         counted = members.steady(fleet, options.seconds)
         starts = [members.cold_start(pressed) for _ in range(options.starts)]
     finally:
         members.end()
-    # How long calls take while fifty processes ask at once is the machine's business, and not the plan's to know.
-    burst = int(_SMALL_QUOTA.burst)
+    # How long calls take while all processes ask at once is the machine's business, and not the plan's to know.
     duration = fmean(moment for *_, times in starts for moment in times[:burst])
     steady = plan_for(fleet).steady
     start = plan_for(dataclasses.replace(pressed, call_duration=duration)).cold_start
