@@ -244,6 +244,14 @@ def bench_hits(session: nox.Session) -> None:
 
 
 @nox.session
+def fleet(session: nox.Session) -> None:
+    """A simulated fleet, then fifty real processes, beside their plans. `-- --processes 20` for fewer."""
+    _install(session, "test")
+    session.run("python", "tests/simulation/simulation.py")
+    session.run("python", "tests/simulation/real_fleet.py", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Ten minutes of load with random faults: nothing may grow, no answer may be wrong. `-- --seconds 60` for less."""
     _install(session, "test")

@@ -12,6 +12,7 @@ is kept as the moment at which it will be full again (the generic cell rate algo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from aiocloudmap.cache.cell import NEVER
@@ -34,11 +35,13 @@ class Pace:
         rate: Calls a second, more than 0.
         burst: Calls that may be made at once after a pause, 1 or more.
         queue: Seconds that a call may wait for its turn.
+        draw: Gives numbers from 0 up to 1, which spread what is asked again.
     """
 
-    __slots__ = ("_burst", "_ceiling", "_full", "_hits", "_queue", "_rate", "floor")
+    __slots__ = ("_burst", "_ceiling", "_draw", "_full", "_hits", "_queue", "_rate", "floor")
 
-    def __init__(self, rate: float, *, burst: float, queue: float) -> None:
+    def __init__(self, rate: float, *, burst: float, queue: float, draw: Callable[[], float] = draw) -> None:
+        self._draw = draw
         self._ceiling = self._rate = rate
         self._burst = burst
         self._queue = queue
@@ -72,14 +75,14 @@ class Pace:
         """When somebody who was turned away is to come again; not all of them together."""
         if now >= self.until:
             return NEVER
-        return self.until if now < self.floor else self.until + self._queue * draw()
+        return self.until if now < self.floor else self.until + self._queue * self._draw()
 
     def hit(self, now: float) -> float | None:
         """AWS throttled a call. Returns the seconds to wait, None where that was known already."""
         if now < self.floor:  # calls that were under way when the floor was set do not raise it further
             return None
         self._hits += 1
-        wait = backoff(self._hits, draw())
+        wait = backoff(self._hits, self._draw())
         # Those that have a turn find the floor there, and give it up.
         self.floor = self._full = now + wait
         self._rate = min(_SLOW_RATE, self._ceiling)

@@ -11,6 +11,7 @@ import typer
 
 from aiocloudmap.cli.demo.command import demo
 from aiocloudmap.cli.exits import Exit
+from aiocloudmap.cli.plan import plan
 from aiocloudmap.cli.resolve import resolve
 from aiocloudmap.cli.running import leave
 from aiocloudmap.cli.serve import serve
@@ -59,7 +60,7 @@ def _shared(
         logging.getLogger("aiocloudmap").setLevel("DEBUG")
 
 
-for command in (resolve, serve, demo):
+for command in (resolve, serve, plan, demo):
     app.command(epilog=None)(command)
 
 

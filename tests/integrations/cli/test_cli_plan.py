@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SMALL = ("--processes", "200", "--services", "10")
+PRESSED = ("--processes", "2000", "--services", "10")
+
+
+@pytest.fixture
+def plan(invoke):
+    """Runs `aiocloudmap plan` in this process."""
+    return lambda *arguments: invoke("plan", *arguments)
+
+
+@pytest.fixture
+def planned(plan):
+    """The same, read from its JSON."""
+    return lambda *arguments: json.loads(plan(*arguments, "-o", "json").out)
+
+
+def test_a_pipe_gets_json(plan):
+    """All parts of the plan, nothing on standard error."""
+    outcome = plan(*SMALL)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert list(json.loads(outcome.out)) == ["steady", "month", "cold_start", "advice"]
+
+
+def test_the_table_says_what_a_person_wants_to_know(plan):
+    """How often, for how much, whether AWS throttles, and what to set."""
+    outcome = plan(*PRESSED, "-o", "table", "--call-duration", "0")
+    text = " ".join(outcome.out.split())
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "2,000 processes x 10 services, each asked for all the time" in text
+    assert "701.8 calls a second, 70.2% of the 1,000 that AWS allows" in text
+    assert "USD 1,818.95 for 1,819 million calls" in text
+    assert "20,000 questions at once" in text
+    assert "AWS throttles from 0 s on" in text
+    assert "--ttl 23.39 or more" in text
+    assert "--start-over 20 or more" in text
+    assert "--max-calls-per-second 0.5 or less" in text
+
+
+def test_the_table_of_a_fleet_within_the_quota_is_short(plan):
+    """Nothing is throttled, and nothing is advised against it."""
+    text = " ".join(plan(*SMALL, "-o", "table").out.split())
+    assert "AWS throttles nothing" in text
+    assert "start-over" not in text
+
+
+def test_the_table_says_so_where_the_quota_is_not_enough(plan):
+    """Too much for ever, a start that is too long to rehearse, a ceiling of the process's own, one of everything."""
+    arguments = ("--processes", "1000000", "--services", "100", "-o", "table")
+    text = " ".join(plan(*arguments).out.split())
+    assert "throttled: an answer is renewed every 100,000 s at best" in text
+    assert "the last answer comes after 99,998 s at the earliest" in text
+    text = " ".join(plan("--processes", "1", "--services", "1", "--ttl", "0", "--call-duration", "0").out.split())
+    assert '"held_back": true' in text
+    arguments = ("--processes", "1", "--services", "1", "--requests-per-second", "0.5", "--refresh", "inline")
+    text = " ".join(plan(*arguments, "--ttl", "0", "--instances", "3", "-o", "table").out.split())
+    assert "1 process x 1 service, each asked for every 2 s on average" in text
+    assert "a caller waits for 100% of the renewals" in text
+    assert "of it USD 0.30 for 3 registered instances" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part", "figure", "value"),
+    [
+        (["--ttl", "60", "--jitter", "0"], "steady", "calls_per_second", 2000 / 60),
+        (["--empty", "10", "--negative-ttl", "10"], "steady", "calls_per_second", 200),
+        (["--requests-per-second", "1", "--jitter", "0"], "steady", "interval", 40),
+        (["--refresh", "inline"], "steady", "waits", 1),
+        (["--stale-while-revalidate", "0"], "steady", "waits", 1),
+        (["--max-calls-per-second", "0.1"], "steady", "calls_per_second", 20),
+        (["--instances", "50"], "month", "usd_for_instances", 5),
+        (["--loops", "3"], "cold_start", "questions", 6000),
+        (["--start-over", "7"], "cold_start", "all_after", 7),
+        (["--quota-burst", "1000"], "cold_start", "at_least", 1),
+        (["--quota-burst", "1000", "--quota-per-second", "500"], "cold_start", "at_least", 2),
+    ],
+)
+def test_each_option_reaches_the_arithmetic(planned, arguments, part, figure, value):
+    """Worked out by hand, for calls that take no time."""
+    assert planned(*SMALL, "--call-duration", "0", *arguments)[part][figure] == pytest.approx(value)
+
+
+def test_attempts_reach_the_rehearsal(planned):
+    """botocore's retries are calls."""
+    once, thrice = (planned(*SMALL, "--quota-burst", "500", "--max-attempts", each) for each in ("1", "3"))
+    assert once["cold_start"]["throttled"] < thrice["cold_start"]["throttled"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "said"),
+    [
+        ([], "--processes", "Missing option"),
+        (["--processes", "5"], "--services", "Missing option"),
+        (["--processes", "0", "--services", "1"], "--processes", "from 1 to"),
+        (["--processes", "many", "--services", "1"], "--processes", "integer"),
+        (["--processes", "5", "--services", "2", "--empty", "3"], "--empty", "from 0 to 2"),
+        ([*SMALL, "--ttl", "-1"], "--ttl", "0 or more"),
+        ([*SMALL, "--ttl", "nan"], "--ttl", "0 or more"),
+        ([*SMALL, "--jitter", "2"], "--jitter", "from 0 to 1"),
+        ([*SMALL, "--max-calls-per-second", "0"], "--max-calls-per-second", "or more"),
+        ([*SMALL, "--quota-burst", "inf"], "--quota-burst", "from 1 to"),
+        ([*SMALL, "--refresh", "auto"], "--refresh", "background"),
+        ([*SMALL, "-o", "yaml"], "--output", "table"),
+    ],
+)
+def test_what_cannot_be_is_wrong_usage(plan, arguments, option, said):
+    """Exit code 2, with the option and what would be right."""
+    outcome = plan(*arguments)
+    text = " ".join(outcome.err.replace("│", " ").split())
+    assert (outcome.code, outcome.out) == (2, "")
+    assert option in text
+    assert said in text
+
+
+def test_a_terminal_gets_the_table(on_terminal):
+    """In words, where somebody looks."""
+    outcome = on_terminal("plan", *SMALL)
+    assert outcome.code == 0
+    assert "AWS throttles nothing" in outcome.err + outcome.out
+
+
+def test_it_loads_no_aws_library():
+    """Nobody is asked: no session, no credentials, no network."""
+    import subprocess
+    import sys
+
+    program = (
+        "import sys, aiocloudmap.planning.plan; "
+        "print({'aiobotocore', 'aiohttp', 'botocore', 'rich', 'typer'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"
