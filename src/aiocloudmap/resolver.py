@@ -24,6 +24,7 @@ from aiocloudmap.errors import (
     ConfigurationError,
     DeadlineError,
     NotFoundError,
+    ThrottledError,
     UnavailableError,
 )
 from aiocloudmap.event_loop import running_loop
@@ -192,15 +193,17 @@ class Resolver:
         events: list[Event] = []
         with self._lock:
             now = self.clock.monotonic()
-            if outcome is None:
-                truth: Answer | CloudMapError = UnavailableError("the call was cancelled with its event loop's tasks")
+            truth = (
+                UnavailableError("the call was cancelled with its event loop's tasks") if outcome is None else outcome
+            )
+            if isinstance(truth, CloudMapError) and truth.service is None:
+                truth = truth.again(service=flight.query.service)
+            # One that gave up its turn under a throttle has asked nothing, and nothing is learnt from it either.
+            if outcome is None or (isinstance(truth, ThrottledError) and not flight.begun):
                 verdicts = {cell: or_else(good(cell, now), truth) for cell in flight.cells}
                 for cell in flight.cells:
                     cell.reopen()
             else:
-                truth = outcome
-                if isinstance(truth, CloudMapError) and truth.service is None:
-                    truth = truth.again(service=flight.query.service)
                 verdicts, events = self._settling.settle(flight, truth, now)
         for waiter in list(flight.waiters):
             if waiter.max_age is None:

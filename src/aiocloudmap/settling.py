@@ -73,8 +73,7 @@ class Settling:
         """
         events: list[Event] = []
         denied = isinstance(truth, NotFoundError)
-        # One that gave up its turn was not AWS's to throttle.
-        if isinstance(truth, ThrottledError) and flight.begun:
+        if isinstance(truth, ThrottledError):
             self._counts.throttled += 1
             if (wait := self._pace.hit(now)) is not None:
                 events.append(Throttled(wait))

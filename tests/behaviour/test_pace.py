@@ -109,6 +109,11 @@ async def test_a_throttle_takes_their_turns_from_those_who_wait(stage):
     assert (type(throttled), type(waited)) == (ThrottledError, ThrottledError)
     assert [len(other) for other in others] == [1] * 7
     assert stage.calls == cloud_map.stats().refreshes == 8
+    # Nothing was asked, so nothing has failed: it may be asked for as soon as anything may.
+    last = cloud_map.service("shop/s8")
+    assert (last.explain().failures, cloud_map.stats().failures) == (0, 1)
+    stage.clock.tick(waited.retry_after)
+    assert len(await last.resolve()) == 1
 
 
 async def test_who_asks_anew_joins_a_question_that_waits_for_its_turn(stage):

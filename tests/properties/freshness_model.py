@@ -348,11 +348,11 @@ class Model:
             return
         flight.landed = True
         self._notice_jump()
-        if truth is None:
-            verdicts = {cell: cell.good(self.now) or UnavailableError for cell in flight.cells}
+        if truth is None or (is_error(truth, ThrottledError) and not flight.begun):  # nothing was asked
+            truth = truth or UnavailableError
+            verdicts = {cell: cell.good(self.now) or truth for cell in flight.cells}
             for cell in flight.cells:
                 cell.quiet = cell.soft
-            truth = UnavailableError
         else:
             self._count(flight, truth)
             verdicts = {cell: self._settle(cell, flight, truth) for cell in flight.cells}
@@ -376,7 +376,7 @@ class Model:
             self.pace.succeed(flight.started, self.now)
             return
         self.failures += 1
-        if is_error(truth, ThrottledError) and flight.begun:
+        if is_error(truth, ThrottledError):
             self.throttled += 1
             if (wait := self.pace.throttle(self.now, self.dice)) is not None:
                 self.events.append(("Throttled", wait))
