@@ -124,7 +124,7 @@ BREAKS = [
     Break(
         "calls that wait for their turn go ahead under a throttle",
         "resolver.py",
-        "        if now < self._pace.floor:\n            raise self._pace.refusal()\n",
+        "        if self.clock.monotonic() < self._pace.floor:\n            raise self._pace.refusal()\n",
         "",
     ),
     Break(
