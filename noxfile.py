@@ -106,7 +106,8 @@ def _lowest(requirements: list[str]) -> list[str]:
 
 
 def _pytest(session: nox.Session) -> None:
-    session.run("pytest", *(session.posargs or ["-q", "--numprocesses=2", "--dist=loadfile"]))
+    # Tests of processes, signals and time-outs wait more than they compute.
+    session.run("pytest", *(session.posargs or ["-q", "--numprocesses=4", "--dist=worksteal"]))
 
 
 @nox.session(python=PYTHONS)
