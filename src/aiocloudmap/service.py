@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
-from aiocloudmap.model import Instance, Query, ServiceName, shown
+from aiocloudmap.model import Instance, Query, ServiceName
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.shortfalls import no_attribute, no_instances
+from aiocloudmap.shown import shown
 from aiocloudmap.snapshot import Snapshot
 
 if TYPE_CHECKING:

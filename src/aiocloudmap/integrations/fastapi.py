@@ -41,6 +41,7 @@ from aiocloudmap import (
 )
 from aiocloudmap.arguments import check_cache, check_callable
 from aiocloudmap.extras import missing_extra
+from aiocloudmap.shown import shown
 
 try:
     from fastapi import Depends, FastAPI, HTTPException
@@ -164,7 +165,7 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
     """
     if not isinstance(service, str | ServiceName) or not isinstance(key, str):
         raise ConfigurationError(
-            f"Attribute({service!r}, {key!r}) names no attribute of a service",
+            f"Attribute({shown(service)}, {shown(key)}) names no attribute of a service",
             advice="Write Attribute('shop/orders', 'QUEUE_URL'); filters are arguments of it, too.",
         )
     check_callable("cast", cast)
@@ -207,7 +208,7 @@ def readiness(
     if not services:
         raise ConfigurationError("readiness has no service to look for", advice="Write readiness('shop/orders').")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"timeout={timeout!r} is no time", advice="Give seconds, more than 0.")
+        raise ConfigurationError(f"timeout={shown(timeout)} is no time", advice="Give seconds, more than 0.")
     wanted = _services(services)
 
     async def ready(cloud_map: CloudMapDep) -> dict[str, Freshness]:

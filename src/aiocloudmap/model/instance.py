@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from aiocloudmap.errors import AttributeNotFoundError, ConfigurationError, InvalidAttributeError
 from aiocloudmap.model.attributes import Attributes
-from aiocloudmap.model.names import ServiceName, shown
+from aiocloudmap.model.names import ServiceName
+from aiocloudmap.shown import shown
 
 __all__ = ["MAX_INSTANCES", "Discovery", "HealthStatus", "Instance"]
 
