@@ -13,7 +13,15 @@ from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy
 from aiocloudmap.shown import shown
 
-__all__ = ["check_backend", "check_cache", "check_callable", "check_connections", "check_max_age", "check_place"]
+__all__ = [
+    "check_attribute",
+    "check_backend",
+    "check_cache",
+    "check_callable",
+    "check_connections",
+    "check_max_age",
+    "check_place",
+]
 
 _REGION = re.compile(r"[a-zA-Z0-9-]{1,63}")
 
@@ -61,6 +69,16 @@ def check_backend(backend: object, clock: object) -> None:
     if backend is not None:
         _check_methods("backend", backend, "discover")
     _check_methods("clock", clock, "monotonic", "time", "call_later")
+
+
+def check_attribute(key: object, cast: object) -> None:
+    """A name that an attribute can have, and something to call. What is awaited is the caller's affair."""
+    if not isinstance(key, str):
+        raise ConfigurationError(f"{shown(key)} is no attribute name", advice="Give a string, like 'QUEUE_URL'.")
+    if not callable(cast):
+        raise ConfigurationError(
+            f"cast={shown(cast)} cannot be called", advice="Give a function of one string, like int, or leave it out."
+        )
 
 
 def check_max_age(max_age: object) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
 
 from aiocloudmap.addresses import grpc_target, reachable
+from aiocloudmap.arguments import check_attribute
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
 from aiocloudmap.model import Instance, Query, ServiceName
@@ -69,8 +70,9 @@ class Service:
         """Every matching instance, sorted by id; possibly none.
 
         Args:
-            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch, believes
-                what it says, and waits for it as long as it takes.
+            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch and believes
+                what it says. Where none comes within `ConnectionPolicy.discovery_timeout`, that is a DeadlineError;
+                while AWS throttles, no fetch is made, and a ThrottledError comes at once.
 
         Returns:
             The complete set, unless its `maybe_truncated` is true.
@@ -126,12 +128,15 @@ class Service:
             AttributeNotFoundError: No instance has it; the message lists the keys there are.
             NoInstancesError: No instance matches.
             InvalidAttributeError: `cast` refused the value; raised with a default, too.
+            ConfigurationError: `key` is no string, or `cast` cannot be called; or as `resolve`.
             CloudMapError: As `resolve`.
         """
+        # A hit looks at no argument: what is wrong with them fails there, and is told where that is dealt with.
         cell = self._cell
         if self._now() < cell.serve_until:
             snapshot: Snapshot = cell.snapshot  # type: ignore[assignment]
         else:
+            check_attribute(key, cast)
             try:
                 snapshot = await self._miss()
             except ConfigurationError:
@@ -144,7 +149,8 @@ class Service:
         try:
             (only,) = instances
             text = only.attributes[key]
-        except (ValueError, KeyError):  # not one instance, or not this key
+        except (ValueError, KeyError, TypeError):  # not one instance, or not this key, or none at all
+            check_attribute(key, cast)
             found = self._rotate(instances, key)
             if found is None:
                 if default is _MISSING:
@@ -284,6 +290,7 @@ class Service:
         try:
             return cast(text)
         except Exception as error:
+            check_attribute(key, cast)
             # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
