@@ -1,4 +1,4 @@
-"""What `attribute` is asked with: wrong arguments are told, whether the answer is known or not, and a hit checks none."""
+"""What `attribute` is asked with: wrong arguments are told, whether the answer is known or not."""
 
 from __future__ import annotations
 
