@@ -19,6 +19,7 @@ __all__ = [
     "check_cache",
     "check_callable",
     "check_connections",
+    "check_endpoint",
     "check_max_age",
     "check_place",
 ]
@@ -30,9 +31,14 @@ def check_place(region: object, endpoint_url: object) -> None:
     """A Region that can be part of a host name, and a URL that a client can connect to."""
     if region is not None and not (isinstance(region, str) and _REGION.fullmatch(region)):
         raise ConfigurationError(f"region={shown(region)} is no Region", advice="Give one like 'eu-west-1', or None.")
-    if endpoint_url is not None and (wrong := _wrong_with(endpoint_url)):
-        # Not shown: the part before an @ is a password.
-        raise ConfigurationError(f"endpoint_url {wrong}", advice="Give one like 'http://127.0.0.1:5000', or None.")
+    if endpoint_url is not None:
+        check_endpoint("endpoint_url", endpoint_url, advice="Give one like 'http://127.0.0.1:5000', or None.")
+
+
+def check_endpoint(where: str, endpoint_url: object, *, advice: str) -> None:
+    """A URL that a client can connect to. It is not shown: the part before an @ is a password."""
+    if wrong := _wrong_with(endpoint_url):
+        raise ConfigurationError(f"{where} {wrong}", advice=advice)
 
 
 def check_cache(cache: object) -> None:
