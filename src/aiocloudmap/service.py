@@ -7,7 +7,7 @@ rather than awaiting another, because an await costs as much as the whole hit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, overload
 
 from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.arguments import check_attribute
@@ -298,6 +298,11 @@ class Service:
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a handle is not copied or pickled; write CloudMap().service('{self.name}') where it is needed"
+        )
 
     def __repr__(self) -> str:
         snapshot = self.peek()
