@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.extras import missing_extra
@@ -186,6 +186,14 @@ class CloudMapTransport(_Transport):
             stream=library.body(response.stream),
             extensions=response.extensions,
         )
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise ConfigurationError(
+            "CloudMapTransport serves asynchronous clients only", advice="Use httpx2.AsyncClient, or httpx's."
+        )
+
+    # What a client calls that does not await.
+    handle_request = __enter__ = _refuse
 
     async def aclose(self) -> None:
         """Close its connections. It can be used again afterwards."""
