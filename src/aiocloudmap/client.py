@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 from aiocloudmap.arguments import check_backend, check_cache, check_callable, check_connections, check_place
+from aiocloudmap.cache.table import MAX_CELLS
 from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.event_loop import running_loop
@@ -30,7 +32,6 @@ __all__ = ["CloudMap"]
 _DEFAULT_CACHE: Final = CachePolicy()
 _DEFAULT_CONNECTIONS: Final = ConnectionPolicy()
 _DEFAULT_HEALTH: Final = HealthFilter.HEALTHY_OR_ELSE_ALL
-_MAX_HANDLES: Final = 1024
 
 
 class CloudMap:
@@ -157,10 +158,17 @@ class CloudMap:
         )
         handle = Service(self._engine, query, cache or self._cache, owner=self._listener)
         if plain:
-            if len(self._handles) >= _MAX_HANDLES:
-                self._handles.clear()  # handles are cheap; a bound is all that is needed
-            self._handles[name] = handle
+            self._keep(name, handle)
         return handle
+
+    def _keep(self, name: str | ServiceName, handle: Service) -> None:
+        """For the next call; the oldest handle goes where there are as many as the table has cells."""
+        handles = self._handles
+        if len(handles) >= MAX_CELLS:
+            # Another thread may be at the same, and have taken the oldest one, or changed the dict in between.
+            with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+                del handles[next(iter(handles))]
+        handles[name] = handle
 
     async def client(self, aws_service: str, **create_client_options: Any) -> Any:
         """An aiobotocore client for any AWS service, on the shared session and connections.
@@ -304,6 +312,9 @@ class CloudMap:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._engine.leave()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a CloudMap is not copied or pickled; make a CloudMap() where it is needed, which costs no I/O")
 
     def __repr__(self) -> str:
         return f"<CloudMap on {self._engine!r}>"

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import fields
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiocloudmap.answers import Question
@@ -79,12 +80,14 @@ class Engine:
 
     def _begin(self, override: Override | None) -> None:
         backend, clock = self._given
+        rate = self.key.connections.max_calls_per_second
+        bursts = max(1.0, rate), _CONTROL_PLANE_BURST
         if override is not None and backend is None:
             backend, clock = override.backend, override.clock if clock is SYSTEM_CLOCK else clock
-        rate = self.key.connections.max_calls_per_second
-        self.resolver = self._new_resolver(clock, rate=rate, burst=max(1.0, rate))
-        rate = min(rate, _CONTROL_PLANE_RATE)
-        self.attributes = self._new_resolver(clock, rate=rate, burst=_CONTROL_PLANE_BURST)
+            # By a clock that stands still no burst would ever be over. After a throttle calls come slowly all the same.
+            bursts = inf, inf
+        self.resolver = self._new_resolver(clock, rate=rate, burst=bursts[0])
+        self.attributes = self._new_resolver(clock, rate=min(rate, _CONTROL_PLANE_RATE), burst=bursts[1])
         self._clock = clock
         self._skew = clock.time() - clock.monotonic()
         self._backend = backend

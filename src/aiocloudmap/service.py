@@ -7,16 +7,18 @@ rather than awaiting another, because an await costs as much as the whole hit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, overload
 
 from aiocloudmap.addresses import grpc_target, reachable
+from aiocloudmap.arguments import check_attribute
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
-from aiocloudmap.model import Instance, Query, ServiceName, shown
+from aiocloudmap.model import Instance, Query, ServiceName
 from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.shortfalls import no_attribute, no_instances
+from aiocloudmap.shown import shown
 from aiocloudmap.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -68,8 +70,9 @@ class Service:
         """Every matching instance, sorted by id; possibly none.
 
         Args:
-            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch, believes
-                what it says, and waits for it as long as it takes.
+            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch and believes
+                what it says. Where none comes within `ConnectionPolicy.discovery_timeout`, that is a DeadlineError;
+                while AWS throttles, no fetch is made, and a ThrottledError comes at once.
 
         Returns:
             The complete set, unless its `maybe_truncated` is true.
@@ -125,12 +128,15 @@ class Service:
             AttributeNotFoundError: No instance has it; the message lists the keys there are.
             NoInstancesError: No instance matches.
             InvalidAttributeError: `cast` refused the value; raised with a default, too.
+            ConfigurationError: `key` is no string, or `cast` cannot be called; or as `resolve`.
             CloudMapError: As `resolve`.
         """
+        # A hit looks at no argument: what is wrong with them fails there, and is told where that is dealt with.
         cell = self._cell
         if self._now() < cell.serve_until:
             snapshot: Snapshot = cell.snapshot  # type: ignore[assignment]
         else:
+            check_attribute(key, cast)
             try:
                 snapshot = await self._miss()
             except ConfigurationError:
@@ -141,7 +147,8 @@ class Service:
                 return default
         try:
             text = snapshot._only[key]
-        except KeyError:  # not one instance, or not this key
+        except (KeyError, TypeError):  # not one instance, or not this key, or none at all
+            check_attribute(key, cast)
             instances = snapshot.instances
             found = self._rotate(instances, key)
             if found is None:
@@ -282,6 +289,7 @@ class Service:
         try:
             return cast(text)
         except Exception as error:
+            check_attribute(key, cast)
             # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
@@ -289,6 +297,11 @@ class Service:
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a handle is not copied or pickled; write CloudMap().service('{self.name}') where it is needed"
+        )
 
     def __repr__(self) -> str:
         snapshot = self.peek()

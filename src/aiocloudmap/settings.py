@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.shown import shown
 
 __all__ = ["CachePolicy", "ConnectionPolicy", "policies_from_env"]
 
@@ -69,7 +70,7 @@ class CachePolicy:
         _number(self, "jitter", least=0, most=1)
         if self.refresh not in ("auto", "background", "inline"):
             raise ConfigurationError(
-                f"refresh={self.refresh!r} is no way to refresh", advice="Use 'auto', 'background' or 'inline'."
+                f"refresh={shown(self.refresh)} is no way to refresh", advice="Use 'auto', 'background' or 'inline'."
             )
 
     @property
@@ -178,7 +179,7 @@ def _from_env(policy: type[_Policy], overrides: dict[str, Any], environ: Mapping
             except ValueError:
                 what = "a whole number" if kind is int else "a number"
                 raise ConfigurationError(
-                    f"{variable}={text!r} is not {what}", advice=f"Say {what}, or unset it."
+                    f"{variable}={shown(text)} is not {what}", advice=f"Say {what}, or unset it."
                 ) from None
     try:
         return policy(**values)
@@ -195,4 +196,4 @@ def _number(policy: object, name: str, *, least: float, most: float = math.inf, 
         return
     kind = "a whole number" if whole else "a number"
     limits = f"of {least} or more" if most == math.inf else f"from {least} to {most}"
-    raise ConfigurationError(f"{name}={value!r} is out of range", advice=f"Give {kind} {limits}.")
+    raise ConfigurationError(f"{name}={shown(value)} is out of range", advice=f"Give {kind} {limits}.")

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiocloudmap.errors import AttributeNotFoundError, NoInstancesError
-from aiocloudmap.model import Instance, Query
+from aiocloudmap.model import HealthFilter, Instance, Query
 
 __all__ = ["no_attribute", "no_instances"]
 
 
 def no_instances(query: Query) -> NoInstancesError:
     """There are none that match."""
-    asked, filters = "", "health="
-    if query.where:
-        asked, filters = f" with {', '.join(key for key, _ in query.where)} as asked", "health= and where="
+    asked = f" with {', '.join(key for key, _ in query.where)} as asked" if query.where else ""
+    # Only these two leave out some of the instances that there are.
+    wanted = f" {query.health}" if query.health in (HealthFilter.HEALTHY, HealthFilter.UNHEALTHY) else ""
+    filters = " and ".join(["health="] * bool(wanted) + ["where="] * bool(asked))
     return NoInstancesError(
-        f"the service has no {query.health} instance{asked}",
+        f"the service has no{wanted} instance{asked}",
         service=query.service,
-        advice=f"Register one, or ask for others with {filters}.",
+        advice=f"Register one, or ask for others with {filters}." if filters else "Register one.",
     )
 
 

@@ -16,6 +16,7 @@ from aiocloudmap.client import CloudMap
 from aiocloudmap.errors import ConfigurationError, ServiceNotFoundError
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 from aiocloudmap.shortfalls import no_instances
+from aiocloudmap.shown import shown
 
 __all__ = ["UrlNames"]
 
@@ -46,9 +47,9 @@ class UrlNames:
         health: HealthFilter | str = HealthFilter.HEALTHY_OR_ELSE_ALL,
     ) -> None:
         if not isinstance(cloud_map, CloudMap):
-            raise ConfigurationError(f"{cloud_map!r} is no CloudMap", advice="Give it first, like CloudMap().")
+            raise ConfigurationError(f"{shown(cloud_map)} is no CloudMap", advice="Give it first, like CloudMap().")
         if zone is not None and not isinstance(zone, str):
-            raise ConfigurationError(f"zone={zone!r} is no zone", advice="Give one like 'eu-west-1a', or None.")
+            raise ConfigurationError(f"zone={shown(zone)} is no zone", advice="Give one like 'eu-west-1a', or None.")
         self._cloud_map = cloud_map
         self._namespaces = _suffixes(namespaces)
         self._zone = zone
@@ -106,14 +107,14 @@ def _suffixes(namespaces: object) -> dict[str, str]:
     """Each namespace by its text in a URL, which knows no capitals."""
     advice = "Write namespaces=('shop',)."
     if isinstance(namespaces, str) or not isinstance(namespaces, Iterable):
-        raise ConfigurationError(f"namespaces={namespaces!r} is no collection of names", advice=advice)
+        raise ConfigurationError(f"namespaces={shown(namespaces)} is no collection of names", advice=advice)
     found: dict[str, str] = {}
     for name in namespaces:
         if not (isinstance(name, str) and _SUFFIX.fullmatch(name)):
-            raise ConfigurationError(f"{name!r} is no namespace that can end a host name", advice=advice)
+            raise ConfigurationError(f"{shown(name)} is no namespace that can end a host name", advice=advice)
         if found.setdefault(name.lower(), name) != name:
             raise ConfigurationError(
-                f"{name!r} and {found[name.lower()]!r} are one name in a URL", advice="Give one of them."
+                f"{shown(name)} and {shown(found[name.lower()])} are one name in a URL", advice="Give one of them."
             )
     if not found:
         raise ConfigurationError("namespaces= names none, so no name would be Cloud Map's", advice=advice)

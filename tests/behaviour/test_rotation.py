@@ -103,8 +103,29 @@ async def test_where_there_is_no_instance_it_says_so(stage):
     """pick and attribute alike: not the attribute is missing, the instances are."""
     service = service_of(stage)
     for call in (service.pick(), service.attribute("QUEUE_URL")):
-        with pytest.raises(NoInstancesError, match=r"^shop/carts: the service has no HEALTHY_OR_ELSE_ALL instance\."):
+        with pytest.raises(NoInstancesError, match=r"^shop/carts: the service has no instance\. Register one\.$"):
             await call
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"health": "ALL"}, "no instance. Register one."),
+        ({"health": "HEALTHY"}, "no HEALTHY instance. Register one, or ask for others with health=."),
+        ({"health": "UNHEALTHY"}, "no UNHEALTHY instance. Register one, or ask for others with health=."),
+        ({"where": {"N": "1"}}, "no instance with N as asked. Register one, or ask for others with where=."),
+        (
+            {"health": "HEALTHY", "where": {"N": "1"}},
+            "no HEALTHY instance with N as asked. Register one, or ask for others with health= and where=.",
+        ),
+    ],
+)
+async def test_it_hints_at_the_filters_that_leave_instances_out(stage, filters, message):
+    """A filter that lets all of them through is not what is in the way."""
+    stage.world.add_service("shop/carts")
+    with pytest.raises(NoInstancesError) as caught:
+        await stage.cloud_map().service("shop/carts", **filters).pick()
+    assert str(caught.value) == f"shop/carts: the service has {message}"
 
 
 async def test_where_no_instance_matches_it_names_what_was_asked_but_no_value(stage):

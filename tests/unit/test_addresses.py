@@ -39,10 +39,12 @@ def test_an_instance_is_reached_at_all_its_addresses():
     }
 
 
-def test_a_host_name_that_looks_like_a_number_is_a_name():
-    """Only four numbers between dots are an address; what the system makes of the rest is its own business."""
-    [[address]] = reachable([Instance("1", ORDERS, attributes={"AWS_INSTANCE_CNAME": "2130706433"})]).values()
-    assert address == Address("2130706433", None, None)
+def test_an_address_in_the_place_of_a_host_name_is_an_address():
+    """Four numbers between dots; anything else that ends in a number is nothing that can be reached."""
+    [[address]] = reachable([Instance("1", ORDERS, attributes={"AWS_INSTANCE_CNAME": "10.0.0.1"})]).values()
+    assert address == Address("10.0.0.1", None, socket.AF_INET)
+    with pytest.raises(InvalidAttributeError):
+        reachable([Instance("1", ORDERS, attributes={"AWS_INSTANCE_CNAME": "2130706433"})])
 
 
 @pytest.mark.parametrize(

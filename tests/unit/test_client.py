@@ -1,8 +1,13 @@
 """CloudMap and its handles: what is refused at once, and what costs nothing."""
 
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from aiocloudmap import CachePolicy, CloudMap, ConfigurationError, ConnectionPolicy, HealthFilter, Service, ServiceName
+from aiocloudmap.cache.table import MAX_CELLS
 
 
 @pytest.fixture
@@ -90,6 +95,35 @@ def test_a_policy_as_a_whole_wins_over_the_environment(monkeypatch):
     """What is said in code is what counts."""
     monkeypatch.setenv("AIOCLOUDMAP_TTL", "7")
     assert isinstance(CloudMap.from_env(cache=CachePolicy(ttl=5)), CloudMap)
+
+
+@pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_stays_in_its_process_says_what_to_do_in_another(cloud_map, copying):
+    """A lock cannot travel, and need not."""
+    with pytest.raises(TypeError, match=r"make a CloudMap\(\) where it is needed"):
+        copying(cloud_map)
+    with pytest.raises(TypeError, match=r"write CloudMap\(\)\.service\('shop/orders'\) where it is needed"):
+        copying(cloud_map.service("shop/orders"))
+
+
+def test_of_more_handles_than_are_kept_the_oldest_goes_first(cloud_map):
+    """A name that came last is still at hand, however many came before it."""
+    names = [f"shop/orders-{number}" for number in range(MAX_CELLS + 10)]
+    made = [cloud_map.service(name) for name in names]
+    assert all(cloud_map.service(name) is handle for name, handle in list(zip(names, made, strict=True))[10:])
+    assert all(cloud_map.service(name) is not handle for name, handle in zip(names[:10], made, strict=False))
+    assert cloud_map.service(names[-1]) is made[-1]
+
+
+def test_handles_are_kept_by_several_threads_at_once(cloud_map):
+    """None of them stumbles over what another has just dropped."""
+
+    def make(thread: int) -> int:
+        names = [f"shop/orders-{thread}-{number}" for number in range(2000)]
+        return len([cloud_map.service(name) for name in names])
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(make, range(4))) == [2000] * 4
 
 
 async def test_a_call_without_asyncio_is_told_so(cloud_map):

@@ -58,6 +58,37 @@ def test_what_is_more_than_a_host_is_no_host(key, value):
         assert instance.hosts
 
 
+@pytest.mark.parametrize("dot", ["", "."])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1",
+        "0",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0X7F000001",
+        "0x",
+        "010.0.0.1",
+        "0177.0.0.1",
+        "999.1.1.1",
+        "1.2.3.4.5",
+        "evil.example.1",
+        "evil.example.0xa",
+    ],
+)
+def test_an_address_in_disguise_is_no_host_name(value, dot):
+    """URL parsers and inet_aton would read the shorter ones as IPv4 addresses, and refuse the others."""
+    with pytest.raises(InvalidAttributeError, match="is not an address or a host name"):
+        assert Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_CNAME": value + dot}).host
+
+
+@pytest.mark.parametrize("value", ["10.0.0.1", "orders-1", "1.orders", "0xorders", "10.0.0.1.nip.io", "3com.", "1-0"])
+def test_what_only_begins_like_a_number_is_a_host_name_and_a_plain_address_an_address(value):
+    """As URL parsers take them."""
+    assert Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_CNAME": value}).host == value
+
+
 @given(st.text(max_size=40), st.sampled_from(["AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"]))
 def test_a_url_names_the_host_that_the_attribute_holds_or_there_is_none(value, key):
     """For the standard library and for aiohttp's own reader alike."""
@@ -105,12 +136,19 @@ def test_a_path_that_no_request_line_can_hold_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    "scheme", ["", "http:", "http://evil.example/?", "a b", "1http", "http\n", "javascript:x//", "é"]
+    "scheme", [5, None, "", "http:", "http://evil.example/?", "a b", "1http", "http\n", "javascript:x//", "é"]
 )
 def test_what_is_no_scheme_is_refused(scheme):
     """It would decide whom the rest is read as."""
     with pytest.raises(ConfigurationError, match="is no scheme of a URL"):
         Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(scheme)
+
+
+@pytest.mark.parametrize("path", [5, None, b"/health"])
+def test_a_path_that_is_no_string_is_refused(path):
+    """With its type, and what would be right."""
+    with pytest.raises(ConfigurationError, match=rf"is of type {type(path).__name__}\. Give a string, like"):
+        Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url("http", path)
 
 
 def test_a_message_is_one_printable_line():

@@ -193,11 +193,11 @@ async def test_it_stops_at_once_whatever_is_open(world):
     server = LocalServer(world)
     await server.start()
     server.faults.hang(next=1)
-    server.faults.delay(1000, next=1, operation="Delayed")
-    server.faults.hold(operation="Held")
+    server.faults.delay(1000, next=1, operation="Other.Delayed")
+    server.faults.hold(operation="Other.Held")
     async with aiohttp.ClientSession() as http:
         _, idle = await asyncio.open_connection("127.0.0.1", server.port)
-        targets = (TARGET, "Delayed", "Held")
+        targets = (TARGET, "Other.Delayed", "Other.Held")
         tasks = [asyncio.create_task(post(http, server, **{"X-Amz-Target": target})) for target in targets]
         await eventually(lambda: (server.stats.requests_open, server.stats.connections_open) == (3, 4))
         async with asyncio.timeout(5):

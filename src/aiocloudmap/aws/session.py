@@ -37,6 +37,7 @@ from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
+from aiocloudmap.shown import shown
 
 if TYPE_CHECKING:
     import aiohttp
@@ -116,6 +117,10 @@ class AwsSession:
         Raises:
             ConfigurationError: An unknown service, an option botocore refuses, a `config` with a transport of its own.
         """
+        if not isinstance(aws_service, str):
+            raise ConfigurationError(
+                f"{shown(aws_service)} is no AWS service", advice="Give botocore's name of one, like 'sqs'."
+            )
         key = (aws_service, by_value(create_client_options))
         view = self._kept(key)
         if view is None:

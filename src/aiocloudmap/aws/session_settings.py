@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from aiocloudmap.arguments import check_endpoint
 from aiocloudmap.version import VERSION
 
 if TYPE_CHECKING:
@@ -36,24 +37,35 @@ def configured_region(session: AioSession) -> str | None:
 
 
 def without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, Any]:
-    """The setting that keeps the `data-` prefix off an endpoint that is not AWS's own."""
-    elsewhere = endpoint_url is not None or _endpoint_is_configured(session)
-    return {"inject_host_prefix": False} if elsewhere else {}
+    """The setting that keeps the `data-` prefix off an endpoint that is not AWS's own.
+
+    Raises:
+        ConfigurationError: The environment or the profile names one that no client can connect to.
+    """
+    if endpoint_url is None:
+        configured = _configured_endpoint(session)
+        if configured is None:
+            return {}
+        where, url = configured
+        check_endpoint(where, url, advice="Set it to one like 'http://127.0.0.1:5000', or leave it out.")
+    return {"inject_host_prefix": False}
 
 
-def _endpoint_is_configured(session: AioSession) -> bool:
-    """Whether the environment or the profile sends Cloud Map elsewhere, in the four places where AWS looks."""
+def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:
+    """Where the environment or the profile sends Cloud Map, if anywhere: which of AWS's four places, and the URL."""
     default = session.get_default_client_config()
     ignore = default.ignore_configured_endpoint_urls if default is not None else None
     if ignore is None:
         ignore = session.get_config_variable("ignore_configured_endpoint_urls")
     if ignore:
-        return False
-    if os.environ.get(f"AWS_ENDPOINT_URL_{CLOUD_MAP.upper()}") or os.environ.get("AWS_ENDPOINT_URL"):
-        return True
+        return None
+    for variable in (f"AWS_ENDPOINT_URL_{CLOUD_MAP.upper()}", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(variable):
+            return variable, url
     profile = session.get_scoped_config()
     services = session.full_config.get("services", {}).get(profile.get("services"), {})
-    return bool(services.get(CLOUD_MAP, {}).get("endpoint_url") or profile.get("endpoint_url"))
+    url = services.get(CLOUD_MAP, {}).get("endpoint_url") or profile.get("endpoint_url")
+    return ("the profile's endpoint_url", url) if url else None
 
 
 def user_agent(session: AioSession) -> str:

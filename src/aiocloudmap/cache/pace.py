@@ -33,7 +33,7 @@ class Pace:
 
     Args:
         rate: Calls a second, more than 0.
-        burst: Calls that may be made at once after a pause, 1 or more.
+        burst: Calls that may be made at once after a pause, 1 or more; without end, there is no ceiling as usual.
         queue: Seconds that a call may wait for its turn.
         draw: Gives numbers from 0 up to 1, which spread what is asked again.
     """

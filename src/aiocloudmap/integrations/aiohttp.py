@@ -12,6 +12,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError, UnavailableError
 from aiocloudmap.model import HealthFilter
+from aiocloudmap.shown import shown
 from aiocloudmap.url_names import UrlNames
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class CloudMapResolver(AbstractResolver):
     ) -> None:
         if fallback is not None and not isinstance(fallback, AbstractResolver):
             raise ConfigurationError(
-                f"fallback={fallback!r} is no resolver", advice="Give one like aiohttp.ThreadedResolver(), or None."
+                f"fallback={shown(fallback)} is no resolver",
+                advice="Give one like aiohttp.ThreadedResolver(), or None.",
             )
         self._names = UrlNames(cloud_map, namespaces=namespaces, zone=zone, health=health)
         self._given = fallback

@@ -41,6 +41,7 @@ from aiocloudmap import (
 )
 from aiocloudmap.arguments import check_cache, check_callable
 from aiocloudmap.extras import missing_extra
+from aiocloudmap.shown import shown
 
 try:
     from fastapi import Depends, FastAPI, HTTPException
@@ -90,21 +91,29 @@ def lifespan(
             f"lifespan was given a {type(cloud_map).__name__} for a CloudMap",
             advice="Write FastAPI(lifespan=lifespan()), with the brackets.",
         )
-    if isinstance(prefetch, str):
-        raise ConfigurationError("prefetch is one name", advice="Give a list of them: prefetch=['shop/orders'].")
-    services = _services(prefetch)
-    if wrapping is not None and (inspect.isasyncgenfunction(wrapping) or not callable(wrapping)):
+    if isinstance(prefetch, str) or not isinstance(prefetch, Iterable):
         raise ConfigurationError(
-            "wrapping is no lifespan",
-            advice="Give a function that is decorated with contextlib.asynccontextmanager, without calling it.",
+            f"prefetch={shown(prefetch)} is no list of names", advice="Write prefetch=['shop/orders']."
         )
+    services = _services(prefetch)
+    undecorated = inspect.isasyncgenfunction(wrapping) or inspect.iscoroutinefunction(wrapping)
+    if wrapping is not None and (undecorated or not callable(wrapping)):
+        raise _no_lifespan()
 
     @asynccontextmanager
     async def holding(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         async with CloudMap() if cloud_map is None else cloud_map as held:
             if get_cloud_map not in app.dependency_overrides:
                 await held.prefetch(*services)
-            async with nullcontext() if wrapping is None else wrapping(app) as state:
+            inner = nullcontext() if wrapping is None else wrapping(app)
+            if not isinstance(inner, AbstractAsyncContextManager):
+                raise _no_lifespan()
+            async with inner as state:
+                if not isinstance(state, Mapping | None):
+                    raise ConfigurationError(
+                        f"the wrapped lifespan yields an object of type {type(state).__name__}",
+                        advice="Let it yield a mapping, which becomes part of the state, or nothing.",
+                    )
                 if _STATE in (state or {}):
                     raise ConfigurationError(
                         f"the wrapped lifespan yields a {_STATE!r} of its own", advice="Give it another name there."
@@ -112,6 +121,13 @@ def lifespan(
                 yield {**(state or {}), _STATE: held}
 
     return holding
+
+
+def _no_lifespan() -> ConfigurationError:
+    return ConfigurationError(
+        "wrapping is no lifespan",
+        advice="Give a function that is decorated with contextlib.asynccontextmanager, without calling it.",
+    )
 
 
 async def get_cloud_map(connection: HTTPConnection) -> CloudMap:
@@ -164,7 +180,7 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
     """
     if not isinstance(service, str | ServiceName) or not isinstance(key, str):
         raise ConfigurationError(
-            f"Attribute({service!r}, {key!r}) names no attribute of a service",
+            f"Attribute({shown(service)}, {shown(key)}) names no attribute of a service",
             advice="Write Attribute('shop/orders', 'QUEUE_URL'); filters are arguments of it, too.",
         )
     check_callable("cast", cast)
@@ -207,7 +223,7 @@ def readiness(
     if not services:
         raise ConfigurationError("readiness has no service to look for", advice="Write readiness('shop/orders').")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"timeout={timeout!r} is no time", advice="Give seconds, more than 0.")
+        raise ConfigurationError(f"timeout={shown(timeout)} is no time", advice="Give seconds, more than 0.")
     wanted = _services(services)
 
     async def ready(cloud_map: CloudMapDep) -> dict[str, Freshness]:

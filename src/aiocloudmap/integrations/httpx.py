@@ -12,11 +12,12 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.extras import missing_extra
 from aiocloudmap.model import HealthFilter
+from aiocloudmap.shown import shown
 from aiocloudmap.url_names import UrlNames
 
 if TYPE_CHECKING:
@@ -147,12 +148,12 @@ class CloudMapTransport(_Transport):
     ) -> None:
         if not isinstance(verify, ssl.SSLContext | bool):
             raise ConfigurationError(
-                f"verify={verify!r} is neither a TLS context nor true or false",
+                f"verify={shown(verify)} is neither a TLS context nor true or false",
                 advice="For a file of authorities write verify=ssl.create_default_context(cafile=...).",
             )
         if limits is not None and not isinstance(limits, tuple(library.http.Limits for library in _LIBRARIES)):
             raise ConfigurationError(
-                f"limits={limits!r} are none", advice="Write limits=httpx2.Limits(max_connections=10), or httpx's."
+                f"limits={shown(limits)} are none", advice="Write limits=httpx2.Limits(max_connections=10), or httpx's."
             )
         self._names = UrlNames(cloud_map, namespaces=namespaces, zone=zone, health=health)
         self._verify = verify
@@ -185,6 +186,14 @@ class CloudMapTransport(_Transport):
             stream=library.body(response.stream),
             extensions=response.extensions,
         )
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise ConfigurationError(
+            "CloudMapTransport serves asynchronous clients only", advice="Use httpx2.AsyncClient, or httpx's."
+        )
+
+    # What a client calls that does not await.
+    handle_request = __enter__ = _refuse
 
     async def aclose(self) -> None:
         """Close its connections. It can be used again afterwards."""

@@ -70,4 +70,4 @@ def _namespace(state: State, name: str, owner: str | None) -> NamespaceRecord | 
 
 
 def _parsed(name: str | ServiceName) -> ServiceName:
-    return ServiceName.parse(name) if isinstance(name, str) else name
+    return name if isinstance(name, ServiceName) else ServiceName.parse(name)

@@ -26,6 +26,7 @@ from typing import Any, Final
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.model import ServiceName
+from aiocloudmap.shown import shown
 
 __all__ = ["ServiceDefinition", "read_definition"]
 
@@ -125,7 +126,7 @@ def _service(source: str, namespace: str, service: str, members: object) -> Serv
 def _health_check(source: str, place: tuple[str, ...], table: Mapping[str, Any]) -> bool:
     value = table.get("health_check", "unhealthy" in table)
     if not isinstance(value, bool):
-        raise _error(source, place, f"health_check = {value!r} must be true or false, without quotes")
+        raise _error(source, place, f"health_check = {shown(value)} must be true or false, without quotes")
     if table.get("unhealthy") and not value:
         raise _error(source, place, "unhealthy needs a health check; write health_check = true, or leave it out")
     return value
@@ -140,14 +141,16 @@ def _unhealthy(
     for identifier in value:
         if not isinstance(identifier, str) or identifier not in instances:
             known = ", ".join(instances) or "none"
-            raise _error(source, place, f"unhealthy names {identifier!r}; the instances are: {known}")
+            raise _error(source, place, f"unhealthy names {shown(identifier)}; the instances are: {known}")
     return tuple(value)
 
 
 def _owner(source: str, place: tuple[str, ...], table: Mapping[str, Any]) -> str | None:
     value = table.get("owner_account")
     if value is not None and not (isinstance(value, str) and value.isascii() and value.isdigit() and len(value) == 12):
-        raise _error(source, place, f'owner_account = {value!r} must be twelve digits in quotes, like "210987654321"')
+        raise _error(
+            source, place, f'owner_account = {shown(value)} must be twelve digits in quotes, like "210987654321"'
+        )
     return value
 
 

@@ -18,21 +18,22 @@
 | access_denied | AccessDeniedException | AccessDeniedError |
 
 Every fault takes `next`, the number of calls it meets (None: all until it is cleared), `operation`, AWS's name of those
-it meets, and `service`, as `namespace/service`. A call meets every pause that is on (delay, hold), then the first other
-fault, in the order they were switched on.
+it meets (the X-Amz-Target where they are another AWS service's), and `service`, as `namespace/service`. A call meets
+every pause that is on (delay, hold), then the first other fault, in the order they were switched on.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final, TypedDict, Unpack
+from typing import Final, Unpack
 
 from aiocloudmap.codes import CODES
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.gate import Gate
-from aiocloudmap.model import ServiceName
+from aiocloudmap.local.scope import Scope, check_number, nearest, scoped
+from aiocloudmap.shown import shown
 
 __all__ = ["Faults", "Scope"]
 
@@ -48,14 +49,6 @@ _SERVER_ERRORS: Final = {
 """What AWS says where it has failed itself, with the status that goes with it. Every other code comes with 400."""
 
 
-class Scope(TypedDict, total=False):
-    """Which calls a fault meets."""
-
-    next: int | None
-    operation: str | None
-    service: str | ServiceName | None
-
-
 class Faults:
     """The faults of one local world. May be switched from any thread."""
 
@@ -64,6 +57,7 @@ class Faults:
         self._on: list[Fault] = []
         self._gate = Gate()
         self._listeners: list[Callable[[bool], None]] = []
+        self._targets: set[str] = set()
 
     def fail(self, error: str = "InternalFailure", *, status: int | None = None, **scope: Unpack[Scope]) -> Fault:
         """AWS answers with an error.
@@ -78,9 +72,9 @@ class Faults:
             ConfigurationError: No such code or status, or another argument that cannot be what it is.
         """
         if status is None:
-            status = _SERVER_ERRORS.get(error) or _status_of(error)
-        if not 400 <= status <= 599:
-            raise ConfigurationError(f"{status!r} is no error's status", advice="Give one from 400 to 599.")
+            status = _status_of(error)
+        advice = "Give one from 400 to 599."
+        check_number(f"{shown(status)} is no error's status", status, least=400, most=599, whole=True, advice=advice)
         return self._switch_on(Kind.ERROR, status, scope, code=error)
 
     def throttle(self, **scope: Unpack[Scope]) -> Fault:
@@ -93,8 +87,7 @@ class Faults:
         Raises:
             ConfigurationError: Less than 0, or another argument that cannot be what it is, as for every fault.
         """
-        if seconds < 0:
-            raise ConfigurationError(f"a delay of {seconds!r} s is none", advice="Give seconds, 0 or more.")
+        check_number(f"a delay of {shown(seconds)} s is none", seconds, least=0, advice="Give seconds, 0 or more.")
         return self._switch_on(Kind.DELAY, seconds, scope)
 
     def hang(self, **scope: Unpack[Scope]) -> Fault:
@@ -119,8 +112,8 @@ class Faults:
         Raises:
             ConfigurationError: No such status.
         """
-        if not 500 <= status <= 599:
-            raise ConfigurationError(f"{status!r} is no server error", advice="Give a status from 500 to 599.")
+        advice = "Give a status from 500 to 599."
+        check_number(f"{shown(status)} is no server error", status, least=500, most=599, whole=True, advice=advice)
         return self._switch_on(Kind.SERVER_ERROR, status, scope)
 
     def garbage(self, **scope: Unpack[Scope]) -> Fault:
@@ -135,8 +128,8 @@ class Faults:
         """The body breaks off in the middle; or, with `instances`, only so many of them come."""
         if instances is None:
             return self._switch_on(Kind.TRUNCATE, 0, scope)
-        if instances < 0:
-            raise ConfigurationError(f"{instances!r} instances cannot be left", advice="Give 0 or more.")
+        what = f"{shown(instances)} instances cannot be left"
+        check_number(what, instances, least=0, whole=True, advice="Give 0 or more.")
         return self._switch_on(Kind.FEWER, instances, scope)
 
     def expired_token(self, **scope: Unpack[Scope]) -> Fault:
@@ -207,6 +200,10 @@ class Faults:
             self._on = [fault for fault in self._on if fault.remaining != 0]
             return met, self._gate
 
+    def expect(self, target: str) -> None:
+        """A server answers for this X-Amz-Target, too: a fault may be for it."""
+        self._targets.add(target)
+
     def attach(self, listener: Callable[[bool], None]) -> None:
         """Have a server told to drop its idle connections; the argument says whether silently."""
         self._listeners.append(listener)
@@ -220,32 +217,17 @@ class Faults:
             return f"<Faults {[fault.kind.name.lower() for fault in self._on]}, {self.held} held>"
 
     def _switch_on(self, kind: Kind, amount: float, scope: Scope, *, code: str = "") -> Fault:
-        times, service = scope.get("next"), scope.get("service")
-        if times is not None and (times < 1):
-            raise ConfigurationError(f"next={times!r} is no number of calls", advice="Give 1 or more, or leave it out.")
-        if isinstance(service, str):
-            service = ServiceName.parse(service)
-        fault = Fault(
-            kind,
-            amount,
-            code,
-            remaining=times,
-            operation=scope.get("operation"),
-            service=None if service is None else str(service),
-            _clear=self.remove,
-        )
+        times, operation, service = scoped(scope, self._targets)
+        fault = Fault(kind, amount, code, remaining=times, operation=operation, service=service, _clear=self.remove)
         with self._lock:
             self._on.append(fault)
         return fault
 
 
 def _status_of(error: str) -> int:
-    if error in CODES:
-        return 400
-    import difflib  # noqa: PLC0415 - a slip is rare
-
-    near = difflib.get_close_matches(str(error), [*CODES, *_SERVER_ERRORS], n=1)
+    if isinstance(error, str) and (error in CODES or error in _SERVER_ERRORS):
+        return _SERVER_ERRORS.get(error, 400)
     raise ConfigurationError(
-        f"error={error!a} is no error code that this library knows{f'; is it {near[0]}?' if near else ''}",
+        f"error={shown(error)} is no error code that this library knows{nearest(error, [*CODES, *_SERVER_ERRORS])}",
         advice="Where AWS does send it, say its status, too: fail('CustomerHasLeft', status=400).",
     )

@@ -105,6 +105,7 @@ class LocalServer:
             handler: Takes the members of the request, returns those of the answer; may raise `RefusedError`.
         """
         self._targets[target] = handler
+        self.faults.expect(target)
 
     async def start(self) -> None:
         """Listen.

@@ -1,7 +1,7 @@
 """The nouns: what is asked (`ServiceName`, `Query`) and what is answered (`Instance`, `Discovery`)."""
 
 from aiocloudmap.model.instance import MAX_INSTANCES, Discovery, HealthStatus, Instance
-from aiocloudmap.model.names import ServiceName, shown
+from aiocloudmap.model.names import ServiceName
 from aiocloudmap.model.query import HealthFilter, Query, check_account
 
 __all__ = [
@@ -13,5 +13,4 @@ __all__ = [
     "Query",
     "ServiceName",
     "check_account",
-    "shown",
 ]

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from aiocloudmap.errors import AttributeNotFoundError, ConfigurationError, InvalidAttributeError
 from aiocloudmap.model.attributes import Attributes
-from aiocloudmap.model.names import ServiceName, shown
+from aiocloudmap.model.names import ServiceName
+from aiocloudmap.shown import shown
 
 __all__ = ["MAX_INSTANCES", "Discovery", "HealthStatus", "Instance"]
 
@@ -20,6 +21,7 @@ MAX_INSTANCES: Final = 1000
 
 # Patterns, not compiled ones: most programs never need them, and `re` keeps those that it has compiled.
 _HOST_NAME = r"(?=.{1,253}\Z)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?"
+_NUMBER_AT_END = r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?"
 _URL_SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]*"
 
 
@@ -60,6 +62,8 @@ class Instance:
     @property
     def host(self) -> str | None:
         """AWS_INSTANCE_IPV4, or else AWS_INSTANCE_IPV6, or else AWS_INSTANCE_CNAME; None without any.
+
+        An IPv4 address in AWS_INSTANCE_CNAME is taken for what it is, in its usual form of four decimal numbers.
 
         Raises:
             InvalidAttributeError: The attribute holds no address or host name.
@@ -103,11 +107,16 @@ class Instance:
         Raises:
             AttributeNotFoundError: The instance has no address.
             InvalidAttributeError: Its address or port is not one.
-            ConfigurationError: The scheme is none, or the path holds a space, a backslash or a control character.
+            ConfigurationError: The scheme is none, or the path no string, or it holds a space, a backslash or a control
+                character.
         """
-        if not re.fullmatch(_URL_SCHEME, scheme):
+        if not (isinstance(scheme, str) and re.fullmatch(_URL_SCHEME, scheme)):
             raise ConfigurationError(f"{shown(scheme)} is no scheme of a URL", advice="Give one like 'https'.")
-        # The path itself stays out of the message: it may be an attribute's value.
+        # The path itself stays out of the messages: it may be an attribute's value.
+        if not isinstance(path, str):
+            raise ConfigurationError(
+                f"the path of a URL is of type {type(path).__name__}", advice="Give a string, like '/health'."
+            )
         if wrong := next((letter for letter in path if letter in " \\" or not letter.isprintable()), None):
             raise ConfigurationError(
                 f"the path of a URL holds {wrong!a}", advice="Percent-encode it, as urllib.parse.quote does."
@@ -168,7 +177,9 @@ def _address(value: str, version: int) -> str:
 def _host_name(value: str) -> str:
     if not re.fullmatch(_HOST_NAME, value):
         raise ValueError(value)
-    return value
+    # URL parsers and inet_aton read 1, 127.1 and 0x7f.1 as IPv4 addresses, and no top-level domain is a number:
+    # https://url.spec.whatwg.org/#ends-in-a-number-checker, RFC 3696 section 2.
+    return _address(value, 4) if re.fullmatch(_NUMBER_AT_END, value) else value
 
 
 _HOST_ATTRIBUTES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.shown import shown
 
-__all__ = ["ServiceName", "shown"]
+__all__ = ["ServiceName"]
 
 _NAMESPACE = re.compile(r"[!-~]{1,1024}")
 _LABEL = r"(?:[a-zA-Z0-9_][a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_]|[a-zA-Z0-9])"
@@ -34,7 +35,7 @@ class ServiceName:
     def __post_init__(self) -> None:
         parts: tuple[object, ...] = (self.namespace, self.service)
         if not all(isinstance(part, str) for part in parts):
-            raise ConfigurationError(f"a service name is made of two strings, not {parts!r}")
+            raise ConfigurationError(f"a service name is made of two strings, not {shown(parts)}")
         if not _NAMESPACE.fullmatch(self.namespace):
             raise ConfigurationError(
                 f"{shown(self.namespace)} is no namespace name",
@@ -57,7 +58,7 @@ class ServiceName:
             ConfigurationError: The text is not of that form, or AWS would refuse one of its parts.
         """
         if not isinstance(text, str):
-            raise ConfigurationError(f"a service name is a string like 'shop/orders', not {text!r}")
+            raise ConfigurationError(f"a service name is a string like 'shop/orders', not {shown(text)}")
         namespace, slash, service = text.removeprefix(_SCHEME).rpartition("/")
         if not slash or not namespace or not service:
             raise ConfigurationError(
@@ -68,8 +69,3 @@ class ServiceName:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.service}"
-
-
-def shown(text: str) -> str:
-    """The text for a message, shortened, with everything unprintable escaped."""
-    return ascii(text if len(text) <= 80 else text[:77] + "...")

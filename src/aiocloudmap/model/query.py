@@ -9,7 +9,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.model.names import ServiceName, shown
+from aiocloudmap.model.names import ServiceName
+from aiocloudmap.shown import shown
 
 __all__ = ["HealthFilter", "Query", "check_account"]
 

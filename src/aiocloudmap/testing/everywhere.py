@@ -25,6 +25,9 @@ def every_cloud_map(*, backend: Backend | None = None, clock: Clock = SYSTEM_CLO
     session. One with a backend of its own is left alone, and one with a clock of its own keeps that. All begin without
     answers, here and when the block ends, and their calls under way are cancelled. Costs no AWS call.
 
+    `ConnectionPolicy.max_calls_per_second` limits nothing meanwhile: by a clock that stands still it would for ever.
+    After a throttle calls come slowly all the same.
+
     What `client()` and `http_session()` give is not diverted: they are AWS's and HTTP's own.
 
     Args:

@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.extras import missing_extra
+from aiocloudmap.shown import shown
 from aiocloudmap.testing.runtime_api import FunctionError
 from aiocloudmap.testing.sandbox import Log, Sandbox, SandboxError
 
@@ -49,6 +52,9 @@ class LambdaRuntime:
         patience: Seconds that starting, becoming idle and being killed may take each; then a `SandboxError` says what
             the process has printed.
         command: What runs the process, before the name of the handler.
+
+    Raises:
+        ConfigurationError: One of them cannot be what it is.
     """
 
     def __init__(
@@ -62,11 +68,15 @@ class LambdaRuntime:
         patience: float = 60.0,
         command: Sequence[str] = _COMMAND,
     ) -> None:
+        if not isinstance(handler, str):
+            raise ConfigurationError(f"{shown(handler)} is no handler", advice="Give its name, like 'app.handler'.")
+        _check_seconds("timeout", timeout)
+        _check_seconds("patience", patience)
         self.handler = handler
         self.timeout = timeout
         self.cold_starts = 0
         self._cwd = Path.cwd() if cwd is None else Path(cwd)
-        self._env = dict(env or {})
+        self._env = _variables(env or {})
         self._snap_start = snap_start
         self._patience = patience
         self._command = tuple(command)
@@ -108,7 +118,10 @@ class LambdaRuntime:
             FunctionError: The handler raised, the time was over (`Sandbox.Timedout`), or the process ended
                 (`Runtime.ExitError`).
             SandboxError: The process did not become ready.
+            ConfigurationError: There is no such timeout.
         """
+        if timeout is not None:
+            _check_seconds("timeout", timeout)
         body = json.dumps(event).encode()
         self.start()
         invocation = self._living().invoke(body, self.timeout if timeout is None else timeout)
@@ -197,3 +210,21 @@ class LambdaRuntime:
         state = "no process" if self.pid is None else f"process {self.pid}"
         frozen = ", frozen" if self._sandbox is not None and self._sandbox.frozen else ""
         return f"<LambdaRuntime {self.handler}: {state}{frozen}, {self.cold_starts} cold start(s)>"
+
+
+def _check_seconds(argument: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= threading.TIMEOUT_MAX:
+        raise ConfigurationError(f"{argument}={shown(value)} is no time", advice="Give seconds, more than 0.")
+
+
+def _variables(env: object) -> dict[str, str]:
+    if not isinstance(env, Mapping):
+        raise ConfigurationError(f"env is of type {type(env).__name__}", advice="Write env={'STAGE': 'test'}.")
+    for name, value in env.items():
+        # The value is not shown: it may be a secret.
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise ConfigurationError(
+                f"env has {shown(name)} with a value of type {type(value).__name__}",
+                advice="Names and values of variables are strings.",
+            )
+    return dict(env)

@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("awslambdaric", reason="awslambdaric is not installed")
 
+from aiocloudmap import ConfigurationError
 from aiocloudmap.testing.lambda_runtime import FunctionError, LambdaRuntime, SandboxError
 from aiocloudmap.testing.runtime_api import Invocation, RuntimeApi
 
@@ -201,6 +202,34 @@ def test_what_cannot_be_is_refused_with_a_reason():
             function.freeze()
         with pytest.raises(TypeError, match="not JSON serializable"):
             function.invoke(object())
+        assert function.cold_starts == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"handler": 5}, r"^5 is no handler\. Give its name, like 'app\.handler'\.$"),
+        ({"timeout": "x"}, r"^timeout='x' is no time\. Give seconds, more than 0\.$"),
+        ({"timeout": -1}, "timeout=-1 is no time"),
+        ({"timeout": float("nan")}, "timeout=nan is no time"),
+        ({"patience": None}, "patience=None is no time"),
+        ({"env": 5}, "env is of type int"),
+        ({"env": {"A": 5}}, "^env has 'A' with a value of type int. Names and values of variables are strings"),
+        ({"env": {5: "A"}}, "^env has 5 with a value of type str"),
+    ],
+)
+def test_what_no_function_can_be_made_of_is_refused(arguments, message):
+    """At once, and not by a process that does not start."""
+    with pytest.raises(ConfigurationError, match=message):
+        LambdaRuntime(**{"handler": "app.handler"} | arguments)
+
+
+def test_an_invocation_whose_timeout_is_none_is_refused():
+    """Before it costs a process."""
+    with plain("echo") as function:
+        for timeout in ("x", -1, 0):
+            with pytest.raises(ConfigurationError, match="is no time"):
+                function.invoke(timeout=timeout)
         assert function.cold_starts == 0
 
 

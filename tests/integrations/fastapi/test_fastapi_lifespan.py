@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from fastapi import FastAPI, Request
@@ -140,18 +141,52 @@ async def test_a_state_that_has_a_cloud_map_already_is_refused(running, cloud_ma
     assert ended == [True]
 
 
+@pytest.mark.parametrize("state", [5, "database", ["database"]])
+async def test_a_state_that_is_none_is_refused(running, cloud_map: CloudMap, state):
+    """When the application starts; the other lifespan ends in order."""
+    ended = []
+
+    @asynccontextmanager
+    async def other(app: FastAPI):
+        try:
+            yield state
+        finally:
+            ended.append(True)
+
+    with pytest.raises(ConfigurationError, match=f"yields an object of type {type(state).__name__}. Let it yield a"):
+        async with running(served_by(cloud_map=cloud_map, wrapping=other)):
+            pass
+    assert ended == [True]
+
+
+async def test_what_gives_no_lifespan_is_refused_when_the_application_starts(running, cloud_map: CloudMap):
+    """Nobody can tell before it is called."""
+    with pytest.raises(ConfigurationError, match="wrapping is no lifespan"):
+        async with running(served_by(cloud_map=cloud_map, wrapping=lambda _: None)):
+            pass
+
+
 async def undecorated(app):
     """Forgot its decorator."""
     yield
+
+
+async def plain(app):
+    """Is none."""
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"prefetch": ["shop"]}, "'shop' is no service name"),
+        ({"prefetch": None}, r"prefetch=None is no list of names\. Write prefetch=\['shop/orders'\]"),
+        ({"prefetch": 5}, "prefetch=5 is no list of names"),
+        ({"prefetch": [5]}, "a service name is a string"),
         ({"prefetch": "shop/orders"}, r"prefetch=\['shop/orders'\]"),
         ({"cloud_map": FastAPI()}, r"FastAPI\(lifespan=lifespan\(\)\)"),
         ({"wrapping": undecorated}, "asynccontextmanager"),
+        ({"wrapping": plain}, "asynccontextmanager"),
+        ({"wrapping": partial(plain)}, "asynccontextmanager"),
         ({"wrapping": "other"}, "asynccontextmanager"),
     ],
 )

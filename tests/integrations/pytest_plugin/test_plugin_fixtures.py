@@ -31,6 +31,38 @@ def shop(pytester: pytest.Pytester) -> None:
     pytester.syspathinsert()
 
 
+def test_one_moment_has_room_for_as_many_services_as_a_test_likes(run):
+    """No rate that only time would refill; AWS's own throttling is still obeyed, and ends as it does."""
+    result = run(
+        """
+@pytest.mark.asyncio
+async def test_many(cloud_map, cloud_map_world, cloud_map_clock):
+    names = [f"shop/orders-{number}" for number in range(300)]
+    for name in names:
+        cloud_map_world.register(name, "orders-1", {"QUEUE_URL": name})
+
+    async def ask_all():
+        async with asyncio.timeout(20):
+            for name in names:
+                assert await cloud_map.service(name).attribute("QUEUE_URL") == name
+                await cloud_map.service(name).attributes()
+
+    await ask_all()
+    cloud_map_world.fail("RequestLimitExceeded", next=1)
+    for name in names[:2]:
+        with pytest.raises(ThrottledError):
+            await cloud_map.service(name).resolve(max_age=0)
+    assert cloud_map_world.calls["DiscoverInstances"] == 301
+    for _ in range(200):
+        cloud_map_clock.tick(1)
+        await cloud_map.service(names[0]).resolve(max_age=0)
+    cloud_map.clear()
+    await ask_all()
+"""
+    )
+    result.assert_outcomes(passed=1)
+
+
 def test_a_program_that_made_its_cloud_map_at_import_finds_what_a_test_registers(run, shop):
     """And nothing of what the test before it did: no answer, no instance, no fault, no throttling."""
     result = run(

@@ -30,6 +30,16 @@ async def test_one_transport_serves_clients_of_both_libraries(stage):
             await old.get("http://odrers.shop/")
 
 
+@pytest.mark.parametrize("library", [httpx, httpx2])
+def test_a_client_that_does_not_await_is_told(stage, library):
+    """On entering it, or at its first request."""
+    transport = integration.CloudMapTransport(stage.cloud_map, namespaces=NAMESPACES)
+    client = library.Client(transport=transport)
+    for use in (client.__enter__, lambda: library.Client(transport=transport).get("http://orders.shop/")):
+        with pytest.raises(ConfigurationError, match=r"serves asynchronous clients only\. Use httpx2\.AsyncClient"):
+            use()
+
+
 @pytest.mark.parametrize("verify", ["ca.pem", None, 1])
 def test_a_verify_that_is_none_is_refused(stage, verify):
     """A file's name would have to be read by somebody."""

@@ -79,7 +79,6 @@ async def test_a_config_with_a_transport_of_its_own_is_refused(opened, config, m
     [
         ("sqz", {}, "sqz"),
         ("", {}, "knows no such"),
-        (None, {}, "options"),
         ("sqs", {"regoin_name": "eu-west-1"}, "options"),
         ("sqs", {"endpoint_url": "nowhere"}, "endpoint"),
         ("sqs", {"aws_access_key_id": "AKID"}, "half"),

@@ -115,6 +115,13 @@ async def test_after_a_fork_the_child_makes_clients_of_its_own_accord(opened):
     assert await session.discovery_client() is client
 
 
+@pytest.mark.parametrize("name", [[], {}, 5, None, b"sqs"])
+async def test_a_service_whose_name_is_no_string_is_refused(opened, name):
+    """With what would be one."""
+    with pytest.raises(ConfigurationError, match="is no AWS service. Give botocore's name of one, like 'sqs'"):
+        await opened().client(name)
+
+
 # The session's own settings
 
 

@@ -128,6 +128,28 @@ async def test_an_endpoint_that_is_none_is_a_configuration_error(opened, url):
         await opened(endpoint_url=url).discovery_client()
 
 
+@pytest.mark.parametrize("url", ["ftp://x:hunter2@y", "http://x:hunter2@127.0.0.1", "127.0.0.1:5000", "http://a b"])
+@pytest.mark.parametrize(
+    ("text", "variable", "where"),
+    [
+        ("", "AWS_ENDPOINT_URL_SERVICEDISCOVERY", "AWS_ENDPOINT_URL_SERVICEDISCOVERY"),
+        ("", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL"),
+        ("[default]\nendpoint_url = {url}\n", "", "the profile's endpoint_url"),
+    ],
+)
+async def test_one_that_the_surroundings_name_is_refused_alike(
+    opened, monkeypatch, profile, text, variable, where, url
+):
+    """With where it was said, and without what was said: it may hold a password."""
+    profile(text.format(url=url))
+    if variable:
+        monkeypatch.setenv(variable, url)
+    for made in (opened().discovery_client(), opened().client("servicediscovery")):
+        with pytest.raises(ConfigurationError, match=f"^{where} (is no URL|has a user name in it)") as caught:
+            await made
+        assert "hunter2" not in str(caught.value)
+
+
 async def test_a_region_that_is_none_is_a_configuration_error(opened):
     """A slip of the keyboard must not become a host name."""
     with pytest.raises(ConfigurationError, match="Region"):

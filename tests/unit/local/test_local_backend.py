@@ -17,7 +17,7 @@ from aiocloudmap import (
     ServiceNotFoundError,
     ThrottledError,
 )
-from aiocloudmap.local import Faults, LocalBackend, Quotas, Rate, World
+from aiocloudmap.local import Faults, LocalBackend, LocalServer, Quotas, Rate, World
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 
 ORDERS = Query(ServiceName("shop", "orders"))
@@ -270,16 +270,65 @@ async def test_dropping_idle_connections_means_nothing_here(backend):
     ("fault", "arguments"),
     [
         ("throttle", {"next": 0}),
+        ("throttle", {"next": "x"}),
+        ("throttle", {"next": 1.5}),
+        ("throttle", {"next": True}),
         ("delay", {"seconds": -1}),
+        ("delay", {"seconds": "x"}),
+        ("delay", {"seconds": float("nan")}),
+        ("fail", {"error": 5}),
+        ("fail", {"error": []}),
+        ("fail", {"error": "CustomerHasLeft", "status": "x"}),
         ("server_error", {"status": 400}),
+        ("server_error", {"status": None}),
         ("truncate", {"instances": -1}),
+        ("truncate", {"instances": "x"}),
         ("throttle", {"service": "orders"}),
+        ("throttle", {"service": 5}),
+        ("throttle", {"operation": 5}),
     ],
 )
 def test_a_fault_that_cannot_be_is_a_configuration_error(fault, arguments):
-    """Told at once, where it is written."""
+    """Told at once, where it is written, and nothing is switched on."""
+    faults = Faults()
     with pytest.raises(ConfigurationError):
-        getattr(Faults(), fault)(**arguments)
+        getattr(faults, fault)(**arguments)
+    assert repr(faults) == "<Faults [], 0 held>"
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ("Bogus", "^operation='Bogus' is no operation of Cloud Map. Give AWS's name of one, like 'DiscoverInstances'"),
+        ("DiscoverInstance", "is no operation of Cloud Map; is it DiscoverInstances?"),
+        ("discover_instances", "; is it DiscoverInstances?"),
+        ("Route53AutoNaming_v20170314.DiscoverInstances", "; is it DiscoverInstances?"),
+        ("", "operation='' is no"),
+    ],
+)
+def test_a_fault_for_an_operation_that_there_is_not_is_refused(operation, message):
+    """It would meet no call, and the test that ordered it would pass for nothing."""
+    with pytest.raises(ConfigurationError, match=message.replace("?", r"\?")):
+        Faults().throttle(operation=operation)
+
+
+def test_a_fault_may_be_for_another_service_and_for_one_that_is_not_there_yet():
+    """Targets and services may come later."""
+    faults = Faults()
+    faults.throttle(operation="AmazonSQS.ReceiveMessage", service="shop/later")
+    with pytest.raises(ConfigurationError):
+        faults.throttle(operation="Plain")
+    server = LocalServer(World(), faults)
+    server.add_target("Plain", dict)
+    faults.throttle(operation="Plain")
+    with pytest.raises(ConfigurationError, match=r"is it Plain\?"):
+        faults.throttle(operation="Plane")
+
+
+def test_a_word_that_is_none_of_a_scopes_is_refused():
+    """As for any function; else the fault would meet more calls than it was ordered for."""
+    with pytest.raises(TypeError, match="a fault takes next, operation, service, not times"):
+        Faults().throttle(times=2)
 
 
 def test_faults_say_what_is_on():
