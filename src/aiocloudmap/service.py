@@ -71,8 +71,8 @@ class Service:
 
         Args:
             max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch and believes
-                what it says. Where none comes within `ConnectionPolicy.discovery_timeout`, that is a DeadlineError;
-                while AWS throttles, no fetch is made, and a ThrottledError comes at once.
+                what it says. A fetch that takes longer than `ConnectionPolicy.discovery_timeout` is a DeadlineError,
+                one that would be made while AWS throttles a ThrottledError, at once.
 
         Returns:
             The complete set, unless its `maybe_truncated` is true.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aiocloudmap import CachePolicy, CloudMap, ConfigurationError, ConnectionPolicy, ServiceName
-from aiocloudmap.local import World
+from aiocloudmap.local import Faults, World
+from aiocloudmap.model import Query
 from aiocloudmap.shown import shown
 
 LONG = 10**400
@@ -53,6 +54,10 @@ def test_an_object_whose_repr_fails_is_shown_by_its_type():
         lambda value: CloudMap(connections=value),
         lambda value: ServiceName("shop", value),
         lambda value: ServiceName.parse(value),
+        lambda value: Query(ServiceName("shop", "orders"), health=value),
+        lambda value: Query(ServiceName("shop", "orders"), owner_account=value),
+        lambda value: Faults().fail(value),
+        lambda value: Faults().hold(operation=value),
         lambda value: World().register(value, "orders-1"),
     ],
 )

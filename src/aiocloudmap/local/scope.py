@@ -52,9 +52,8 @@ def scoped(scope: Scope, targets: Collection[str]) -> Scoped:
     if times is not None:
         check_number(f"next={shown(times)} is no number of calls", times, least=1, whole=True, advice="Give 1 or more.")
     if operation is not None and not _can_be(operation, targets):
-        near = nearest(str(operation).rpartition(".")[2], [*CALLS, *targets])
         raise ConfigurationError(
-            f"operation={shown(operation)} is no operation of Cloud Map{near}",
+            f"operation={shown(operation)} is no operation of Cloud Map{nearest(operation, [*CALLS, *targets])}",
             advice="Give AWS's name of one, like 'DiscoverInstances', or another service's X-Amz-Target.",
         )
     if service is not None and not isinstance(service, ServiceName):
@@ -79,7 +78,7 @@ def nearest(slip: object, names: Collection[str]) -> str:
     """The name that was probably meant, as a question at the end of a message; nothing where there is none."""
     import difflib  # noqa: PLC0415 - a slip is rare
 
-    near = difflib.get_close_matches(str(slip), names, n=1)
+    near = difflib.get_close_matches(slip.rpartition(".")[2], names, n=1) if isinstance(slip, str) else []
     return f"; is it {near[0]}?" if near else ""
 
 

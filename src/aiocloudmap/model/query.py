@@ -77,7 +77,7 @@ def check_account(account: object, service: ServiceName) -> None:
     """
     if account is not None and not (isinstance(account, str) and re.fullmatch(_ACCOUNT, account)):
         raise ConfigurationError(
-            f"owner_account {shown(str(account))} is no AWS account id",
+            f"owner_account {shown(account)} is no AWS account id",
             service=service,
             advice="Give the twelve digits of the account that owns the namespace, as a string.",
         )
@@ -88,7 +88,7 @@ def _health(value: HealthFilter | str) -> HealthFilter:
         return HealthFilter(value.upper())
     except (AttributeError, ValueError):
         raise ConfigurationError(
-            f"{shown(str(value))} is no health filter", advice=f"Use one of {', '.join(HealthFilter)}."
+            f"{shown(value)} is no health filter", advice=f"Use one of {', '.join(HealthFilter)}."
         ) from None
 
 
@@ -105,12 +105,12 @@ def _pairs(argument: str, value: object) -> tuple[tuple[str, str], ...]:
     for (key, _), (following, _) in pairwise(pairs):
         if key == following:
             raise ConfigurationError(
-                f"{argument} names {shown(str(key))} twice", advice="An instance has one value of each attribute."
+                f"{argument} names {shown(key)} twice", advice="An instance has one value of each attribute."
             )
     for key, text in pairs:
         if not (isinstance(key, str) and re.fullmatch(_ATTRIBUTE_KEY, key)):
             raise ConfigurationError(
-                f"{argument} has {shown(str(key))}, which is no attribute name",
+                f"{argument} has {shown(key)}, which is no attribute name",
                 advice="An attribute name has 1 to 255 printable ASCII characters and no spaces.",
             )
         if not (isinstance(text, str) and re.fullmatch(_ATTRIBUTE_VALUE, text)):
