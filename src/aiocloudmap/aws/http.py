@@ -118,7 +118,8 @@ class _StraightSession(KeptSession):
 
     def request(self, method: str, url: Any, **options: Any) -> Any:
         """As ever, but for that."""
-        return super().request(method, url, **(options | {"allow_redirects": False}))
+        options["allow_redirects"] = False
+        return super().request(method, url, **options)
 
 
 class SharedSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
