@@ -132,7 +132,11 @@ class _Stage:
             barrier = max(answer.retry_at, process.pace.until)
             if self._now < barrier:
                 yield barrier
-            elif not (yield from self._question(process)):
+                continue
+            answered = yield from self._question(process)
+            if answered is None:
+                continue
+            if not answered:
                 answer.failures += 1
                 wait = backoff(answer.failures, self._draw())
                 answer.retry_at = max(self._now + wait, process.pace.floor)
@@ -140,16 +144,15 @@ class _Stage:
                 answer.there = True
                 self._answered.append(self._now)
 
-    def _question(self, process: _Process) -> Generator[float, None, bool]:
-        """One question; gives whether it was answered."""
+    def _question(self, process: _Process) -> Generator[float, None, bool | None]:
+        """One question; gives whether it was answered, None where it gave up its turn under a throttle."""
         pace, deadline = process.pace, self._now + self._connections.discovery_timeout
-        yield self._now  # who asks at the same moment has been let in before the first of them takes a turn
         wait = pace.reserve(self._now)
         if wait and not (yield from self._wait(wait, deadline)):
             return False
         started = self._now
         if started < pace.floor:
-            return False
+            return None
         for attempt in range(self._connections.max_attempts):
             if attempt > 0:
                 if not process.takes_retry():
