@@ -74,7 +74,7 @@ async def working(sqs: Sqs, stop: asyncio.Event, *queue_urls: str) -> AsyncItera
 
 def order(number: int) -> str:
     """An order's text."""
-    return json.dumps({"id": number})
+    return json.dumps({"number": number})
 
 
 def test_orders_are_done_and_deleted() -> None:
@@ -114,7 +114,7 @@ def test_no_more_is_taken_than_can_be_begun(monkeypatch: pytest.MonkeyPatch) -> 
         all_begun, may_end = asyncio.Barrier(4), asyncio.Event()
 
         async def handle(order: dict[str, Any]) -> None:
-            if order["id"] < 3:
+            if order["number"] < 3:
                 await all_begun.wait()
                 await may_end.wait()
 

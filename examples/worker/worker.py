@@ -18,7 +18,7 @@ import logging
 import os
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped, unused-ignore]
 
 from aiocloudmap import CloudMap, CloudMapError, ConfigurationError
 from aiocloudmap.integrations.worker import until_sigterm
@@ -42,7 +42,7 @@ log = logging.getLogger("worker")
 async def handle(order: dict[str, Any]) -> None:
     """What an order asks for; here, that time passes. One may come twice, as ever with SQS."""
     await asyncio.sleep(order.get("seconds", 0))
-    log.info("done: %s", order["id"])
+    log.info("done: %s", order["number"])
 
 
 async def finish(cloud_map: CloudMap, queue_url: str, message: Message) -> None:

@@ -100,20 +100,20 @@ class ConnectionPolicy:
     """The same for one host and port. 1 or more; beyond `max_connections` it limits nothing."""
 
     keepalive_timeout: float = 10.0
-    """Seconds an idle connection is kept. More than 0."""
+    """Seconds an idle connection is kept. 0.001 or more."""
 
     connect_timeout: float = 1.0
-    """Seconds that one attempt to connect may take. More than 0."""
+    """Seconds that one attempt to connect may take. 0.001 or more."""
 
     read_timeout: float = 2.0
-    """Seconds that one attempt may wait for bytes. More than 0."""
+    """Seconds that one attempt may wait for bytes. 0.001 or more."""
 
     discovery_timeout: float = 5.0
-    """Seconds that one question may take, with everything: queueing, connecting, retries. More than 0."""
+    """Seconds that one question may take, with everything: queueing, connecting, retries. 0.001 or more."""
 
     max_calls_per_second: float = 200.0
-    """Questions a second that are put to Cloud Map, after a burst of as many; over all event loops and services. More
-    than 0. AWS allows an account 1,000 a second in a Region, by default."""
+    """Questions a second that are put to Cloud Map, after a burst of as many; over all event loops and services.
+    0.001 or more. AWS allows an account 1,000 a second in a Region, by default."""
 
     max_attempts: int = 3
     """Attempts at one question, the first one included (botocore's standard retry mode). 1 or more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from aiocloudmap.local import LocalCloudMap, World
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+ASKS_FOR_FIXTURES = re.compile(r"def test_\w+\([^)]+\)")
 
 
 def evaluate(example: Example) -> None:
@@ -36,6 +38,11 @@ def parsed(path: Path, language: str) -> Document:
 def blocks(path: Path, language: str) -> list[str]:
     """The text of the document's blocks of one language."""
     return [str(example.parsed) for example in parsed(path, language).examples()]
+
+
+def is_for_pytest(example: Example) -> bool:
+    """Whether it has tests that ask for fixtures: those are run by pytest, see test_pytest_blocks.py."""
+    return ASKS_FOR_FIXTURES.search(example.parsed) is not None
 
 
 def name_of(path: Path) -> str:
@@ -73,7 +80,8 @@ def test_the_blocks_of_a_document_run_as_they_stand(path: Path, shop: LocalCloud
     with asyncio.Runner() as runner:
         document.namespace["__runner__"] = runner
         for example in document.examples():
-            example.evaluate()
+            if not is_for_pytest(example):
+                example.evaluate()
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "toml")], ids=name_of)

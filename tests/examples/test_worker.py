@@ -25,7 +25,7 @@ SHORT_POLLS = {"WORKER_POLL_SECONDS": "1"}
 
 def order(number: int, seconds: float = 0) -> str:
     """An order's text."""
-    return json.dumps({"id": number, "seconds": seconds})
+    return json.dumps({"number": number, "seconds": seconds})
 
 
 def put_many(queue, bodies: list[str]) -> None:

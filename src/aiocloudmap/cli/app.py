@@ -20,7 +20,7 @@ __all__ = ["app", "run"]
 
 _EPILOG = (
     "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 configuration or credentials, "
-    "5 AWS refused or cannot be reached, 124 --timeout, 130 Ctrl-C."
+    "5 AWS refused or cannot be reached, 124 --timeout, 130 Ctrl-C, 143 SIGTERM (which ends serve with 0)."
 )
 
 app = typer.Typer(

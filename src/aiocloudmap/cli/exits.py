@@ -33,4 +33,4 @@ class Exit(IntEnum):
     """Ctrl-C: 128 + SIGINT."""
 
     TERMINATED = 143
-    """128 + SIGTERM."""
+    """128 + SIGTERM; `serve`, which such a signal is meant to end, leaves with 0."""

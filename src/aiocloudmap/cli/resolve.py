@@ -70,7 +70,8 @@ def resolve(
     aiocloudmap resolve shop/orders --where STAGE=live --health healthy -o json
 
     [dim]value and env speak of one instance, taken at random among those that match.
-    The answer goes to standard output, everything else to standard error.[/dim]
+    The answer goes to standard output, everything else to standard error.
+    With -o json or jsonl, an error is JSON, too.[/dim]
     """
     form = chosen_format(output, attribute=attribute, on_terminal=sys.stdout.isatty())
     query = _query(name, health, where, prefer, owner_account)
