@@ -25,7 +25,9 @@ class _Cells(cachetools.Cache[_Key, Cell]):
     """Evicts and retires what was put in first. The order is the dict's own, which costs no memory of its own."""
 
     def popitem(self) -> tuple[_Key, Cell]:
-        key = next(iter(self))
+        key = next(iter(self), None)
+        if key is None:
+            raise KeyError("there is no cell")  # by which clear() of old versions knows its end
         cell = self.pop(key)
         cell.retire()
         return key, cell
