@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -95,6 +96,7 @@ async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
                 assert line, said
                 said.append(line)
         [address] = re.findall(r"running on (http://[\d.]+:\d+)", "".join(said))
+        await until_it_listens(address)
         yield address, said
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE):
@@ -104,6 +106,21 @@ async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()
+
+
+async def until_it_listens(address: str) -> None:
+    """A worker says that it has started shortly before it listens."""
+    url = urlsplit(address)
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(url.hostname, url.port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
 
 
 async def visit(client: aiohttp.ClientSession, phases: list[Phase], visitor: int, stop: asyncio.Event) -> None:
