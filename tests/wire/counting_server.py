@@ -20,6 +20,25 @@ from tests.support.client_sockets import client_sockets
 _ESTABLISHED = 1
 
 
+async def _end(servers: list[asyncio.Server], writers: set[asyncio.StreamWriter]) -> None:
+    """Close the servers and what they have accepted.
+
+    asyncio makes the transport of a connection some turns after it has accepted it, which fails where the server has
+    been closed between; the connection is then nobody's. So nothing is accepted any more before they close.
+    """
+    for server in servers:
+        for sock in server.sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+    await _turns()
+    for server in servers:
+        server.close()
+    for writer in list(writers):
+        writer.transport.abort()
+    await _turns()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
 async def _turns() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
@@ -108,15 +127,7 @@ class Servers:
         servers = [await asyncio.start_server(self._accept, sock=sock, ssl=self._tls) for sock in self._sockets]
         self._ready.set()
         await self._ended.wait()
-        for server in servers:
-            server.close()
-        # What has been accepted takes some turns to be known, what is aborted some to be gone.
-        await _turns()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await _turns()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        await _end(servers, self._writers)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock = writer.get_extra_info("socket")
@@ -197,12 +208,7 @@ class Proxy:
         server = await asyncio.start_server(self._accept, sock=self._socket, ssl=self._tls)
         self._ready.set()
         await self._ended.wait()
-        server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
-        await asyncio.sleep(0.01)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        await _end([server], self._writers)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
