@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import itertools
-import random
 import re
 from collections.abc import Iterable
 from typing import Final
 
 from aiocloudmap.addresses import Address, in_order, reachable
+from aiocloudmap.cache.chance import first_turn
 from aiocloudmap.client import CloudMap
 from aiocloudmap.errors import ConfigurationError, ServiceNotFoundError
 from aiocloudmap.model import HealthFilter, Query, ServiceName
@@ -98,7 +98,7 @@ class UrlNames:
     def _turn(self, name: ServiceName) -> int:
         # Only services that were found get here, so there are never more than those.
         if (turns := self._turns.get(name)) is None:
-            start = random.randrange(1 << 16)  # noqa: S311 - spreads load, guards nothing
+            start = first_turn()
             turns = self._turns[name] = itertools.count(start)
         return next(turns)
 

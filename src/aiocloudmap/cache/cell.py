@@ -11,7 +11,7 @@ import itertools
 from typing import Final, NamedTuple
 
 from aiocloudmap.answers import Answer, Question
-from aiocloudmap.cache.chance import draw
+from aiocloudmap.cache.chance import first_turn
 from aiocloudmap.errors import CloudMapError
 from aiocloudmap.settings import CachePolicy
 
@@ -76,7 +76,7 @@ class Cell:
     def turn(self) -> int:
         """The next number of the rotation, which starts at random so that processes do not all begin with the first."""
         if self._turns is None:
-            self._turns = itertools.count(int(draw() * (1 << 16)))
+            self._turns = itertools.count(first_turn())
         return next(self._turns)
 
     def write(self, snapshot: Answer, *, soft: float, hard: float, written: float, started: float) -> None:

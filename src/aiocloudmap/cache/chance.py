@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-__all__ = ["draw"]
+__all__ = ["draw", "first_turn"]
 
 _system = random.SystemRandom()
 
@@ -16,3 +16,8 @@ _system = random.SystemRandom()
 def draw() -> float:
     """A number from 0 up to 1, 1 left out."""
     return _system.random()
+
+
+def first_turn() -> int:
+    """Where a rotation begins, so that processes do not all begin with the first instance."""
+    return int(draw() * (1 << 16))
