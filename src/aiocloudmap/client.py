@@ -13,11 +13,9 @@ from aiocloudmap.cache.table import MAX_CELLS
 from aiocloudmap.engine_key import EngineKey
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.event_loop import running_loop
-from aiocloudmap.events import Event
 from aiocloudmap.model import HealthFilter, Query, ServiceName
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
 from aiocloudmap.registry import registry
-from aiocloudmap.reports import Stats
 from aiocloudmap.service import Service
 from aiocloudmap.settings import CachePolicy, ConnectionPolicy, policies_from_env
 
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
 
     import aiohttp
     from aiobotocore.session import AioSession
+
+    from aiocloudmap.events import Event
+    from aiocloudmap.reports import Stats
 
 __all__ = ["CloudMap"]
 

@@ -20,7 +20,7 @@ from aiocloudmap.cache.flight import Flight, Flights, Waiter
 from aiocloudmap.cache.freshness import stale_until, state
 from aiocloudmap.cache.pace import Pace
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, UnavailableError
-from aiocloudmap.reports import Freshness
+from aiocloudmap.model import Freshness
 from aiocloudmap.settling import Counts, good, last_good_age
 
 __all__ = ["Deciding", "Decision", "young"]

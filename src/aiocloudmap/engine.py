@@ -6,23 +6,22 @@ import logging
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import fields
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiocloudmap.answers import Question
 from aiocloudmap.engine_key import EngineKey
-from aiocloudmap.events import ClockJumped, Event, log
-from aiocloudmap.loading import loading_aws
+from aiocloudmap.loading import load_what_is_told, loading_aws
+from aiocloudmap.logs import LOGGER, log
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
-from aiocloudmap.reports import Stats
 from aiocloudmap.resolver import Resolver
-from aiocloudmap.settling import Counts
 
 if TYPE_CHECKING:
     from aiocloudmap.aws.backend import AwsBackend
     from aiocloudmap.aws.session import AwsSession
     from aiocloudmap.aws.transport import Transport
+    from aiocloudmap.events import Event
+    from aiocloudmap.reports import Stats
 
 __all__ = ["Engine", "Listener", "Override"]
 
@@ -31,8 +30,6 @@ _CONTROL_PLANE_RATE: Final = 5.0
 _CONTROL_PLANE_BURST: Final = 40.0
 _UNSEEN: Final = 1.0
 """Seconds that the wall clock may run ahead of the monotonic one before the process counts as having been frozen."""
-
-_logger = logging.getLogger("aiocloudmap")
 
 
 class Listener:
@@ -71,6 +68,7 @@ class Engine:
         transport: Callable[[], Transport],
         override: Override | None = None,
     ) -> None:
+        load_what_is_told()
         self.key: Final = key
         self._given: Final = Override(backend, clock)
         self._transport = transport
@@ -115,6 +113,7 @@ class Engine:
             rate=rate,
             burst=burst,
             emit=self.emit,
+            is_heard=self._is_heard,
             observe=self.observe,
         )
 
@@ -168,13 +167,17 @@ class Engine:
         log(event)
         self.tell(event)
 
+    def _is_heard(self) -> bool:
+        """Whether what is no warning is heard by anybody."""
+        return bool(self._listeners) or LOGGER.isEnabledFor(logging.DEBUG)
+
     def tell(self, event: Event) -> None:
         """Tell the listeners; one that raises is logged, and harms nobody."""
         for listener in list(self._listeners):
             try:
                 listener.on_event(event)
             except Exception:
-                _logger.exception("on_event raised while it was told of %s", type(event).__name__)
+                LOGGER.exception("on_event raised while it was told of %s", type(event).__name__)
 
     def observe(self) -> None:
         """Notice whether time passed unseen: a frozen sandbox, a restored snapshot, a clock set forward."""
@@ -187,6 +190,8 @@ class Engine:
             each.thaw(unseen)
         if self._aws is not None:
             self._transport().drop_idle()
+        from aiocloudmap.events import ClockJumped  # noqa: PLC0415 - as aiocloudmap.loading has it
+
         self.emit(ClockJumped(unseen))
 
     def before_snapshot(self) -> None:
@@ -222,9 +227,11 @@ class Engine:
 
     def stats(self) -> Stats:
         """The counts so far; open connections are those of the process."""
+        from aiocloudmap.reports import Stats  # noqa: PLC0415 - as aiocloudmap.loading has it
+
         counts = [each.counts for each in self._resolvers]
         return Stats(
-            **{field.name: sum(getattr(each, field.name) for each in counts) for field in fields(Counts)},
+            **{name: sum(getattr(each, name) for each in counts) for name in vars(counts[0])},
             entries=self.entries,
             open_connections=0 if self._aws is None else self._transport().open_connections,
         )

@@ -25,10 +25,6 @@ __all__ = [
     "Throttled",
 ]
 
-_logger = logging.getLogger("aiocloudmap")
-# A library leaves it to the program where its log goes; without this, warnings would go to stderr.
-_logger.addHandler(logging.NullHandler())
-
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
@@ -211,9 +207,3 @@ Event = (
     | DescriptorsLow
 )
 """Anything that `on_event` may be called with."""
-
-
-def log(event: Event) -> None:
-    """Write the event to the library's logger, at its level."""
-    if _logger.isEnabledFor(event.level):
-        _logger.log(event.level, "%s", event, extra={"aiocloudmap_event": type(event).__name__})

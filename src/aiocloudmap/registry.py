@@ -8,7 +8,6 @@ that nobody holds only the ones that were asked for last are kept: each has a se
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import threading
 import weakref
@@ -19,19 +18,18 @@ import cachetools
 
 from aiocloudmap.engine import Engine, Override
 from aiocloudmap.engine_key import EngineKey
-from aiocloudmap.events import Event, log
-from aiocloudmap.loading import loading_aws
+from aiocloudmap.loading import forget_after_fork, loading_aws
+from aiocloudmap.logs import LOGGER, log
 from aiocloudmap.ports import SYSTEM_CLOCK, Backend, Clock
 
 if TYPE_CHECKING:
     from aiocloudmap.aws.transport import Transport
+    from aiocloudmap.events import Event
 
 __all__ = ["Registry", "registry"]
 
 _MANY_ENGINES: Final = 8
 _KEPT_ENGINES: Final = 32
-
-_logger = logging.getLogger("aiocloudmap")
 
 
 class Registry:
@@ -120,7 +118,7 @@ class Registry:
         if len(self._shared) != _MANY_ENGINES - 1:
             return
         differing = sorted({name for other in self._shared for name in key.differences(other)})
-        _logger.warning(
+        LOGGER.warning(
             "%d combinations of settings, each with a session and answers of its own; they differ in: %s. "
             "Pass the same objects each time, or shared=False where the isolation is meant.",
             _MANY_ENGINES,
@@ -130,6 +128,7 @@ class Registry:
     def forget_after_fork(self) -> None:
         """In the child: settings and answers stay; locks, calls under way and connections are the parent's."""
         self._lock = threading.RLock()
+        forget_after_fork()
         if self._transport is not None:
             self._transport.forget_after_fork()
         for engine in list(self._all):

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from aiocloudmap.errors import CloudMapError
-from aiocloudmap.model import Query
+from aiocloudmap.model import Freshness, Query
 
-__all__ = ["Explanation", "Freshness", "Stats"]
-
-
-class Freshness(StrEnum):
-    """What an answer is good for."""
-
-    FRESH = "fresh"
-    """Given at once."""
-
-    STALE = "stale"
-    """Given at once, and renewed in the background."""
-
-    FALLBACK = "fallback"
-    """Given where no new answer can be had in time."""
-
-    ABSENT = "absent"
-    """Not there, or too old to be given."""
+__all__ = ["Explanation", "Stats"]
 
 
 @dataclass(frozen=True, slots=True)

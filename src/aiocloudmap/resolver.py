@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiocloudmap.answers import Answer, Question
 from aiocloudmap.arguments import check_max_age
@@ -28,14 +28,16 @@ from aiocloudmap.errors import (
     UnavailableError,
 )
 from aiocloudmap.event_loop import running_loop
-from aiocloudmap.events import Event
 from aiocloudmap.model import Query
 from aiocloudmap.ports import AttributesBackend, Backend, Clock, pause
-from aiocloudmap.reports import Explanation
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.settings import CachePolicy
 from aiocloudmap.settling import Counts, Settling, good, may_write, or_else
 from aiocloudmap.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from aiocloudmap.events import Event
+    from aiocloudmap.reports import Explanation
 
 __all__ = ["Resolver"]
 
@@ -53,6 +55,7 @@ class Resolver:
         rate: Questions a second that are put to the backend, more than 0.
         burst: How many may be put at once after a pause, 1 or more.
         emit: Is told what happens, outside of the lock.
+        is_heard: Whether anybody hears what is no warning.
         observe: Is called before every decision on the cold path, to notice a clock that jumped.
     """
 
@@ -65,6 +68,7 @@ class Resolver:
         rate: float,
         burst: float,
         emit: Callable[[Event], None],
+        is_heard: Callable[[], bool],
         observe: Callable[[], None],
     ) -> None:
         self.clock: Final = clock
@@ -75,7 +79,7 @@ class Resolver:
         self._table = Table()
         # What waits for half of its time still has the other half for the call.
         self._pace = Pace(rate, burst=burst, queue=timeout / 2)
-        self._settling = Settling(self._table, self._pace, self.counts)
+        self._settling = Settling(self._table, self._pace, self.counts, is_heard)
         self._flights = Flights(self._reserve, self._turn, self._fetch, self._land, clock=clock, timeout=timeout)
         self._deciding = Deciding(self._flights, self._pace, self.counts)
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
@@ -226,6 +230,8 @@ class Resolver:
 
     def explain(self, cell: Cell) -> Explanation:
         """Why the cell gives the instances it gives, at this moment."""
+        from aiocloudmap.reports import Explanation  # noqa: PLC0415 - as aiocloudmap.loading has it
+
         assert isinstance(cell.query, Query)
         with self._lock:
             now = self.clock.monotonic()

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, overload
 
-from aiocloudmap.addresses import grpc_target, reachable
 from aiocloudmap.arguments import check_attribute
 from aiocloudmap.cache.cell import Cell
 from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
 from aiocloudmap.model import Instance, Query, ServiceName
-from aiocloudmap.reports import Explanation
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
 from aiocloudmap.shortfalls import no_attribute, no_instances
@@ -22,6 +20,7 @@ from aiocloudmap.shown import shown
 from aiocloudmap.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from aiocloudmap.reports import Explanation
     from aiocloudmap.settings import CachePolicy
 
 __all__ = ["Resolvers", "Service"]
@@ -201,6 +200,8 @@ class Service:
 
         Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
         """
+        from aiocloudmap.addresses import grpc_target, reachable  # noqa: PLC0415 - few programs ask for it
+
         snapshot = await self.resolve()
         if not snapshot:
             raise no_instances(self.query)

@@ -5,7 +5,6 @@ The words are those of RFC 9111 (ttl as max-age) and RFC 5861 (stale-while-reval
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import sys
@@ -14,13 +13,13 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.logs import LOGGER
 from aiocloudmap.shown import shown
 
 __all__ = ["CachePolicy", "ConnectionPolicy", "policies_from_env"]
 
 _PREFIX = "AIOCLOUDMAP_"
 _MOST = sys.float_info.max
-_logger = logging.getLogger("aiocloudmap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +157,7 @@ def policies_from_env(
             # Without the prefix, which makes everything look alike.
             names = {name.removeprefix(_PREFIX): name for name in known}
             near = [names[name] for name in difflib.get_close_matches(variable.removeprefix(_PREFIX), names, n=1)]
-            _logger.warning("%s is no setting of aiocloudmap%s", variable, f"; is it {near[0]}?" if near else "")
+            LOGGER.warning("%s is no setting of aiocloudmap%s", variable, f"; is it {near[0]}?" if near else "")
     return cache, connections
 
 

@@ -11,12 +11,14 @@
 | cancellation | | nothing is learnt |
 
 A flight that is older than the cell's answer, or was barred by an invalidation, answers its waiters and writes nothing.
+
+Events are no part of what importing the library loads; `aiocloudmap.loading` says why.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from aiocloudmap.answers import Answer, Question, is_nothing
 from aiocloudmap.cache.cell import NEVER, Cell
@@ -26,40 +28,31 @@ from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
 from aiocloudmap.cache.pace import Pace
 from aiocloudmap.cache.table import Table
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
-from aiocloudmap.events import (
-    AnswerTruncated,
-    AttributesRefreshed,
-    EmptyAnswerHeld,
-    Event,
-    Refreshed,
-    RefreshFailed,
-    Throttled,
-)
 from aiocloudmap.service_attributes import AttributesQuery
 from aiocloudmap.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from aiocloudmap.events import Event
 
 __all__ = ["Counts", "Settling", "good", "last_good_age", "may_write", "or_else"]
 
 
-@dataclass(slots=True)
 class Counts:
-    """What happened so far; the fields are those of `aiocloudmap.reports.Stats`."""
+    """What happened so far; the attributes are fields of `aiocloudmap.reports.Stats`."""
 
-    misses: int = 0
-    coalesced: int = 0
-    refreshes: int = 0
-    stale_served: int = 0
-    failures: int = 0
-    throttled: int = 0
+    def __init__(self) -> None:
+        self.misses = self.coalesced = self.refreshes = 0
+        self.stale_served = self.failures = self.throttled = 0
 
 
 class Settling:
     """Writes outcomes into cells, and says what the waiters of each cell get."""
 
-    def __init__(self, table: Table, pace: Pace, counts: Counts) -> None:
+    def __init__(self, table: Table, pace: Pace, counts: Counts, is_heard: Callable[[], bool]) -> None:
         self._table: Final = table
         self._pace: Final = pace
         self._counts: Final = counts
+        self._is_heard: Final = is_heard
 
     def settle(
         self, flight: Flight, truth: Answer | CloudMapError, now: float
@@ -76,11 +69,13 @@ class Settling:
         if isinstance(truth, ThrottledError):
             self._counts.throttled += 1
             if (wait := self._pace.hit(now)) is not None:
+                from aiocloudmap.events import Throttled  # noqa: PLC0415
+
                 events.append(Throttled(wait))
         elif denied or not isinstance(truth, CloudMapError):
             self._pace.answered(flight.started, now)
         if not isinstance(truth, CloudMapError):
-            events += _news(flight.query, truth, now - flight.started)
+            events += self._news(flight.query, truth, now - flight.started)
         elif not denied:
             self._counts.failures += 1
         return {cell: self._settle(cell, flight, truth, now, events) for cell in flight.cells}, events
@@ -108,6 +103,8 @@ class Settling:
         cell.fail(error, until=now + wait)
         snapshot = good(cell, now)
         age = None if snapshot is None else last_good_age(cell, now)
+        from aiocloudmap.events import RefreshFailed  # noqa: PLC0415
+
         events.append(RefreshFailed(cell.query, error, cell.trouble.failures, age, wait))
         return or_else(snapshot, error)
 
@@ -119,6 +116,8 @@ class Settling:
         if old is not None and end > now:
             since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since
             cell.hold(since=since, until=min(end, now + cell.policy.negative_ttl))
+            from aiocloudmap.events import EmptyAnswerHeld  # noqa: PLC0415
+
             events.append(EmptyAnswerHeld(cell.query, len(old), end - now))
             return old
         if not isinstance(truth, CloudMapError):
@@ -134,19 +133,20 @@ class Settling:
         self._table.touch(cell)
         return snapshot
 
+    def _news(self, query: Question, answer: Answer, duration: float) -> list[Event]:
+        truncated = isinstance(answer, Snapshot) and answer.maybe_truncated
+        if not truncated and not self._is_heard():
+            return []
+        from aiocloudmap.events import AnswerTruncated, AttributesRefreshed, Refreshed  # noqa: PLC0415
+
+        if isinstance(query, AttributesQuery):
+            return [AttributesRefreshed(query, len(answer), duration)]
+        return [Refreshed(query, len(answer), duration), *([AnswerTruncated(query, len(answer))] if truncated else [])]
+
 
 def may_write(flight: Flight, cell: Cell) -> bool:
     """Whether what becomes of the flight is newer than what the cell knows, and than every invalidation."""
     return not flight.barred and cell.listed and cell.started <= flight.started
-
-
-def _news(query: Question, answer: Answer, duration: float) -> list[Event]:
-    if isinstance(query, AttributesQuery):
-        return [AttributesRefreshed(query, len(answer), duration)]
-    news: list[Event] = [Refreshed(query, len(answer), duration)]
-    if isinstance(answer, Snapshot) and answer.maybe_truncated:
-        news.append(AnswerTruncated(query, len(answer)))
-    return news
 
 
 def good(cell: Cell, now: float) -> Answer | None:

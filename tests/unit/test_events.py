@@ -20,7 +20,8 @@ from aiocloudmap import (
     ServiceName,
     Throttled,
 )
-from aiocloudmap.events import Event, log
+from aiocloudmap.events import Event
+from aiocloudmap.logs import log
 
 QUERY = Query(ServiceName("shop", "orders"), where={"TOKEN": "hidden-value"})
 OWN = AttributesQuery(QUERY.service)

@@ -1,9 +1,18 @@
 """The cold path, where it is not seen from outside."""
 
-from aiocloudmap import CachePolicy, Query, ServiceName
+import pytest
+
+from aiocloudmap import AnswerTruncated, CachePolicy, Query, Refreshed, ServiceName
 from aiocloudmap.local import LocalBackend, World
 from aiocloudmap.resolver import Resolver
 from aiocloudmap.testing import ManualClock
+
+
+def resolver_of(make, clock, emit=lambda event: None, *, is_heard=True):
+    """A resolver on the backend that is made."""
+    return Resolver(
+        make, clock=clock, timeout=5, rate=1, burst=1, emit=emit, is_heard=lambda: is_heard, observe=lambda: None
+    )
 
 
 async def test_the_deadline_of_the_first_question_begins_when_the_backend_is_made():
@@ -19,6 +28,20 @@ async def test_the_deadline_of_the_first_question_begins_when_the_backend_is_mad
             made.append(LocalBackend(world))
         return made[0]
 
-    resolver = Resolver(make, clock=clock, timeout=5, rate=1, burst=1, emit=lambda event: None, observe=lambda: None)
+    resolver = resolver_of(make, clock)
     cell = resolver.adopt(resolver.cell(Query(ServiceName("shop", "orders")), CachePolicy()))
     assert len(await resolver.resolve(cell)) == 1
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+@pytest.mark.parametrize("instances", [1, 1000])
+async def test_what_nobody_hears_is_not_told_but_warnings_are(is_heard, instances):
+    """An event costs as much as a tenth of all else that is done about an answer."""
+    clock, told = ManualClock(), []
+    world = World(clock=clock)
+    for number in range(instances):
+        world.register("shop/orders", f"orders-{number}", {})
+    resolver = resolver_of(lambda: LocalBackend(world), clock, told.append, is_heard=is_heard)
+    await resolver.resolve(resolver.adopt(resolver.cell(Query(ServiceName("shop", "orders")), CachePolicy())))
+    expected = ([Refreshed] if is_heard or instances == 1000 else []) + ([AnswerTruncated] if instances == 1000 else [])
+    assert [type(event) for event in told] == expected

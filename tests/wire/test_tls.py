@@ -222,6 +222,20 @@ async def test_contexts_are_built_once_off_the_loop_and_only_for_https(authority
         await callers.transport.aclose(callers.holder)
 
 
+async def test_contexts_that_were_prepared_are_those_that_are_used(authority, bundle, monkeypatch):
+    """A failure is told by the call that needs them, and not before."""
+    built = []
+    build = TlsSettings.contexts
+    monkeypatch.setattr(TlsSettings, "contexts", lambda self: (built.append(self.verify), build(self))[1])
+    with Servers(tls=tls_of(authority, "localhost")) as servers:
+        callers = Callers(verify=bundle)
+        callers.transport.prepare(TlsSettings.of("/nowhere/ca.pem"))
+        callers.transport.prepare(TlsSettings.of(bundle))
+        assert await callers.discover(servers.url) == ANSWER
+        assert sorted(built) == sorted(["/nowhere/ca.pem", bundle])
+        await callers.transport.aclose(callers.holder)
+
+
 @pytest.mark.parametrize("content", [None, "no certificate"])
 async def test_a_bundle_that_cannot_be_loaded_is_a_configuration_error(authority, tmp_path, content):
     """It names the file; and once the file is right, the next call works."""

@@ -1,18 +1,43 @@
-"""botocore's loader of service models, without its tour of all four hundred services.
+"""botocore's loader of service models, without what the first client spends most of its time on.
 
-Before it loads one model botocore lists every service there is, to say which ones it knows should this one be unknown.
-That is a fifth of the time that the first client takes, spent on file names nobody reads.
+Before it loads one model botocore lists every service there is, to say which ones it knows should this one be unknown:
+file names nobody reads. And it reads a megabyte of endpoints into ordered dicts, one by one, which dicts have long been
+themselves, while the garbage collector goes through all of them again and again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+import gzip
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from botocore.exceptions import DataNotFoundError
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 
-__all__ = ["QuickLoader", "quicker"]
+from aiocloudmap.loading import collector_at_rest
+
+__all__ = ["QuickFileLoader", "QuickLoader", "quicker"]
+
+_OPENERS: Final[Mapping[str, Callable[..., Any]]] = {".json": open, ".json.gz": gzip.open}
+
+
+class QuickFileLoader(JSONFileLoader):  # type: ignore[misc]
+    """Reads the same files, into plain dicts."""
+
+    def load_file(self, file_path: str) -> Any:
+        """What the file holds, None where there is none.
+
+        Args:
+            file_path: Without the ending: .json goes before .json.gz.
+        """
+        for ending, opened in _OPENERS.items():
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError), opened(file_path + ending, "rb") as file:
+                text = file.read().decode()
+                with collector_at_rest():
+                    return json.loads(text)
+        return None
 
 
 class QuickLoader(Loader):  # type: ignore[misc]
@@ -48,6 +73,10 @@ class _Services(Sequence[str]):
 
 def quicker(loader: Any) -> Any:
     """A loader that does the same faster; an application's own is returned as it is."""
-    if type(loader) is not Loader:
+    if type(loader) is not Loader or type(loader.file_loader) is not JSONFileLoader:
         return loader
-    return QuickLoader(extra_search_paths=list(loader.search_paths), include_default_search_paths=False)
+    return QuickLoader(
+        extra_search_paths=list(loader.search_paths),
+        file_loader=QuickFileLoader(),
+        include_default_search_paths=False,
+    )

@@ -9,11 +9,13 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiocloudmap.aws.causes import causes
 from aiocloudmap.errors import TooManyOpenFilesError
-from aiocloudmap.events import DescriptorsLow
+
+if TYPE_CHECKING:
+    from aiocloudmap.events import DescriptorsLow
 
 __all__ = ["Watch", "exhausted", "ran_out"]
 
@@ -46,6 +48,8 @@ class Watch:
         if count < limit * _ENOUGH:
             self._told = False
         elif count >= limit * _LOW and not self._told:
+            from aiocloudmap.events import DescriptorsLow  # noqa: PLC0415 - as aiocloudmap.loading has it
+
             self._told = True
             self._tell(DescriptorsLow(count, self._ours(), limit))
 

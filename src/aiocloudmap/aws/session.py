@@ -29,6 +29,7 @@ from aiocloudmap.aws.reading import read_quickly
 from aiocloudmap.aws.session_settings import (
     CLOUD_MAP,
     configured_region,
+    needs_tls,
     own_region,
     user_agent,
     without_prefix,
@@ -37,6 +38,7 @@ from aiocloudmap.aws.tls import TlsSettings
 from aiocloudmap.aws.translation import from_setup
 from aiocloudmap.aws.transport import Purpose
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
+from aiocloudmap.loading import collector_at_rest
 from aiocloudmap.shown import shown
 
 if TYPE_CHECKING:
@@ -193,9 +195,10 @@ class AwsSession:
 
     async def _made(self, aws_service: str, options: Callable[[AioSession], dict[str, Any]]) -> Any:
         try:
-            session = self._opened()
-            # Entered and never left: leaving closes what belongs to the transport.
-            return await session.create_client(aws_service, **options(session)).__aenter__()
+            with collector_at_rest():
+                session = self._opened()
+                # Entered and never left: leaving closes what belongs to the transport.
+                return await session.create_client(aws_service, **options(session)).__aenter__()
         except CloudMapError:
             raise
         except Exception as error:
@@ -227,6 +230,8 @@ class AwsSession:
         region = own_region(session, self._given_region) or configured_region(session)
         if region is None:
             raise NO_REGION.error()
+        if needs_tls(session, self._endpoint_url):
+            self._transport.prepare(TlsSettings.of(session.get_config_variable("ca_bundle")))
         policy = self._connections
         settings: dict[str, Any] = {
             "connect_timeout": policy.connect_timeout,

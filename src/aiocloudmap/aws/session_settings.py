@@ -11,7 +11,7 @@ from aiocloudmap.version import VERSION
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
 
-__all__ = ["CLOUD_MAP", "configured_region", "own_region", "user_agent", "without_prefix"]
+__all__ = ["CLOUD_MAP", "configured_region", "needs_tls", "own_region", "user_agent", "without_prefix"]
 
 CLOUD_MAP: Final = "servicediscovery"
 """botocore's name of the service."""
@@ -49,6 +49,12 @@ def without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, A
         where, url = configured
         check_endpoint(where, url, advice="Set it to one like 'http://127.0.0.1:5000', or leave it out.")
     return {"inject_host_prefix": False}
+
+
+def needs_tls(session: AioSession, endpoint_url: str | None) -> bool:
+    """Whether Cloud Map is asked over https."""
+    _, configured = _configured_endpoint(session) or ("", "https:")
+    return (endpoint_url or configured).lower().startswith("https:")
 
 
 def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:

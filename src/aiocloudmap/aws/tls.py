@@ -11,9 +11,8 @@ import os
 import ssl
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import botocore.httpsession
 
@@ -28,8 +27,7 @@ __all__ = ["ContextCache", "ContextsOfLoop", "TlsContexts", "TlsSettings"]
 _KEPT: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
+class TlsSettings(NamedTuple):
     """What decides whom to trust; connections under different settings never mix.
 
     Args:
@@ -113,8 +111,7 @@ class TlsSettings:
         return files
 
 
-@dataclass(frozen=True, slots=True)
-class TlsContexts:
+class TlsContexts(NamedTuple):
     """What connections are wrapped with.
 
     Args:

@@ -113,6 +113,15 @@ class Transport:
         """
         return self._state().client_session(policy, tls or TlsSettings.from_env(), self._referable(holder), options)
 
+    def prepare(self, tls: TlsSettings) -> None:
+        """Have the TLS contexts of a call that is about to be made built meanwhile, in a thread.
+
+        Reading the certificate authorities is a tenth of a cold start, and needs no lock of Python's. What goes wrong
+        is told by the call.
+        """
+        building = running_loop().run_in_executor(None, self._contexts.get, tls)
+        building.add_done_callback(lambda done: done.cancelled() or done.exception())
+
     def enter(self, holder: object) -> None:
         """The running loop's connections are held until `leave`. Counted per holder.
 

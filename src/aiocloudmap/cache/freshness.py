@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from aiocloudmap.answers import is_nothing
 from aiocloudmap.cache.cell import NEVER, Cell
-from aiocloudmap.reports import Freshness
+from aiocloudmap.model import Freshness
 from aiocloudmap.settings import CachePolicy
 
 __all__ = ["backoff", "hold_end", "lifetime", "stale_until", "state"]

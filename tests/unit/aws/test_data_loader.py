@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from aiobotocore.session import AioSession
-from botocore.loaders import Loader
+import gzip
+import json
 
-from aiocloudmap.aws.data_loader import quicker
+import pytest
+from aiobotocore.session import AioSession
+from botocore.loaders import JSONFileLoader, Loader
+
+from aiocloudmap.aws.data_loader import QuickFileLoader, quicker
 
 
 def test_the_quick_loader_finds_what_botocores_finds():
@@ -13,6 +17,8 @@ def test_the_quick_loader_finds_what_botocores_finds():
     own = Loader()
     quick = quicker(own)
     assert quick.load_service_model("sqs", "service-2") == own.load_service_model("sqs", "service-2")
+    assert quick.load_data("endpoints") == own.load_data("endpoints")
+    assert type(quick.load_data("endpoints")) is dict
     assert list(quick.list_available_services("waiters-2")) == own.list_available_services("waiters-2")
     assert len(quick.list_available_services("service-2")) == len(own.list_available_services("service-2"))
     assert [name in quick.list_available_services("service-2") for name in ("sqs", "sqz", "..", "")] == [
@@ -27,6 +33,8 @@ def test_a_loader_of_the_applications_own_is_left_alone():
     """Whatever it does differently, it means."""
     own = type("Own", (Loader,), {})()
     assert quicker(own) is own
+    reading_otherwise = Loader(file_loader=type("Own", (JSONFileLoader,), {})())
+    assert quicker(reading_otherwise) is reading_otherwise
 
 
 async def test_models_of_the_user_are_found(monkeypatch, tmp_path):
@@ -34,3 +42,22 @@ async def test_models_of_the_user_are_found(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
     session = AioSession()
     assert quicker(session.get_component("data_loader")).search_paths[0] == str(tmp_path)
+
+
+@pytest.mark.parametrize("loader", [JSONFileLoader(), QuickFileLoader()])
+def test_files_are_found_and_read_as_botocore_does(loader, tmp_path):
+    """Plain before packed, nothing where there is none or a folder; what is no JSON, or no text, is no data."""
+    assert loader.load_file(str(tmp_path / "a")) is None
+    (tmp_path / "a.json").mkdir()
+    assert loader.load_file(str(tmp_path / "a")) is None
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b'{"from": "packed"}'))
+    assert loader.load_file(str(tmp_path / "a")) == {"from": "packed"}
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress(b'{"from": "packed"}'))
+    (tmp_path / "b.json").write_text('{"from": "plain"}')
+    assert loader.load_file(str(tmp_path / "b")) == {"from": "plain"}
+    (tmp_path / "b.json").write_text("{")
+    with pytest.raises(json.JSONDecodeError):
+        loader.load_file(str(tmp_path / "b"))
+    (tmp_path / "b.json").write_bytes(b'{"from": "\xff"}')
+    with pytest.raises(UnicodeDecodeError):
+        loader.load_file(str(tmp_path / "b"))

@@ -6,10 +6,40 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
+from aiocloudmap.aws.transport import Transport
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.settings import ConnectionPolicy
 
 AWS = "https://data-servicediscovery.eu-west-1.amazonaws.com/"
+
+
+@pytest.mark.parametrize(
+    ("argument", "variable", "prepared"),
+    [
+        (None, None, [True]),
+        ("https://localhost", None, [True]),
+        ("HTTPS://localhost", "http://localhost:1", [True]),
+        (None, "http://localhost:1", []),
+        ("http://localhost:1", None, []),
+    ],
+)
+async def test_certificates_are_read_while_a_client_is_made(opened, monkeypatch, argument, variable, prepared):
+    """And not for a plain address, which needs none."""
+    asked = []
+    monkeypatch.setattr(Transport, "prepare", lambda self, tls: asked.append(tls.verify))
+    if variable is not None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", variable)
+    await opened(endpoint_url=argument).discovery_client()
+    assert asked == prepared
+
+
+async def test_the_certificates_are_those_that_the_client_goes_by(opened, monkeypatch, profile):
+    """Else they would be read for nothing."""
+    asked = []
+    monkeypatch.setattr(Transport, "prepare", lambda self, tls: asked.append(tls))
+    profile("[default]\nca_bundle = /somewhere/ca.pem\n")
+    client = await opened().discovery_client()
+    assert asked == [client._endpoint.http_session._tls]
 
 
 # Region
