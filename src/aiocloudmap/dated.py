@@ -20,6 +20,7 @@ class Dated:
     Args:
         clock: Tells when that was, and how old it is.
         elapsed: Seconds since the answer was given, where they passed before it could be noticed.
+        fields: What else there is, set once and for all.
     """
 
     __slots__ = ("_clock", "_fetched", "_written")
@@ -28,8 +29,8 @@ class Dated:
     _fetched: float
     _written: float
 
-    def __init__(self, clock: Clock, elapsed: float) -> None:
-        self._put(_clock=clock, _fetched=clock.time() - elapsed, _written=clock.monotonic() - elapsed)
+    def __init__(self, clock: Clock, elapsed: float, **fields: object) -> None:
+        self._put(_clock=clock, _fetched=clock.time() - elapsed, _written=clock.monotonic() - elapsed, **fields)
 
     @property
     def fetched_at(self) -> datetime:

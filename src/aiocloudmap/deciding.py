@@ -48,11 +48,11 @@ class Deciding:
         Raises:
             CloudMapError: There is nothing to give, and no call is to be made now.
         """
-        judged, snapshot = state(cell, now), good(cell, now)
-        if max_age is not None and not (judged in _AT_ONCE and young(cell, max_age, now)):
+        if max_age is not None and not (young(cell, max_age, now) and state(cell, now) in _AT_ONCE):
             if now < self._pace.until:
                 return self._decline(cell, max_age, now)
             return self._await_flight(cell, max_age)
+        judged, snapshot = state(cell, now), good(cell, now)
         barrier = max(cell.trouble.retry_at, self._pace.until)
         if snapshot is None:
             return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
@@ -93,7 +93,7 @@ class Deciding:
         flight = self._flights.board(cell, keep=not cell.policy.inline, fresh=max_age is not None)
         flight.truthful |= max_age == 0
         # The flight's own deadline ends the wait, unless the flight has to wait for another one first.
-        patience = None if self._flights.is_current(flight) else self._flights.timeout
+        patience = None if flight.is_current else self._flights.timeout
         return self._board(flight, cell, max_age, patience)
 
     def _await_flight_or_old(self, cell: Cell, snapshot: Answer, now: float) -> Decision:
@@ -126,7 +126,7 @@ class Deciding:
         return error.again(**changes)
 
 
-_AT_ONCE: Final = frozenset({Freshness.FRESH, Freshness.STALE})
+_AT_ONCE: Final = (Freshness.FRESH, Freshness.STALE)
 
 
 def young(cell: Cell, max_age: float, now: float) -> bool:

@@ -130,11 +130,11 @@ class Resolver:
         Raises:
             ThrottledError: AWS has throttled another one meanwhile.
         """
-        wait = flight.turn - self.clock.monotonic()
-        if wait > 0:
-            await pause(self.clock, wait)
-            flight.started = self.clock.monotonic()
-        if self.clock.monotonic() < self._pace.floor:
+        now = self.clock.monotonic()
+        if flight.turn > now:
+            await pause(self.clock, flight.turn - now)
+            flight.started = now = self.clock.monotonic()
+        if now < self._pace.floor:
             raise self._pace.refusal()
 
     async def _fetch(self, flight: Flight) -> Answer:
@@ -193,7 +193,8 @@ class Resolver:
 
     def _land(self, flight: Flight, outcome: Outcome) -> None:
         """What a flight brought is written, then told to those who wait for it."""
-        self._observe()
+        if isinstance(outcome, CloudMapError | None):  # an answer has been looked at when it came
+            self._observe()
         events: list[Event] = []
         with self._lock:
             now = self.clock.monotonic()

@@ -7,7 +7,7 @@ rather than awaiting another, because an await costs as much as the whole hit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
 
 from aiocloudmap.arguments import check_attribute
 from aiocloudmap.cache.cell import Cell
@@ -234,14 +234,14 @@ class Service:
     async def _miss(self, max_age: float | None = None) -> Snapshot:
         resolver = self._current()
         cell = self._cell = resolver.adopt(self._cell)
-        return cast("Snapshot", await resolver.resolve(cell, max_age))
+        return await resolver.resolve(cell, max_age)  # type: ignore[return-value]
 
     async def _miss_own(self) -> ServiceAttributes:
         self._current()
         own = self._resolvers.attributes
         cell = self._own_cell or Cell(self._own_query, self._cell.policy)
         cell = self._own_cell = own.adopt(cell)
-        return cast("ServiceAttributes", await own.resolve(cell))
+        return await own.resolve(cell)  # type: ignore[return-value]
 
     def _current(self) -> Resolver:
         """The resolver of now: where the engine has begun anew, with its clock and without the cells of before.

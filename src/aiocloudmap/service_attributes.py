@@ -61,8 +61,7 @@ class ServiceAttributes(Dated, Mapping[str, str]):
         clock: Clock = SYSTEM_CLOCK,
         elapsed: float = 0.0,
     ) -> None:
-        super().__init__(clock, elapsed)
-        self._put(service=service, _attributes=dict(attributes))
+        super().__init__(clock, elapsed, service=service, _attributes=dict(attributes))
 
     def __getitem__(self, key: str) -> str:
         return self._attributes[key]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
 
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.hashed import Hashed
 from aiocloudmap.logs import LOGGER
 from aiocloudmap.shown import shown
 
@@ -23,7 +24,7 @@ _MOST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CachePolicy:
+class CachePolicy(Hashed):
     """How long an answer is served, and what happens when it cannot be renewed. All times in seconds.
 
     Raises:
@@ -56,6 +57,8 @@ class CachePolicy:
     """`background` renews in tasks that outlive the callers; `inline` leaves nothing running when the last caller has
     gone, as a Lambda that freezes between invocations needs; `auto` is inline where AWS_LAMBDA_RUNTIME_API is set."""
 
+    __hash__ = Hashed.__hash__
+
     def __post_init__(self) -> None:
         for name in (
             "ttl",
@@ -81,7 +84,7 @@ class CachePolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionPolicy:
+class ConnectionPolicy(Hashed):
     """How many sockets there may be, and how long one question may take.
 
     The times of discovery (`connect_timeout`, `read_timeout`, `discovery_timeout`, `max_attempts`) leave the clients
@@ -119,6 +122,8 @@ class ConnectionPolicy:
 
     dns_ttl: float = 30.0
     """Seconds that a host's addresses are remembered. 0 or more."""
+
+    __hash__ = Hashed.__hash__
 
     def __post_init__(self) -> None:
         _number(self, "max_connections", least=3, whole=True)

@@ -92,7 +92,7 @@ class Settling:
             failed = isinstance(truth, CloudMapError) and not isinstance(truth, NotFoundError)
             return or_else(good(cell, now), truth) if failed else truth
         if not isinstance(truth, CloudMapError) and not is_nothing(truth):
-            return self._write(cell, flight, truth, now)
+            return self._write(cell, flight, truth, now, empty=False)
         if not isinstance(truth, CloudMapError) or isinstance(truth, NotFoundError):
             return self._settle_nothing(cell, flight, truth, now, events)
         return self.fail(cell, truth, now, events)
@@ -121,14 +121,14 @@ class Settling:
             events.append(EmptyAnswerHeld(cell.query, len(old), end - now))
             return old
         if not isinstance(truth, CloudMapError):
-            return self._write(cell, flight, truth, now)
+            return self._write(cell, flight, truth, now, empty=True)
         cell.deny(truth, until=now + cell.policy.negative_ttl, started=flight.started)
         self._table.touch(cell)
         return truth
 
-    def _write(self, cell: Cell, flight: Flight, snapshot: Answer, now: float) -> Answer:
+    def _write(self, cell: Cell, flight: Flight, snapshot: Answer, now: float, *, empty: bool) -> Answer:
         written = now - flight.aged
-        soft, hard = lifetime(cell.policy, written, empty=is_nothing(snapshot), u=draw())
+        soft, hard = lifetime(cell.policy, written, empty=empty, u=draw())
         cell.write(snapshot, soft=soft, hard=hard, written=written, started=flight.started)
         self._table.touch(cell)
         return snapshot

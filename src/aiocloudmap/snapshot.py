@@ -13,6 +13,7 @@ from aiocloudmap.ports import SYSTEM_CLOCK, Clock
 
 __all__ = ["Snapshot"]
 
+_ID: Final = attrgetter("id")
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -44,10 +45,11 @@ class Snapshot(Dated, Sequence[Instance]):
         clock: Clock = SYSTEM_CLOCK,
         elapsed: float = 0.0,
     ) -> None:
-        super().__init__(clock, elapsed)
-        ordered = tuple(sorted(instances, key=attrgetter("id")))
+        ordered = tuple(instances)
+        if len(ordered) > 1:
+            ordered = tuple(sorted(ordered, key=_ID))
         only = ordered[0].attributes if len(ordered) == 1 else _NONE
-        self._put(service=service, instances=ordered, revision=revision, _only=only)
+        super().__init__(clock, elapsed, service=service, instances=ordered, revision=revision, _only=only)
 
     @property
     def maybe_truncated(self) -> bool:

@@ -39,6 +39,9 @@ class Purpose(Enum):
     CLIENT = "client"
     """The user's own call; leaves RESERVED connections of the limit free for discovery."""
 
+    # They are counted by, several times for each call, and Enum's own hash is a function in Python.
+    __hash__ = object.__hash__
+
 
 class Permit(Generic[_T]):
     """One open socket, or one attempt to open it.
@@ -135,7 +138,7 @@ class Bound(Generic[_T]):
         """Queue up; `permit` of the turn is set at once where there is room."""
         turn: Turn[_T] = Turn(next(self._numbers), purpose, key, host, reuse)
         if not self._queues and not self._serving:  # the common case, spared the queue
-            turn.permit = self._place(turn, Counter())
+            turn.permit = self._place(turn)
             if turn.permit is not None:
                 return turn
         self._queues.setdefault(turn.group, OrderedDict())[turn] = None
@@ -217,9 +220,9 @@ class Bound(Generic[_T]):
                 following = next(iter(queue))
                 heapq.heappush(order, (following.number, following))
 
-    def _place(self, turn: Turn[_T], promised: Counter[Purpose]) -> Permit[_T] | None:
+    def _place(self, turn: Turn[_T], promised: Counter[Purpose] | None = None) -> Permit[_T] | None:
         if turn.purpose is Purpose.CLIENT and (
-            self._using[Purpose.CLIENT] + promised[Purpose.CLIENT] >= self.limit - RESERVED
+            self._using[Purpose.CLIENT] + (promised[Purpose.CLIENT] if promised else 0) >= self.limit - RESERVED
             or self._using[Purpose.CLIENT, turn.host] >= self.per_host
         ):
             return None
@@ -232,7 +235,8 @@ class Bound(Generic[_T]):
             return None
         if len(self.permits) < self.limit:
             return self._new(turn)
-        if self._leaving.total() > promised.total() or self._close_oldest():
+        waited_for = 0 if promised is None else promised.total()
+        if (self._leaving.total() > waited_for or self._close_oldest()) and promised is not None:
             promised[turn.purpose] += 1
         return None
 

@@ -26,6 +26,7 @@ from aiocloudmap.aws.data_loader import quicker
 from aiocloudmap.aws.descriptors import exhausted, ran_out
 from aiocloudmap.aws.error_table import NO_REGION
 from aiocloudmap.aws.reading import read_quickly
+from aiocloudmap.aws.sending import send_quickly
 from aiocloudmap.aws.session_settings import (
     CLOUD_MAP,
     configured_region,
@@ -105,6 +106,7 @@ class AwsSession:
             async with self._turn():
                 if self._discovery_client is None:
                     client = await self._made(CLOUD_MAP, self._discovery_options)
+                    send_quickly(client)
                     read_quickly(client)
                     self._discovery_client = client
         return self._discovery_client

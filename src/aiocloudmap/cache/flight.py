@@ -71,6 +71,7 @@ class Flight:
         "barred",
         "begun",
         "cells",
+        "is_current",
         "keep",
         "landed",
         "loop",
@@ -96,6 +97,8 @@ class Flight:
         self.aged = 0.0
         """Seconds that passed unseen while it was under way: what it brings may be that much older."""
         self.begun = self.landed = False
+        self.is_current = False
+        """Whether it need not wait for another one to end first."""
         self.keep = False
         """Whether it goes on when nobody waits any more."""
         self.barred = False
@@ -136,17 +139,13 @@ class Flights:
         self._land = land
         self._clock = clock
         self.timeout: Final = timeout
-        self._current: dict[tuple[asyncio.AbstractEventLoop, Question], Flight] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def is_current(self, flight: Flight) -> bool:
-        """Whether the flight need not wait for another one to end first."""
-        return self._current.get((flight.loop, flight.query)) is flight
+        self._current: dict[asyncio.AbstractEventLoop, dict[Question, Flight]] = {}
+        self._going_down: set[asyncio.Task[None]] = set()
 
     def under_way(self, query: Question) -> bool:
         """Whether a call for this query is under way on the running event loop; no where none is running."""
         try:
-            return (asyncio.get_running_loop(), query) in self._current
+            return query in self._current.get(asyncio.get_running_loop(), _NOTHING)
         except RuntimeError:
             return False
 
@@ -160,10 +159,15 @@ class Flights:
         """
         loop = asyncio.get_running_loop()
         query = cell.query
-        flight = self._current.get((loop, query))
+        current = self._current.get(loop)
+        if current is None:
+            if self._current:
+                self._sweep()
+            current = self._current[loop] = {}
+        flight = current.get(query)
         if flight is None:
-            self._sweep()
-            flight = self._current[loop, query] = Flight(query, loop)
+            flight = current[query] = Flight(query, loop)
+            flight.is_current = True
         elif flight.barred or (fresh and flight.begun):
             if flight.successor is None:
                 flight.successor = Flight(query, loop)
@@ -174,16 +178,14 @@ class Flights:
 
     def launch(self, flight: Flight) -> None:
         """Begin the call, if it is its turn and it has not begun."""
-        if flight.task is not None or flight.landed or not self.is_current(flight):
+        if flight.task is not None or flight.landed or not flight.is_current:
             return
         flight.started = self._clock.monotonic()
         flight.turn = self._reserve(flight.started)
         flight.timer = Deadline(self._clock, self.timeout, lambda: self._expire(flight))
         # An empty context: a refresh must not inherit the request that happened to trigger it.
         name = f"aiocloudmap {flight.query.service}"
-        flight.task = task = flight.loop.create_task(self._run(flight), name=name, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        flight.task = flight.loop.create_task(self._run(flight), name=name, context=contextvars.Context())
 
     def leave(self, waiter: Waiter) -> asyncio.Task[None] | None:
         """A caller stops waiting. Returns the task of a flight that nobody needs now: it is cancelled, await it."""
@@ -195,23 +197,23 @@ class Flights:
             self._drop_successor(flight)
             return None
         self._finish(flight, None)
-        flight.task.cancel()
+        self._take_down(flight.task)
         return flight.task
 
     def bar(self, matches: Callable[[Question], bool]) -> None:
         """What is under way for these queries answers those who wait, and is not written."""
-        for flight in list(self._current.values()):
+        for flight in self._under_way():
             if matches(flight.query):
                 flight.barred = True
 
     def age(self, seconds: float) -> None:
         """So many seconds passed unseen by the calls under way."""
-        for flight in list(self._current.values()):
+        for flight in self._under_way():
             flight.aged += seconds
 
     def cancel(self) -> None:
         """Cancel the calls under way, each on its own loop, from any thread; a loop that rests does it when it runs."""
-        for flight in list(self._current.values()):
+        for flight in self._under_way():
             if flight.task is not None:
                 # A loop that has been closed has nothing under way.
                 with contextlib.suppress(RuntimeError):
@@ -219,8 +221,10 @@ class Flights:
 
     def forget(self) -> None:
         """After a fork: the calls under way belong to the parent."""
+        for flight in self._under_way():
+            flight.is_current = False
         self._current.clear()
-        self._tasks.clear()
+        self._going_down.clear()
 
     async def _run(self, flight: Flight) -> None:
         outcome: Outcome = None
@@ -236,6 +240,7 @@ class Flights:
             outcome.__cause__ = error
         finally:
             self._finish(flight, outcome, going_down=outcome is None)
+            flight.task = None  # one that was cancelled keeps this frame, and so the flight
 
     def _expire(self, flight: Flight) -> None:
         """The deadline: whoever waits is told now, however long the call takes to notice that it is cancelled."""
@@ -250,7 +255,13 @@ class Flights:
             ),
         )
         if flight.task is not None:
-            flight.task.cancel()
+            self._take_down(flight.task)
+
+    def _take_down(self, task: asyncio.Task[None]) -> None:
+        """Cancel it, and keep it until it has ended: its flight does so no more, and an event loop does not."""
+        self._going_down.add(task)
+        task.add_done_callback(self._going_down.discard)
+        task.cancel()
 
     def _finish(self, flight: Flight, outcome: Outcome, *, going_down: bool = False) -> None:
         if flight.landed:
@@ -261,31 +272,49 @@ class Flights:
         try:
             self._land(flight, outcome)
         finally:
+            # Nothing that is over is left for the garbage collector to find: timer and waiters know the flight.
+            flight.timer = None
+            flight.waiters.clear()
             self._free(flight, going_down=going_down)
 
     def _free(self, flight: Flight, *, going_down: bool) -> None:
-        key = (flight.loop, flight.query)
-        if self._current.get(key) is not flight:
+        if not flight.is_current:
             return
-        del self._current[key]
         successor, flight.successor = flight.successor, None
-        if successor is None:
+        if successor is None or going_down:
+            self._remove(flight)
+            # The loop may be cancelling its tasks: a new one would be destroyed while it is pending.
+            if successor is not None:
+                self._finish(successor, None)
             return
-        if going_down:
-            # The loop is cancelling its tasks: a new one would be destroyed while it is pending.
-            self._finish(successor, None)
-            return
-        self._current[key] = successor
+        flight.is_current, successor.is_current = False, True
+        self._current[flight.loop][flight.query] = successor
         self.launch(successor)
 
     def _drop_successor(self, flight: Flight) -> None:
-        current = self._current.get((flight.loop, flight.query))
+        if flight.is_current:
+            self._remove(flight)
+            return
+        current = self._current.get(flight.loop, _NOTHING).get(flight.query)
         if current is not None and current.successor is flight:
             current.successor = None
-        elif current is flight:
-            del self._current[flight.loop, flight.query]
+
+    def _remove(self, flight: Flight) -> None:
+        flight.is_current = False
+        current = self._current[flight.loop]
+        del current[flight.query]
+        if not current:
+            del self._current[flight.loop]
+
+    def _under_way(self) -> list[Flight]:
+        return [flight for current in list(self._current.values()) for flight in list(current.values())]
 
     def _sweep(self) -> None:
-        """A loop that was closed in the middle of a call left its flights behind."""
-        for key in [key for key in list(self._current) if key[0].is_closed()]:
-            self._current.pop(key, None)
+        """What loops left behind that were closed, in the middle of a call perhaps."""
+        for loop in [loop for loop in list(self._current) if loop.is_closed()]:
+            for flight in self._current.pop(loop, _NOTHING).values():
+                flight.is_current = False
+
+
+_NOTHING: Final[dict[Question, Flight]] = {}
+"""The flights of a loop that has none. Nobody writes into it."""

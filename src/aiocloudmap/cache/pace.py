@@ -38,7 +38,7 @@ class Pace:
         draw: Gives numbers from 0 up to 1, which spread what is asked again.
     """
 
-    __slots__ = ("_burst", "_ceiling", "_draw", "_full", "_hits", "_queue", "_rate", "floor")
+    __slots__ = ("_ahead", "_burst", "_ceiling", "_draw", "_full", "_hits", "_queue", "_rate", "floor")
 
     def __init__(self, rate: float, *, burst: float, queue: float, draw: Callable[[], float] = draw) -> None:
         self._draw = draw
@@ -49,6 +49,12 @@ class Pace:
         self._hits = 0
         self.floor = NEVER
         """AWS has throttled a call: nobody asks before then."""
+        self._tune()
+
+    def _tune(self) -> None:
+        """Rate or burst have changed: how long before the bucket is full the next call may be made."""
+        burst = min(_SLOW_BURST, self._burst) if self.is_slow else self._burst
+        self._ahead = (burst - 1) / self._rate
 
     @property
     def is_slow(self) -> bool:
@@ -58,16 +64,11 @@ class Pace:
     @property
     def until(self) -> float:
         """Nobody asks before then: it is the floor, or as many wait as may."""
-        return max(self.floor, self._next - self._queue)
-
-    @property
-    def _next(self) -> float:
-        burst = min(_SLOW_BURST, self._burst) if self.is_slow else self._burst
-        return self._full - (burst - 1) / self._rate
+        return max(self.floor, self._full - self._ahead - self._queue)
 
     def reserve(self, now: float) -> float:
         """Take the next turn; gives the seconds until it comes."""
-        wait = self._next - now
+        wait = self._full - self._ahead - now
         self._full = max(now, self._full) + 1 / self._rate
         return wait if wait > _MOMENT else 0.0
 
@@ -86,11 +87,12 @@ class Pace:
         # Those that have a turn find the floor there, and give it up.
         self.floor = self._full = now + wait
         self._rate = min(_SLOW_RATE, self._ceiling)
+        self._tune()
         return wait
 
     def answered(self, started: float, now: float) -> None:
         """AWS answered a call that began then; one that began before the floor was set proves nothing."""
-        if started < self.floor:
+        if started < self.floor or not self.is_slow:
             return
         self._hits, self.floor = 0, NEVER
         rate = min(self._ceiling, self._rate + 1)
@@ -98,6 +100,7 @@ class Pace:
             # As many calls as before have been made ahead of time.
             self._full = now + (self._full - now) * self._rate / rate
             self._rate = rate
+        self._tune()
 
     def shift(self, seconds: float) -> None:
         """So many seconds passed unseen."""

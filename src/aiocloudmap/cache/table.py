@@ -38,6 +38,7 @@ class Table:
 
     def __init__(self, max_cells: int = MAX_CELLS) -> None:
         self._cells = _Cells(max_cells)
+        self._last: Cell | None = None
 
     def find(self, query: Question, policy: CachePolicy) -> Cell | None:
         """The listed cell of this query and policy."""
@@ -45,16 +46,20 @@ class Table:
 
     def adopt(self, cell: Cell) -> Cell:
         """The listed cell of the same query and policy: `cell` itself where there was none."""
+        if cell.listed:
+            return cell
         listed = self._cells.get(cell.key)
         if listed is None:
-            listed = self._cells[cell.key] = cell
+            listed = self._cells[cell.key] = self._last = cell
             cell.listed = True
         return listed
 
     def touch(self, cell: Cell) -> None:
         """The cell was written: it goes last when room is needed."""
+        if cell is self._last and cell.listed:
+            return
         self._cells.pop(cell.key, None)
-        self._cells[cell.key] = cell
+        self._cells[cell.key] = self._last = cell
 
     def cells(self) -> list[Cell]:
         """All listed cells, the one written longest ago first."""

@@ -9,6 +9,7 @@ from enum import StrEnum
 from itertools import pairwise
 
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.hashed import Hashed
 from aiocloudmap.model.names import ServiceName
 from aiocloudmap.shown import shown
 
@@ -31,7 +32,7 @@ class HealthFilter(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Query:
+class Query(Hashed):
     """One question to Cloud Map; equal questions share one answer.
 
     Args:
@@ -50,6 +51,8 @@ class Query:
     where: tuple[tuple[str, str], ...] = ()
     prefer: tuple[tuple[str, str], ...] = ()
     owner_account: str | None = None
+
+    __hash__ = Hashed.__hash__
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "health", _health(self.health))

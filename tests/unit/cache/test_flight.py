@@ -52,7 +52,7 @@ class Tower:
 
     def land(self, flight: Flight, outcome: Outcome) -> None:
         self.landed.append((flight, outcome))
-        self.slot_was_taken.append(self.flights.is_current(flight))
+        self.slot_was_taken.append(flight.is_current)
         for waiter in list(flight.waiters):
             waiter.tell(outcome)
 
@@ -154,7 +154,7 @@ async def test_who_wants_it_fresh_gets_a_successor_that_begins_when_the_first_ha
     tower.calls[0].set_result(answer(early.flight))
     await settle()
     assert len(tower.calls) == 2
-    assert tower.flights.is_current(late[0].flight)
+    assert late[0].flight.is_current
     tower.calls[1].set_result(answer(late[0].flight, "b"))
     assert [(await waiter.outcome(tower.clock))[0].id for waiter in late] == ["b"] * 5
 
@@ -350,6 +350,6 @@ async def test_the_repr_shows_where_a_flight_is(tower):
     assert repr(late.flight) == "<Flight shop/orders waiting, 1 waiting>"
     tower.calls[0].set_result(answer(early.flight))
     await settle()
-    assert repr(early.flight) == "<Flight shop/orders landed, 1 waiting>"
+    assert repr(early.flight) == "<Flight shop/orders landed, 0 waiting>"
     tower.calls[1].set_result(answer(late.flight))
     await settle()
