@@ -7,6 +7,7 @@ seconds where pip takes minutes; without it by virtualenv, which comes with nox,
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import zipfile
 from pathlib import Path
@@ -232,18 +233,15 @@ def lambda_layer(session: nox.Session) -> None:
     session.run("python", "-I", "-S", "-W", "error", "-c", LAYER_PROOF, *found, env=world)
 
 
-@nox.session
+@nox.session(python=PYTHONS)
 def bench(session: nox.Session) -> None:
-    """Every benchmark, beside others' ways, and docs/benchmarks: minutes. `-- --quick` shows that it runs."""
-    _install(session, "bench")
-    session.run("python", "tests/benchmarks/run.py", *session.posargs)
+    """Every benchmark, beside others' ways, and docs/benchmarks: minutes. `-- --quick` shows that it runs.
 
-
-@nox.session(name="bench-hits", python=PYTHONS)
-def bench_hits(session: nox.Session) -> None:
-    """The hit path alone, on each Python: rows that the page of `bench` has beside its own."""
+    Everything on the Python that nox itself runs on, which is always there; what has a budget on the others.
+    """
     _install(session, "bench")
-    session.run("python", "tests/benchmarks/run.py", "--only", "hits", *session.posargs)
+    everything = session.python == ".".join(platform.python_version_tuple()[:2])
+    session.run("python", "tests/benchmarks/run.py", *([] if everything else ["--budgets"]), *session.posargs)
 
 
 @nox.session

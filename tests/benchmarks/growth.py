@@ -11,7 +11,7 @@ from typing import Any
 
 from pairs import Timed, compare
 from server import SIZES
-from stage import bare_client, child_server, names
+from stage import bare_client, child_server, question
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query, Service
 
@@ -139,7 +139,7 @@ async def _sizes(sizes: tuple[int, ...], rounds: int, calls: int) -> dict[str, A
         cloud_map = await stack.enter_async_context(CloudMap(connections=_UNLIMITED))
         for size in sizes:
             service = f"bench/of-{size}"
-            parameters = names(service) | {"MaxResults": 1000}
+            parameters = question(service)
 
             async def bare(parameters: Any = parameters) -> object:
                 return await client.discover_instances(**parameters)

@@ -17,7 +17,7 @@ from stage import Stage
 from aiocloudmap import CachePolicy, CloudMap
 from aiocloudmap.testing import ManualClock
 
-__all__ = ["BUDGETS", "measure", "over_budget"]
+__all__ = ["BUDGETS", "measure"]
 
 BUDGETS = {
     "await service.resolve()": 1.75,
@@ -39,13 +39,6 @@ def measure(*, quick: bool) -> dict[str, Any]:
         peers = asyncio.run(_peers(stage, rounds, hits // 10, quick=quick))
         calls = asyncio.run(_stampedes(stage))
     return {"budgets": BUDGETS, "ours": ours, "peers": peers, "callers": CALLERS, "calls": calls}
-
-
-def over_budget(found: dict[str, Any]) -> list[str]:
-    """What costs more than it may."""
-    ways = [f"`{name}`" for name, row in found["ours"].items() if row["ratio"]["median"] > BUDGETS[name]]
-    calls = found["calls"] == {"cold": 1, "expiry": 1, "waited": 0}
-    return ways + ([] if calls else [f"calls of {found['callers']:,} callers"])
 
 
 async def _floor(key: str = "key") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query, ServiceName
 
-__all__ = ["BUDGETS", "measure", "over_budget"]
+__all__ = ["BUDGETS", "measure"]
 
 BUDGETS = {"aiocloudmap": 900}
 _TEXTS = [f"text number {number}" for number in range(16)]
@@ -26,11 +26,6 @@ def measure(*, quick: bool) -> dict[str, Any]:
         "entries": entries,
         "bytes": {name: round(size / entries) for name, size in rows.items()},
     }
-
-
-def over_budget(found: dict[str, Any]) -> list[str]:
-    """What costs more than it may."""
-    return ["memory for each answer"] if found["bytes"]["aiocloudmap"] > BUDGETS["aiocloudmap"] else []
 
 
 def _grown(fill: Callable[[], object]) -> int:

@@ -1,7 +1,7 @@
 """A question that goes to AWS: this process's time for each.
 
-Against one shared client of aiobotocore, which asks the same server; and `asyncio.run` for each invocation, against a
-new client each time.
+Against one shared client of aiobotocore, which asks the same server the same; and `asyncio.run` for each invocation,
+against a new client each time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from pairs import Compared, Timed, compare, compare_synchronously
-from stage import bare_client, child_server, names
+from stage import bare_client, child_server, question
 
 from aiocloudmap import CloudMap, ConnectionPolicy
 
-__all__ = ["BUDGETS", "measure", "over_budget"]
+__all__ = ["BUDGETS", "measure"]
 
 # Times the shared client's CPU; and seconds.
 BUDGETS = {"cpu": 0.9, "invocation": 0.005}
@@ -38,22 +38,13 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {"budgets": BUDGETS, "concurrent": _CONCURRENT, "cpu": cpu, "invocation": invocation["aiocloudmap"]}
 
 
-def over_budget(found: dict[str, Any]) -> list[str]:
-    """What costs more than it may."""
-    over = [
-        f"CPU time of a call, {name}" for name, row in found["cpu"].items() if row["ratio"]["median"] > BUDGETS["cpu"]
-    ]
-    slow = found["invocation"]["seconds"]["median"] > BUDGETS["invocation"]
-    return over + (["`asyncio.run` for each invocation"] if slow else [])
-
-
 async def _cpu(rounds: int, calls: int) -> dict[str, Compared]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bare_client())
         cloud_map = await stack.enter_async_context(CloudMap(connections=_POLICY))
 
         async def bare(service: str) -> object:
-            return await client.discover_instances(**names(service))
+            return await client.discover_instances(**question(service))
 
         async def ours(service: str) -> object:
             return await cloud_map.service(service).resolve(max_age=0)
@@ -100,7 +91,7 @@ def _with_cloud_map() -> float:
 def _with_new_client() -> float:
     async def invocation() -> None:
         async with bare_client() as client:
-            await client.discover_instances(**names("bench/each-0"))
+            await client.discover_instances(**question("bench/each-0"))
 
     begun = time.perf_counter()
     asyncio.run(invocation())

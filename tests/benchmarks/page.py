@@ -16,41 +16,42 @@ _HEAD = """\
 
 <!-- Written by tests/benchmarks/run.py: change that, not this. -->
 
-Every figure here was measured in one run of `nox -s bench`. What is compared was run in turns, one right after the
+Every figure here was measured in one run of `nox -s bench`: everything on one Python, and what has a budget on the
+others that were found. What is compared was run in turns, one right after the
 other, so that whatever else the machine did met both; a ratio is the median over these pairs, with the quartiles behind
 it. Seconds are there for orientation and are this machine's own. Peers are used as their own documentation shows,
 with the same ttl.
 """
 
 
-def write(folder: Path, over_budget: list[str]) -> None:
+def write(folder: Path) -> None:
     """Write index.md beside the results.
 
     Args:
-        folder: Where results.json is.
-        over_budget: What costs more than it may.
+        folder: Where results.json is, and those of `--budgets`.
     """
-    (folder / "index.md").write_text(_text(folder, over_budget), encoding="utf-8")
+    (folder / "index.md").write_text(_text(folder), encoding="utf-8")
 
 
-def _text(folder: Path, over_budget: list[str]) -> str:
+def _text(folder: Path) -> str:
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     topics = results["topics"]
     # Of the Python of the whole run there are rows already.
     others = [
         run
-        for path in sorted(folder.glob("hits-*.json"))
+        for path in folder.glob("budgets-*.json")
         if _minor(run := json.loads(path.read_text(encoding="utf-8"))) != _minor(results)
     ]
+    runs = sorted([results, *others], key=lambda run: [int(part) for part in run["python"].split(".")])
     figures = {path.stem for path in folder.glob("*.svg")}
-    parts = [_HEAD, _warning(results), _machine(results)]
-    parts += [_listed("Where others are ahead", who_is_ahead(topics)), _listed("Over budget", over_budget)]
+    parts = [_HEAD, _warning(runs), _machine(results), sections.budgets_by_python(runs)]
+    parts.append(_listed("Where others are ahead", who_is_ahead(topics)))
     for name, section in sections.SECTIONS.items():
         words = section(topics)
         title = words.splitlines()[0].removeprefix("## ")
         parts.append(words + (f"\n![{title}]({name}.svg)\n" if name in figures else ""))
         if name == "hits" and others:
-            parts.append(sections.hits_by_python([results, *others]))
+            parts.append(sections.hits_by_python(runs))
     return "\n".join(part for part in parts if part)
 
 
@@ -59,10 +60,10 @@ def _minor(run: dict[str, Any]) -> str:
     return python.rpartition(".")[0]
 
 
-def _warning(results: dict[str, Any]) -> str:
-    if results["quick"]:
+def _warning(runs: list[dict[str, Any]]) -> str:
+    if any(run["quick"] for run in runs):
         return "**This was a quick look, to see that it runs: its figures mean nothing.**\n"
-    if results["load_before"] > results["cores"] / 2:
+    if runs[0]["load_before"] > runs[0]["cores"] / 2:
         return "**The machine was busy with other things during this run: take the seconds, above all, with care.**\n"
     return ""
 

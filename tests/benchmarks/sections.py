@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["SECTIONS", "hits_by_python"]
+import budgets
+
+__all__ = ["SECTIONS", "budgets_by_python", "hits_by_python"]
 
 Topics = dict[str, Any]
 
@@ -40,6 +42,23 @@ def hits_by_python(runs: list[dict[str, Any]]) -> str:
     heads = ["hit, times the floor", *(run["python"] for run in runs)]
     everywhere = [(name, *cells) for name, cells in rows.items() if len(cells) == len(runs)]
     return f"### On several Pythons\n\n{_table(heads, everywhere)}"
+
+
+def budgets_by_python(runs: list[dict[str, Any]]) -> str:
+    """Each budget beside what was measured on each Python; what is over it in bold."""
+    table: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        for row in budgets.rows(run["topics"]):
+            cells = table.setdefault((row.what, row.budget), [])
+            cells.append(row.found if row.met else f"**{row.found}**")
+    heads = ["", "at most", *(run["python"] for run in runs)]
+    rows = [(*row, *cells) for row, cells in table.items() if len(cells) == len(runs)]
+    return f"""\
+## Budgets
+
+What is over its budget is in bold.
+
+{_table(heads, rows)}"""
 
 
 def _behaviour(topics: Topics) -> str:

@@ -17,7 +17,7 @@ from typing import Any, Self
 from aiocloudmap import Query, ServiceName
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 
-__all__ = ["QUEUE_URL", "Stage", "bare_client", "child_server"]
+__all__ = ["QUEUE_URL", "Stage", "bare_client", "child_server", "question"]
 
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 _HERE = Path(__file__).parent
@@ -90,6 +90,11 @@ def names(service: str) -> dict[str, str]:
     """The service, in AWS's words."""
     namespace, name = service.split("/")
     return {"NamespaceName": namespace, "ServiceName": name}
+
+
+def question(service: str) -> dict[str, Any]:
+    """What aiocloudmap asks about the service: a thousand instances, not a hundred, and the healthy ones."""
+    return names(service) | {"MaxResults": 1000, "HealthStatus": "HEALTHY_OR_ELSE_ALL"}
 
 
 def queue_url(answer: dict[str, Any]) -> str:

@@ -37,6 +37,19 @@ def test_a_quick_look_measures_everything_and_writes_the_page(tmp_path: Path):
     assert page.count("\n## ") == 3 + len(results["topics"])
 
 
+def test_another_python_is_a_column_of_the_page_and_what_is_over_its_budget_stands_out(tmp_path: Path):
+    """Both come from the files that are there; how much is over is what the last lines say."""
+    results = json.loads((KEPT / "results.json").read_text(encoding="utf-8"))
+    results["topics"]["memory"]["bytes"]["aiocloudmap"] = 899
+    (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    results["topics"]["memory"]["bytes"]["aiocloudmap"] = 1234
+    (tmp_path / "budgets-3.99.json").write_text(json.dumps(results | {"python": "3.99.1"}), encoding="utf-8")
+    run("--report", "--into", tmp_path)
+    page = (tmp_path / "index.md").read_text(encoding="utf-8")
+    assert f"|  | at most | {results['python']} | 3.99.1 |" in page
+    assert "bytes | 900 | 899 | **1234** |" in page
+
+
 def test_the_page_says_what_the_kept_results_say(tmp_path: Path):
     """The page is written by the benchmarks alone: written anew from the same results, it is the same."""
     folder = tmp_path / "benchmarks"

@@ -94,7 +94,7 @@ BREAKS = [
     Break(
         "an inline call outlives its last caller",
         "cache/flight.py",
-        "        flight.task.cancel()\n        return flight.task\n",
+        "        self._take_down(flight.task)\n        return flight.task\n",
         "        return None\n",
     ),
     Break(
@@ -124,7 +124,7 @@ BREAKS = [
     Break(
         "calls that wait for their turn go ahead under a throttle",
         "resolver.py",
-        "        if self.clock.monotonic() < self._pace.floor:\n            raise self._pace.refusal()\n",
+        "        if now < self._pace.floor:\n            raise self._pace.refusal()\n",
         "",
     ),
     Break(

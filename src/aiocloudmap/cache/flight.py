@@ -314,6 +314,9 @@ class Flights:
         for loop in [loop for loop in list(self._current) if loop.is_closed()]:
             for flight in self._current.pop(loop, _NOTHING).values():
                 flight.is_current = False
+                if flight.task is not None:
+                    # It never ends; destroyed, it would complain of that, and land here and now.
+                    self._going_down.add(flight.task)
 
 
 _NOTHING: Final[dict[Question, Flight]] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -300,7 +302,17 @@ def test_a_flight_whose_loop_was_closed_counts_as_none():
 
     assert asyncio.run(again())[0].id == "a"
     assert len(tower.flights._current) == 0
+    # What it was about to do is not done now, in the middle of somebody else's call.
+    flights = [flight for flight, _ in tower.landed]
+    tower.calls.clear()
+    tower.clock._timers.clear()
+    known, pending = weakref.ref(pending), None
+    gc.collect()
+    assert known() is not None
+    assert [flight for flight, _ in tower.landed] == flights
+    assert len(flights) == 1
     # Ends the task, whose loop cannot any more.
+    pending = known()
     pending._log_destroy_pending = False
     pending.get_coro().close()
 
