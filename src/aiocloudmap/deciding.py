@@ -62,10 +62,10 @@ class Deciding:
         if now < barrier:
             again = max(cell.trouble.retry_at, self._pace.again(now))
             return self._serve_old(cell, snapshot, until=min(again, cell.hard))
-        if isinstance(cell.trouble.error, ConfigurationError) or (max_age is not None and cell.policy.inline):
+        if isinstance(cell.trouble.error, ConfigurationError) or (max_age is not None and cell.inline):
             # No old answer covers a wrong setting up; and one that is young enough now may not be so later.
             return self._await_flight(cell, max_age)
-        if judged is Freshness.FALLBACK or cell.policy.inline:
+        if judged is Freshness.FALLBACK or cell.inline:
             return self._await_flight_or_old(cell, snapshot, now)
         flight = self._flights.board(cell, keep=True)
         at_once = max(stale_until(cell), cell.soft)
@@ -90,17 +90,17 @@ class Deciding:
         return Decision(snapshot, flight)
 
     def _await_flight(self, cell: Cell, max_age: float | None = None) -> Decision:
-        flight = self._flights.board(cell, keep=not cell.policy.inline, fresh=max_age is not None)
+        flight = self._flights.board(cell, keep=not cell.inline, fresh=max_age is not None)
         flight.truthful |= max_age == 0
         # The flight's own deadline ends the wait, unless the flight has to wait for another one first.
         patience = None if flight.is_current else self._flights.timeout
         return self._board(flight, cell, max_age, patience)
 
     def _await_flight_or_old(self, cell: Cell, snapshot: Answer, now: float) -> Decision:
-        if cell.policy.inline and cell.policy.soft_timeout == 0:
+        if cell.inline and cell.policy.soft_timeout == 0:
             # Nobody would wait for the call, and nothing may outlive the callers: so there is none before the hard end.
             return self._serve_old(cell, snapshot, until=cell.hard)
-        flight = self._flights.board(cell, keep=not cell.policy.inline)
+        flight = self._flights.board(cell, keep=not cell.inline)
         begun = flight.started if flight.task is not None else now
         # The flight may have to wait for another one first, and a soft_timeout may be longer than any call.
         patience = min(begun + cell.policy.soft_timeout - now, self._flights.timeout)

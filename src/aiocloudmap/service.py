@@ -6,7 +6,7 @@ rather than awaiting another, because an await costs as much as the whole hit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
 
 from aiocloudmap.arguments import check_attribute
@@ -231,10 +231,11 @@ class Service:
         """Why the next snapshot will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
         return self._current().explain(self._listed())
 
-    async def _miss(self, max_age: float | None = None) -> Snapshot:
+    def _miss(self, max_age: float | None = None) -> Awaitable[Snapshot]:
+        # No coroutine of its own: thousands may wait here.
         resolver = self._current()
         cell = self._cell = resolver.adopt(self._cell)
-        return await resolver.resolve(cell, max_age)  # type: ignore[return-value]
+        return resolver.resolve(cell, max_age)  # type: ignore[return-value]
 
     async def _miss_own(self) -> ServiceAttributes:
         self._current()

@@ -13,7 +13,7 @@ Callers are served in order; one who cannot be served lets others pass who want 
 from __future__ import annotations
 
 import heapq
-from collections import Counter, OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable
 from enum import Enum
 from itertools import count
@@ -116,9 +116,9 @@ class Bound(Generic[_T]):
         self.idle: OrderedDict[Permit[_T], None] = OrderedDict()
         self._idle_by_key: defaultdict[Hashable, list[Permit[_T]]] = defaultdict(list)
         self._queues: dict[Hashable, OrderedDict[Turn[_T], None]] = {}
-        self._open: Counter[Hashable] = Counter()
-        self._leaving: Counter[Hashable] = Counter()
-        self._using: Counter[Hashable] = Counter()
+        self._open: defaultdict[Hashable, int] = defaultdict(int)
+        self._leaving: defaultdict[Hashable, int] = defaultdict(int)
+        self._using: defaultdict[Hashable, int] = defaultdict(int)
         self._numbers = count()
         self._serving = self._again = False
 
@@ -138,7 +138,7 @@ class Bound(Generic[_T]):
         """Queue up; `permit` of the turn is set at once where there is room."""
         turn: Turn[_T] = Turn(next(self._numbers), purpose, key, host, reuse)
         if not self._queues and not self._serving:  # the common case, spared the queue
-            turn.permit = self._place(turn)
+            turn.permit = self._place(turn, {})
             if turn.permit is not None:
                 return turn
         self._queues.setdefault(turn.group, OrderedDict())[turn] = None
@@ -206,7 +206,7 @@ class Bound(Generic[_T]):
         order = [(turn.number, turn) for turn in heads]
         heapq.heapify(order)
         # Sockets on their way out, each for the first caller who needs the room.
-        promised: Counter[Purpose] = Counter()
+        promised: dict[Purpose, int] = {}
         while order:
             _, turn = heapq.heappop(order)
             permit = self._place(turn, promised)
@@ -220,29 +220,28 @@ class Bound(Generic[_T]):
                 following = next(iter(queue))
                 heapq.heappush(order, (following.number, following))
 
-    def _place(self, turn: Turn[_T], promised: Counter[Purpose] | None = None) -> Permit[_T] | None:
+    def _place(self, turn: Turn[_T], promised: dict[Purpose, int]) -> Permit[_T] | None:
         if turn.purpose is Purpose.CLIENT and (
-            self._using[Purpose.CLIENT] + (promised[Purpose.CLIENT] if promised else 0) >= self.limit - RESERVED
-            or self._using[Purpose.CLIENT, turn.host] >= self.per_host
+            self._using.get(Purpose.CLIENT, 0) + promised.get(Purpose.CLIENT, 0) >= self.limit - RESERVED
+            or self._using.get((Purpose.CLIENT, turn.host), 0) >= self.per_host
         ):
             return None
         if turn.reuse and (permit := self._reusable(turn)) is not None:
             return permit
-        if self._open[turn.host] >= self.per_host + self._passing(turn):
+        if self._open.get(turn.host, 0) >= self.per_host + self._passing(turn):
             # Only another key's idle connection to this host could make room; one at a time.
-            if not self._leaving[turn.host]:
+            if not self._leaving.get(turn.host):
                 self._close_oldest(turn.host)
             return None
         if len(self.permits) < self.limit:
             return self._new(turn)
-        waited_for = 0 if promised is None else promised.total()
-        if (self._leaving.total() > waited_for or self._close_oldest()) and promised is not None:
-            promised[turn.purpose] += 1
+        if sum(self._leaving.values()) > sum(promised.values()) or self._close_oldest():
+            promised[turn.purpose] = promised.get(turn.purpose, 0) + 1
         return None
 
     def _passing(self, turn: Turn[_T]) -> int:
         """By how much the caller may pass the limit per host."""
-        if turn.purpose is Purpose.DISCOVERY and self._using[Purpose.DISCOVERY, turn.host] < RESERVED:
+        if turn.purpose is Purpose.DISCOVERY and self._using.get((Purpose.DISCOVERY, turn.host), 0) < RESERVED:
             return RESERVED
         return 0
 
@@ -297,7 +296,7 @@ class Bound(Generic[_T]):
                 del self._queues[turn.group]
 
 
-def _less(counter: Counter[Hashable], key: Hashable) -> None:
+def _less(counter: defaultdict[Hashable, int], key: Hashable) -> None:
     """One less; a host that is not there any more leaves no entry behind."""
     counter[key] -= 1
     if counter[key] <= 0:

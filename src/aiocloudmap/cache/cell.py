@@ -38,6 +38,7 @@ class Cell:
     __slots__ = (
         "_turns",
         "hard",
+        "inline",
         "key",
         "listed",
         "serve_until",
@@ -50,6 +51,8 @@ class Cell:
 
     def __init__(self, query: Question, policy: CachePolicy) -> None:
         self.key: Final = (query, policy)
+        self.inline: Final = policy.inline
+        """Whether nothing may outlive the callers. Asked once: where a process runs does not change."""
         self.listed = False
         """Whether the table holds this cell; one that it does not hold is never written."""
         self.snapshot: Answer | None = None

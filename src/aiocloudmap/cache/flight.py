@@ -36,7 +36,7 @@ Outcome = Answer | CloudMapError | None
 class Waiter:
     """One caller that waits for a flight, on behalf of a cell."""
 
-    __slots__ = ("_future", "cell", "flight", "max_age", "patience")
+    __slots__ = ("cell", "flight", "max_age", "patience", "told")
 
     def __init__(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> None:
         self.flight: Final = flight
@@ -44,21 +44,21 @@ class Waiter:
         self.max_age: Final = max_age
         self.patience: Final = patience
         """Seconds that the caller waits at most; None for as long as the flight takes."""
-        self._future: Final[asyncio.Future[Answer | CloudMapError | None]] = flight.loop.create_future()
+        self.told: Final[asyncio.Future[Answer | CloudMapError | None]] = flight.loop.create_future()
 
     def tell(self, outcome: Answer | CloudMapError | None) -> None:
         """End the wait, unless it has ended already."""
         # A loop that was closed in the middle of a call takes no callbacks any more, and nobody waits on it.
-        if not self._future.done() and not self.flight.loop.is_closed():
-            self._future.set_result(outcome)
+        if not self.told.done() and not self.flight.loop.is_closed():
+            self.told.set_result(outcome)
 
     async def outcome(self, clock: Clock) -> Answer | CloudMapError | None:
         """What the flight brings, or None once the patience is over."""
         if self.patience is None:
-            return await self._future
+            return await self.told
         timer = Deadline(clock, self.patience, lambda: self.tell(None))
         try:
-            return await self._future
+            return await self.told
         finally:
             timer.cancel()
 

@@ -38,7 +38,7 @@ def lifetime(policy: CachePolicy, written: float, *, empty: bool, u: float) -> t
 
 def stale_until(cell: Cell) -> float:
     """When the cell's answer is no longer stale. It follows from the rest, and thousands of cells keep the less."""
-    if cell.policy.inline:
+    if cell.inline:
         return cell.soft
     return min(cell.soft + cell.policy.stale_while_revalidate, cell.hard)
 
@@ -47,11 +47,9 @@ def state(cell: Cell, now: float) -> Freshness:
     """What the cell's answer is good for now."""
     if now < cell.soft:
         return Freshness.FRESH
-    if now < stale_until(cell):
-        return Freshness.STALE
-    if now < cell.hard:
-        return Freshness.FALLBACK
-    return Freshness.ABSENT
+    if now >= cell.hard:
+        return Freshness.ABSENT
+    return Freshness.STALE if now < stale_until(cell) else Freshness.FALLBACK
 
 
 def backoff(failures: int, u: float) -> float:
