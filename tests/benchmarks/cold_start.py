@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pairs import compare_synchronously, spread
+from shares import REMAINDER, imported
 from stage import child_server
 
 __all__ = ["BUDGETS", "measure"]
@@ -67,6 +69,7 @@ def measure(*, quick: bool) -> dict[str, Any]:
         for name, seconds in imports.items():
             seconds.append(_run(_ANYWAY + _CLOCK + _IMPORTS[name] + _TOLD, {}))
     found["imports"] = {name: spread(values) for name, values in imports.items()}
+    found["shares"] = _shares()
     return found
 
 
@@ -79,9 +82,22 @@ def _first_answers(certificate: Path | None, rounds: int, **more: str) -> Any:
         return compare_synchronously(timed(_BARE), {"aiocloudmap": timed(_OURS)}, rounds)["aiocloudmap"]
 
 
+def _shares() -> dict[str, float]:
+    """Seconds, under a clock that takes some itself: importing, by package, and all else."""
+    clocked = ("-X", "importtime", "-c")
+    before = _python(*clocked, _CLOCK).stderr
+    with child_server() as environment:
+        done = _python(*clocked, _CLOCK + _OURS + _TOLD, environment=environment)
+    found = imported(done.stderr, after=before)
+    return found | {REMAINDER: round(float(done.stdout) - sum(found.values()), 4)}
+
+
 def _run(program: str, environment: dict[str, str]) -> float:
-    command = [sys.executable, "-W", "ignore", "-c", program]
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True, timeout=60
+    return float(json.loads(_python("-c", program, environment=environment).stdout))
+
+
+def _python(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", *arguments]
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True, timeout=60
     )
-    return float(json.loads(done.stdout))

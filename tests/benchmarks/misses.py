@@ -7,13 +7,15 @@ against a new client each time.
 from __future__ import annotations
 
 import asyncio
+import cProfile
 import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from pairs import Compared, Timed, compare, compare_synchronously
+from pairs import Timed, compare, compare_synchronously
+from shares import by_package
 from stage import bare_client, child_server, question
 
 from aiocloudmap import CloudMap, ConnectionPolicy
@@ -33,12 +35,12 @@ def measure(*, quick: bool) -> dict[str, Any]:
     rounds, calls = (2, 20) if quick else (20, 200)
     with child_server() as environment:
         os.environ.update(environment)
-        cpu = asyncio.run(_cpu(rounds, calls))
+        found = asyncio.run(_cpu(rounds, calls))
         invocation = compare_synchronously(_with_new_client, {"aiocloudmap": _with_cloud_map}, 1 if quick else 30)
-    return {"budgets": BUDGETS, "concurrent": _CONCURRENT, "cpu": cpu, "invocation": invocation["aiocloudmap"]}
+    return {"budgets": BUDGETS, "concurrent": _CONCURRENT, **found, "invocation": invocation["aiocloudmap"]}
 
 
-async def _cpu(rounds: int, calls: int) -> dict[str, Compared]:
+async def _cpu(rounds: int, calls: int) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bare_client())
         cloud_map = await stack.enter_async_context(CloudMap(connections=_POLICY))
@@ -49,9 +51,19 @@ async def _cpu(rounds: int, calls: int) -> dict[str, Compared]:
         async def ours(service: str) -> object:
             return await cloud_map.service(service).resolve(max_age=0)
 
-        alone = await compare(_one_by_one(bare, calls), {"one at a time": _one_by_one(ours, calls)}, rounds)
-        many = f"{_CONCURRENT} at a time"
-        return alone | await compare(_together(bare, calls), {many: _together(ours, calls)}, rounds)
+        alone, many = "one at a time", f"{_CONCURRENT} at a time"
+        ways = {alone: _one_by_one(ours, calls), many: _together(ours, calls)}
+        cpu = await compare(_one_by_one(bare, calls), {alone: ways[alone]}, rounds)
+        cpu |= await compare(_together(bare, calls), {many: ways[many]}, rounds)
+        return {"cpu": cpu, "shares": {name: await _shares(way) for name, way in ways.items()}}
+
+
+async def _shares(way: Timed) -> dict[str, float]:
+    profile = cProfile.Profile(time.process_time)
+    profile.enable()
+    await way()
+    profile.disable()
+    return by_package(profile)
 
 
 def _one_by_one(ask: Ask, calls: int) -> Timed:

@@ -53,12 +53,18 @@ def budgets_by_python(runs: list[dict[str, Any]]) -> str:
             cells.append(row.found if row.met else f"**{row.found}**")
     heads = ["", "at most", *(run["python"] for run in runs)]
     rows = [(*row, *cells) for row, cells in table.items() if len(cells) == len(runs)]
+    missed = [(run["python"], row) for run in runs for row in budgets.over(run["topics"])]
     return f"""\
 ## Budgets
 
 What is over its budget is in bold.
 
-{_table(heads, rows)}"""
+{_table(heads, rows)}
+{_lines(f"* Python {python}, {row.what}: {row.found}. {row.why}" for python, row in missed)}"""
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line.strip()}\n" for line in lines)
 
 
 def _behaviour(topics: Topics) -> str:
@@ -161,7 +167,10 @@ def _misses(topics: Topics) -> str:
 `resolve(max_age=0)`, which always asks, against one shared client of aiobotocore that asks the same server, a process
 of its own. The last row is a warm process that runs an event loop for each invocation, against a new client each time.
 
-{_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}"""
+{_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}
+Whose functions run meanwhile, under a profiler:
+
+{_table(("", *found["shares"]), _columns(found["shares"]))}"""
 
 
 def _sockets(topics: Topics) -> str:
@@ -194,6 +203,9 @@ def _cold_start(topics: Topics) -> str:
 A fresh process: import, first client, first answer, against aiobotocore doing the same.
 
 {_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}
+Where the time of ours goes: importing, by package, and all else.
+
+{_table(("", "ms"), [(name, _number(seconds * 1000)) for name, seconds in found["shares"].items()])}
 Importing alone, after `import asyncio, dataclasses, cachetools`; the budget for aiocloudmap is
 {found["budgets"]["import"] * 1000:g} ms.
 
@@ -280,6 +292,11 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
     heads = list(heads)
     lines = [heads, ["---"] * len(heads), *([str(cell) for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _columns(shares: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
+    names = dict.fromkeys(name for column in shares.values() for name in column)
+    return [(name, *(f"{column.get(name, 0):.0%}" for column in shares.values())) for name in names]
 
 
 def _number(value: float, digits: int = 3) -> str:

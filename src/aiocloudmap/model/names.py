@@ -11,9 +11,10 @@ from aiocloudmap.shown import shown
 
 __all__ = ["ServiceName"]
 
-_NAMESPACE = re.compile(r"[!-~]{1,1024}")
+# Patterns, not compiled ones, as in `aiocloudmap.model.query`: `re` keeps those that it has compiled.
+_NAMESPACE = r"[!-~]{1,1024}"
 _LABEL = r"(?:[a-zA-Z0-9_][a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_]|[a-zA-Z0-9])"
-_SERVICE = re.compile(rf"(?=.{{1,127}}\Z){_LABEL}(?:\.{_LABEL})*|\.")
+_SERVICE = rf"(?=.{{1,127}}\Z){_LABEL}(?:\.{_LABEL})*|\."
 _SCHEME = "cloudmap://"
 
 
@@ -36,12 +37,12 @@ class ServiceName:
         parts: tuple[object, ...] = (self.namespace, self.service)
         if not all(isinstance(part, str) for part in parts):
             raise ConfigurationError(f"a service name is made of two strings, not {shown(parts)}")
-        if not _NAMESPACE.fullmatch(self.namespace):
+        if not re.fullmatch(_NAMESPACE, self.namespace):
             raise ConfigurationError(
                 f"{shown(self.namespace)} is no namespace name",
                 advice="A namespace name has 1 to 1,024 printable ASCII characters and no spaces.",
             )
-        if not _SERVICE.fullmatch(self.service):
+        if not re.fullmatch(_SERVICE, self.service):
             raise ConfigurationError(
                 f"{shown(self.service)} is no service name",
                 advice="A service name has labels of letters, digits, '_' and '-' joined by dots: at most 63 characters"

@@ -1,0 +1,66 @@
+"""Whose code the time is spent in: what has to become cheaper where a budget is missed."""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+from collections import Counter
+from typing import Any
+
+__all__ = ["REMAINDER", "by_package", "imported"]
+
+REMAINDER = "client and first answer"
+"""What of a cold start is no import."""
+
+_OWNERS = {
+    "aiocloudmap": "aiocloudmap",
+    "aiobotocore": "botocore",
+    "botocore": "botocore",
+    "aiohttp": "aiohttp",
+    "yarl": "aiohttp",
+    "multidict": "aiohttp",
+    "asyncio": "asyncio",
+}
+_REST = "the rest of Python"
+
+
+def by_package(profile: cProfile.Profile) -> dict[str, float]:
+    """Parts of the whole, by the package whose functions were running; what is built in counts for who called it."""
+    seconds: Counter[str] = Counter()
+    for (file, _, _), (_, _, own, _, callers) in _stats(profile).items():
+        if file != "~":
+            seconds[_owner(file)] += own
+        for (caller, _, _), (_, _, spent, _) in callers.items() if file == "~" else ():
+            seconds[_owner(caller)] += spent
+    return _parts(seconds)
+
+
+def imported(report: str, *, after: str) -> dict[str, float]:
+    """Seconds, by package, from what `python -X importtime` writes.
+
+    Args:
+        report: What it wrote.
+        after: What it writes of a program that does nothing, which is left out.
+    """
+    seconds: Counter[str] = Counter()
+    for line in report.splitlines()[len(after.splitlines()) :]:
+        fields = line.removeprefix("import time:").split("|")
+        if len(fields) == 3 and fields[0].strip().isdigit():
+            seconds[_OWNERS.get(fields[2].strip().partition(".")[0], _REST)] += int(fields[0]) / 1e6
+    return {name: round(value, 4) for name, value in seconds.most_common()}
+
+
+def _stats(profile: cProfile.Profile) -> dict[Any, Any]:
+    found: Any = pstats.Stats(profile)
+    stats: dict[Any, Any] = found.stats
+    return stats
+
+
+def _owner(file: str) -> str:
+    parts = file.replace("\\", "/").split("/")
+    return next((_OWNERS[part] for part in reversed(parts) if part in _OWNERS), _REST)
+
+
+def _parts(seconds: Counter[str]) -> dict[str, float]:
+    whole = sum(seconds.values())
+    return {name: round(value / whole, 3) for name, value in seconds.most_common()}
