@@ -48,7 +48,7 @@ _IMPORTS = {
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """Wall seconds of whole programs over http and https; seconds of imports."""
-    rounds = 1 if quick else 12
+    rounds = 1 if quick else 16
     found: dict[str, Any] = {"budgets": BUDGETS, "http": _first_answers(None, rounds), "https": None}
     # What makes certificates is a development tool: without it, https is left out, as in a quick look.
     if importlib.util.find_spec("trustme") and not quick:

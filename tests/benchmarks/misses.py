@@ -32,7 +32,7 @@ Ask = Callable[[str], Awaitable[object]]
 
 def measure(*, quick: bool) -> dict[str, Any]:
     """CPU seconds a call, one at a time and fifty at a time; wall seconds of an invocation that has to ask."""
-    rounds, calls = (2, 20) if quick else (20, 200)
+    rounds, calls = (2, 50) if quick else (100, 50)
     with child_server() as environment:
         os.environ.update(environment)
         found = asyncio.run(_cpu(rounds, calls))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiocloudmap.aws.error_table import GARBLED
 from aiocloudmap.aws.service_ids import ServiceIds
@@ -30,6 +30,9 @@ _CONTROL_PLANE_ADVICE: Mapping[type[CloudMapError], str] = {
     ThrottledError: "The control plane's rates are low, and all of the account shares them: raise CachePolicy.ttl.",
 }
 """What differs from the advice for DiscoverInstances, which has actions and quotas of its own."""
+
+
+_HEALTH: Final[Mapping[str, HealthStatus]] = {status.value: status for status in HealthStatus}
 
 
 class AwsBackend:
@@ -179,10 +182,7 @@ def _attributes(given: Any, service: ServiceName) -> Mapping[str, str]:
 
 def _health(value: Any) -> HealthStatus:
     """UNKNOWN for a status that this version has not heard of: a new word of AWS's must not end discovery."""
-    try:
-        return HealthStatus(value)
-    except ValueError:
-        return HealthStatus.UNKNOWN
+    return _HEALTH.get(value, HealthStatus.UNKNOWN) if isinstance(value, str) else HealthStatus.UNKNOWN
 
 
 def _garbled(what: str, service: ServiceName) -> CloudMapError:

@@ -11,11 +11,13 @@ import contextlib
 import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from botocore.exceptions import DataNotFoundError
 from botocore.loaders import JSONFileLoader, Loader
 
+from aiocloudmap.aws.endpoint_data import read_endpoints
 from aiocloudmap.loading import collector_at_rest
 
 __all__ = ["QuickFileLoader", "QuickLoader", "quicker"]
@@ -36,7 +38,7 @@ class QuickFileLoader(JSONFileLoader):  # type: ignore[misc]
             with contextlib.suppress(FileNotFoundError, IsADirectoryError), opened(file_path + ending, "rb") as file:
                 text = file.read().decode()
                 with collector_at_rest():
-                    return json.loads(text)
+                    return read_endpoints(text) if Path(file_path).name == "endpoints" else json.loads(text)
         return None
 
 

@@ -32,4 +32,4 @@ def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any
         return
     customized_response_dict |= {name: answer[name] for name in _MEMBERS if answer.get(name) is not None}
     # What is left to botocore are the headers.
-    response_dict["body"] = b"{}"
+    response_dict["body"] = b""

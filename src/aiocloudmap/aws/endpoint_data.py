@@ -1,0 +1,86 @@
+"""botocore's endpoints.json, read service by service.
+
+It is more than a megabyte about four hundred services, of which a program uses a few: reading all of it takes a tenth
+of a cold start that has its libraries, and megabytes of memory. It is laid out in one way, which a search for text
+finds its way in; a file that is laid out otherwise is read as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+__all__ = ["read_endpoints"]
+
+_SERVICES: Final = '\n    "services" : {'
+_SERVICES_END: Final = "\n    }"
+_SERVICE_END: Final = "\n      }"
+
+
+def read_endpoints(text: str) -> Any:
+    """The same data as `json.loads` gives; each partition's services are a mapping that reads them as they are asked.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    rest, services = _parted(text)
+    try:
+        data = json.loads(rest)
+        partitions = data["partitions"]
+        if [partition["services"] for partition in partitions] != [{}] * len(services):
+            return json.loads(text)
+    except (ValueError, LookupError, TypeError):
+        return json.loads(text)
+    for partition, part in zip(partitions, services, strict=True):
+        partition["services"] = _Services(part)
+    return data
+
+
+def _parted(text: str) -> tuple[str, list[str]]:
+    """The text with no services in it, and those of each partition."""
+    rest, services, position = [], [], 0
+    while (found := text.find(_SERVICES, position)) >= 0:
+        begin = found + len(_SERVICES)
+        end = text.find(_SERVICES_END, begin)
+        if end < 0:
+            break
+        rest.append(text[position:begin])
+        services.append(text[begin:end])
+        position = end
+    return "".join([*rest, text[position:]]), services
+
+
+class _Services(Mapping[str, Any]):
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._known: dict[str, Any] = {}
+        self._complete = False
+
+    def __getitem__(self, service: str) -> Any:
+        if service not in self._known and not self._complete:
+            self._find(service)
+        return self._known[service]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _find(self, service: str) -> None:
+        name = f"\n      {json.dumps(service)} : "
+        found = self._text.find(name)
+        if found < 0:
+            return
+        end = self._text.find(_SERVICE_END, found) + len(_SERVICE_END)
+        try:
+            self._known[service] = json.loads(self._text[found + len(name) : end])
+        except ValueError:  # one that is written in one line
+            self._all()
+
+    def _all(self) -> dict[str, Any]:
+        if not self._complete:
+            self._known = json.loads(f"{{{self._text}}}")
+            self._complete = True
+        return self._known
