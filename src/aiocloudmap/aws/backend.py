@@ -140,7 +140,7 @@ def discovery_of(answer: Any, service: ServiceName) -> Discovery:
     Raises:
         ProtocolError: It is not what AWS sends.
     """
-    instances = answer.get("Instances") if isinstance(answer, Mapping) else None
+    instances = answer.get("Instances") if isinstance(answer, dict) else None
     if not isinstance(instances, list):
         raise _garbled("has no list of instances", service)
     revision = answer.get("InstancesRevision")
@@ -162,7 +162,7 @@ def attributes_of(answer: Mapping[str, Any], service: ServiceName) -> Mapping[st
 
 
 def _instance(item: Any, service: ServiceName) -> Instance:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         raise _garbled("has an instance that is no object", service)
     instance_id = item.get("InstanceId")
     if not isinstance(instance_id, str) or not instance_id:
@@ -173,7 +173,7 @@ def _instance(item: Any, service: ServiceName) -> Instance:
 
 def _attributes(given: Any, service: ServiceName) -> Mapping[str, str]:
     attributes = {} if given is None else given
-    if not isinstance(attributes, Mapping) or not all(
+    if not isinstance(attributes, dict) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in attributes.items()
     ):
         raise _garbled("has attributes that are no text", service)
