@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 from aiocloudmap.answers import Answer
 from aiocloudmap.cache.cell import NEVER, Cell
-from aiocloudmap.cache.flight import Flight, Flights, Waiter
+from aiocloudmap.cache.flight import Flight, Waiter
+from aiocloudmap.cache.flights import Flights
 from aiocloudmap.cache.freshness import stale_until, state
 from aiocloudmap.cache.pace import Pace
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, UnavailableError

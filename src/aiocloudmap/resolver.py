@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 from aiocloudmap.answers import Answer, Question
 from aiocloudmap.arguments import check_max_age
 from aiocloudmap.cache.cell import NEVER, Cell
-from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
+from aiocloudmap.cache.flight import Flight, Outcome, Waiter
+from aiocloudmap.cache.flights import Flights
 from aiocloudmap.cache.freshness import state
 from aiocloudmap.cache.pace import Pace
 from aiocloudmap.cache.table import Table

@@ -51,7 +51,7 @@ BREAKS = [
     ),
     Break(
         "flights of different event loops are one",
-        "cache/flight.py",
+        "cache/flights.py",
         "current = self._current.get(loop)",
         "current = next(iter(self._current.values()), None)",
     ),
@@ -69,7 +69,7 @@ BREAKS = [
     ),
     Break(
         "max_age=0 joins a call that began before it came",
-        "cache/flight.py",
+        "cache/flights.py",
         "elif flight.barred or (fresh and flight.begun):",
         "elif flight.barred:",
     ),
@@ -81,19 +81,19 @@ BREAKS = [
     ),
     Break(
         "the deadline lets the waiters wait on",
-        "cache/flight.py",
+        "cache/flights.py",
         "flight.timer = Deadline(self._clock, self.timeout, lambda: self._expire(flight))",
         "flight.timer = Deadline(self._clock, self.timeout * 2, lambda: self._expire(flight))",
     ),
     Break(
         "cancelling one caller ends the call of all",
-        "cache/flight.py",
+        "cache/flights.py",
         "if flight.waiters or flight.keep or flight.landed:",
         "if flight.keep or flight.landed:",
     ),
     Break(
         "an inline call outlives its last caller",
-        "cache/flight.py",
+        "cache/flights.py",
         "        self._take_down(flight.task)\n        return flight.task\n",
         "        return None\n",
     ),

@@ -19,7 +19,8 @@ from aiocloudmap import (
     UnavailableError,
 )
 from aiocloudmap.cache.cell import Cell
-from aiocloudmap.cache.flight import Flight, Flights, Outcome, Waiter
+from aiocloudmap.cache.flight import Flight, Outcome, Waiter
+from aiocloudmap.cache.flights import Flights
 from aiocloudmap.testing import ManualClock
 
 ORDERS = Query(ServiceName("shop", "orders"))
