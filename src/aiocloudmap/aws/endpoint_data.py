@@ -13,7 +13,7 @@ from typing import Any, Final
 
 __all__ = ["read_endpoints"]
 
-_SERVICES: Final = '\n    "services" : {'
+_SERVICES: Final = '\n    "services" : '
 _SERVICES_END: Final = "\n    }"
 _SERVICE_END: Final = "\n      }"
 
@@ -27,27 +27,28 @@ def read_endpoints(text: str) -> Any:
     rest, services = _parted(text)
     try:
         data = json.loads(rest)
-        partitions = data["partitions"]
-        if [partition["services"] for partition in partitions] != [{}] * len(services):
+        parted = [partition for partition in data["partitions"] if type(partition["services"]) is int]
+        if [partition["services"] for partition in parted] != list(range(len(services))):
             return json.loads(text)
     except (ValueError, LookupError, TypeError):
         return json.loads(text)
-    for partition, part in zip(partitions, services, strict=True):
+    for partition, part in zip(parted, services, strict=True):
         partition["services"] = _Services(part)
     return data
 
 
 def _parted(text: str) -> tuple[str, list[str]]:
-    """The text with no services in it, and those of each partition."""
-    rest, services, position = [], [], 0
-    while (found := text.find(_SERVICES, position)) >= 0:
-        begin = found + len(_SERVICES)
-        end = text.find(_SERVICES_END, begin)
+    """The text with numbers for the services of partitions, and those services; none of one that has them in a line."""
+    rest: list[str] = []
+    services: list[str] = []
+    position = 0
+    while (found := text.find(_SERVICES + "{\n", position)) >= 0:
+        end = text.find(_SERVICES_END, found)
         if end < 0:
             break
-        rest.append(text[position:begin])
-        services.append(text[begin:end])
-        position = end
+        rest.append(f"{text[position:found]}{_SERVICES}{len(services)}")
+        services.append(text[found + len(_SERVICES) + 1 : end])
+        position = end + len(_SERVICES_END)
     return "".join([*rest, text[position:]]), services
 
 
