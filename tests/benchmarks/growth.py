@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import time
@@ -47,23 +48,27 @@ async def _keys(counts: tuple[int, ...], asks: int, rounds: int) -> dict[str, An
     rows = {}
     for count in counts:
         services = [f"shop/s-{number}" for number in range(count)]
-        order = random.Random(1).choices(services, k=asks)
         backend, known = _Answering(), dict.fromkeys(services, "https://queue")
         cloud_map = CloudMap(backend=backend, cache=CachePolicy(ttl=3600), connections=_UNLIMITED)
         for service in services[:5000]:
             await cloud_map.service(service).resolve()
-        handles = {service: cloud_map.service(service) for service in set(order)}
-        ways = {"by name": _asking(cloud_map, order), "by handle": _resolving([handles[service] for service in order])}
+        pick = functools.partial(random.Random(1).choices, k=asks)
+        handles = [cloud_map.service(service) for service in services]
+        ways = {"by name": _asking(cloud_map, services, pick), "by handle": _resolving(handles, pick)}
         before = backend.calls
-        row: dict[str, Any] = dict(await compare(_looking_up(known, order), ways, rounds))
+        row: dict[str, Any] = dict(await compare(_looking_up(known, pick), ways, rounds))
         row["calls_each"] = round((backend.calls - before) / ((rounds + 1) * asks * len(ways)), 4)
         row["entries"] = cloud_map.stats().entries
         rows[str(count)] = row
     return rows
 
 
-def _asking(cloud_map: CloudMap, order: list[str]) -> Timed:
+# Each round asks after others: after the same ones, all would be known from the round before.
+
+
+def _asking(cloud_map: CloudMap, services: list[str], pick: Any) -> Timed:
     async def timed() -> float:
+        order = pick(services)
         begun = time.thread_time()
         for service in order:
             await cloud_map.service(service).resolve()
@@ -72,21 +77,25 @@ def _asking(cloud_map: CloudMap, order: list[str]) -> Timed:
     return timed
 
 
-def _resolving(handles: list[Service]) -> Timed:
+def _resolving(handles: list[Service], pick: Any) -> Timed:
     async def timed() -> float:
+        order = pick(handles)
         begun = time.thread_time()
-        for handle in handles:
+        for handle in order:
             await handle.resolve()
-        return (time.thread_time() - begun) / len(handles)
+        return (time.thread_time() - begun) / len(order)
 
     return timed
 
 
-def _looking_up(known: dict[str, str], order: list[str]) -> Timed:
+def _looking_up(known: dict[str, str], pick: Any) -> Timed:
+    services = list(known)
+
     async def look_up(service: str) -> str:
         return known[service]
 
     async def timed() -> float:
+        order = pick(services)
         begun = time.thread_time()
         for service in order:
             await look_up(service)
@@ -151,8 +160,8 @@ async def _sizes(sizes: tuple[int, ...], rounds: int, calls: int) -> dict[str, A
             repeats = max(2, calls // max(1, size // 50))
             cpu = await compare(_cpu(bare, repeats), {"": _cpu(ours, repeats)}, rounds)
             stall = await compare(_stall(bare), {"": _stall(ours)}, rounds)
-            known = {service: "https://queue"}
-            hit = await compare(_looking_up(known, [service] * 500), {"": _asking(cloud_map, [service] * 500)}, rounds)
+            known, always = {service: "https://queue"}, functools.partial(random.choices, k=500)
+            hit = await compare(_looking_up(known, always), {"": _asking(cloud_map, [service], always)}, rounds)
             rows[str(size)] = {"hit": hit[""], "cpu": cpu[""], "stall": stall[""]}
     return rows
 
