@@ -49,7 +49,9 @@ def collector_at_rest() -> Iterator[None]:
 
 def forget_after_fork() -> None:
     """In the child: another thread of the parent's may have been in the middle of it."""
+    global _at_rest  # noqa: PLW0603 - as above
     if _at_rest:
+        _at_rest = False
         gc.enable()
 
 

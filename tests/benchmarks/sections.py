@@ -132,7 +132,8 @@ def _expiry(topics: Topics) -> str:
 ## Expiry under load
 
 {found["tasks"]} tasks ask the same, pause for {found["pause"] * 1000:g} ms, and ask again, while the answer expires
-every {found["ttl"]:g} s; a call takes {found["delay"] * 1000:g} ms. Waits in ms; the median hides what the slowest see.
+every {found["ttl"]:g} s, ours by its jitter up to a tenth of that sooner; a call takes {found["delay"] * 1000:g} ms.
+Waits in ms; the median hides what the slowest see.
 
 {_table(("", "asked", "calls", "waited for a call", "median", "99 %", "99.9 %", "longest"), rows)}"""
 
@@ -203,11 +204,13 @@ def _cold_start(topics: Topics) -> str:
 A fresh process: import, first client, first answer, against aiobotocore doing the same.
 
 {_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}
-Where the time of ours goes: importing, by package, and all else.
+Where the time of ours goes in one more run, under `-X importtime`, whose clock takes time itself: importing, by
+package, and all else.
 
 {_table(("", "ms"), [(name, _number(seconds * 1000)) for name, seconds in found["shares"].items()])}
 Importing alone, after `import asyncio, dataclasses, cachetools`; the budget for aiocloudmap is
-{found["budgets"]["import"] * 1000:g} ms.
+{found["budgets"]["import"] * 1000:g} ms. It loads the AWS libraries with its first question, so what a program pays in
+the end are the rows above.
 
 {_table(("", "ms"), imports)}"""
 
@@ -271,7 +274,7 @@ Callers: so many tasks at once; CPU time for each, against tasks that await noth
 Instances: a hit, and a forced call for an answer of so many, against a bare client; the stall is the longest work
 between two turns of the event loop meanwhile, in CPU time.
 
-{_table(("instances", "ns a hit", "CPU ms, ours and theirs", "ratio", "stall ms, ours and theirs", "ratio"), sizes)}"""
+{_table(("instances", "ns by name", "CPU ms, ours and theirs", "ratio", "stall ms, ours and theirs", "ratio"), sizes)}"""
 
 
 SECTIONS: dict[str, Callable[[Topics], str]] = {

@@ -70,3 +70,9 @@ def test_a_child_forked_meanwhile_has_a_collector():
     with collector_at_rest():
         forget_after_fork()
         assert gc.isenabled()
+        gc.disable()
+        try:
+            forget_after_fork()  # in a child of the child, which has its reasons
+            assert not gc.isenabled()
+        finally:
+            gc.enable()

@@ -45,9 +45,19 @@ class QuickFileLoader(JSONFileLoader):  # type: ignore[misc]
 class QuickLoader(Loader):  # type: ignore[misc]
     """Finds the same models in the same places as the loader it stands in for."""
 
+    _is_loading = False
+
+    def load_service_model(self, service_name: str, type_name: str, api_version: str | None = None) -> Any:
+        """As ever, but that nobody lists all services to see that there is this one."""
+        self._is_loading = True
+        try:
+            return super().load_service_model(service_name, type_name, api_version)
+        finally:
+            self._is_loading = False
+
     def list_available_services(self, type_name: str) -> Any:
-        """The services that have a model of this type; listed only when somebody reads the list."""
-        return _Services(self, type_name)
+        """The services that have a model of this type; in the middle of loading one, listed when the list is read."""
+        return _Services(self, type_name) if self._is_loading else self.list_all(type_name)
 
     def list_all(self, type_name: str) -> list[str]:
         """All of them, found in the way of botocore itself."""

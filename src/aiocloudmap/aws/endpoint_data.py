@@ -71,8 +71,9 @@ class _Services(Mapping[str, Any]):
 
     def _find(self, service: str) -> None:
         name = f"\n      {json.dumps(service)} : "
-        found = self._text.find(name)
+        found = self._text.rfind(name)  # of equal names JSON means the last
         if found < 0:
+            self._all()  # it is not there, or somebody has written it in another way
             return
         end = self._text.find(_SERVICE_END, found) + len(_SERVICE_END)
         try:

@@ -199,8 +199,9 @@ class AwsSession:
         try:
             with collector_at_rest():
                 session = self._opened()
-                # Entered and never left: leaving closes what belongs to the transport.
-                return await session.create_client(aws_service, **options(session)).__aenter__()
+                settings = options(session)
+            # Entered and never left: leaving closes what belongs to the transport.
+            return await session.create_client(aws_service, **settings).__aenter__()
         except CloudMapError:
             raise
         except Exception as error:

@@ -8,6 +8,7 @@ stay in `__cause__`.
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,7 +121,10 @@ def _details(chain: Sequence[BaseException]) -> Iterator[str]:
         if name in fields:
             yield f"{name} {_text(fields[name])}"
     system = next((link for link in chain if isinstance(link, OSError) and link.errno), None)
-    if system is not None:
+    if isinstance(system, ssl.SSLError):
+        # Its number is no error of the system's, though it looks like one.
+        yield _text(getattr(system, "verify_message", "") or system.reason or "")
+    elif system is not None:
         yield _text(errno.errorcode.get(system.errno or 0) or system.strerror)
 
 

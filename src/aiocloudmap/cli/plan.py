@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -236,7 +237,14 @@ def _advice(advice: Advice) -> Iterator[str]:
 
 
 def _option(name: str, value: float | None, sense: str) -> str:
-    return f"no --{name}" if value is None else f"--{name} {_figure(value)} {sense}"
+    return f"no --{name}" if value is None else f"--{name} {_figure(_to_the_safe_side(value, sense))} {sense}"
+
+
+def _to_the_safe_side(value: float, sense: str) -> float:
+    """The nearest figure that is shown and still does: rounded down, "or more" would say a bit less than is needed."""
+    unit = 10.0 ** -max(0, min(3, 4 - len(str(int(value)))))
+    steps = value / unit
+    return (math.ceil(steps - 1e-6) if sense == "or more" else math.floor(steps + 1e-6)) * unit
 
 
 def _figure(value: float) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -37,9 +38,18 @@ def test_the_table_says_what_a_person_wants_to_know(plan):
     assert "USD 1,818.95 for 1,819 million calls" in text
     assert "20,000 questions at once" in text
     assert "AWS throttles from 0 s on" in text
-    assert "--ttl 23.39 or more" in text
+    assert "--ttl 23.4 or more" in text
     assert "--start-over 20 or more" in text
     assert "--max-calls-per-second 0.5 or less" in text
+
+
+@pytest.mark.parametrize("processes", [500, 777, 2000, 123_456])
+def test_what_is_advised_is_enough_as_it_is_written(plan, planned, processes):
+    """Figures are rounded to the side on which AWS throttles nothing; it aims at nine tenths of the quota."""
+    fleet = ("--processes", str(processes), "--services", "10", "--call-duration", "0")
+    text = " ".join(plan(*fleet, "-o", "table").out.split())
+    ttl = re.search(r"steady: --ttl ([\d,.]+) or more", text)[1].replace(",", "")
+    assert planned(*fleet, "--ttl", ttl)["steady"]["calls_per_second"] <= 900
 
 
 def test_the_table_of_a_fleet_within_the_quota_is_short(plan):

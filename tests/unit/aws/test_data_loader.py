@@ -7,6 +7,7 @@ import json
 
 import pytest
 from aiobotocore.session import AioSession
+from botocore.exceptions import UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 
 from aiocloudmap.aws.data_loader import QuickFileLoader, quicker
@@ -19,14 +20,23 @@ def test_the_quick_loader_finds_what_botocores_finds():
     assert quick.load_service_model("sqs", "service-2") == own.load_service_model("sqs", "service-2")
     assert quick.load_data("endpoints") == own.load_data("endpoints")
     assert type(quick.load_data("endpoints")) is dict
-    assert list(quick.list_available_services("waiters-2")) == own.list_available_services("waiters-2")
-    assert len(quick.list_available_services("service-2")) == len(own.list_available_services("service-2"))
-    assert [name in quick.list_available_services("service-2") for name in ("sqs", "sqz", "..", "")] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    assert quick.list_available_services("waiters-2") == own.list_available_services("waiters-2")
+
+
+def test_no_list_of_all_services_is_made_to_load_one(monkeypatch):
+    """But who asks for the list gets it; and a service that there is not is refused, with all those that there are."""
+    listed = []
+    make = Loader.list_available_services
+    monkeypatch.setattr(
+        Loader, "list_available_services", lambda self, kind: (listed.append(kind), make(self, kind))[1]
+    )
+    quick = quicker(Loader())
+    quick.load_service_model("sqs", "service-2")
+    assert listed == []
+    assert type(quick.list_available_services("service-2")) is list
+    for name in ("sqz", "..", ""):
+        with pytest.raises(UnknownServiceError, match="sqs"):
+            quick.load_service_model(name, "service-2")
 
 
 def test_a_loader_of_the_applications_own_is_left_alone():

@@ -81,6 +81,17 @@ def test_a_service_may_be_written_in_one_line(service):
 
 
 @pytest.mark.parametrize(
+    ("spelling", "other"),
+    [('"sqs" : {', '"sqs": {'), ('"sqs" : {', '"\\u0073qs" : {'), ('"x" : {', '"sqs" : {')],
+)
+def test_a_name_may_be_spelt_in_any_way_that_json_knows(spelling, other):
+    """And of two that are equal the last one counts."""
+    text = LAID_OUT.replace(spelling, other, 1)
+    for mine, theirs in zip(read_endpoints(text)["partitions"], json.loads(text)["partitions"], strict=True):
+        assert mine["services"].get("sqs") == theirs["services"].get("sqs")
+
+
+@pytest.mark.parametrize(
     "text",
     [
         json.dumps(json.loads(LAID_OUT)),
