@@ -274,7 +274,7 @@ Callers: so many tasks at once; CPU time for each, against tasks that await noth
 Instances: a hit, and a forced call for an answer of so many, against a bare client; the stall is the longest work
 between two turns of the event loop meanwhile, in CPU time.
 
-{_table(("instances", "ns by name", "CPU ms, ours and theirs", "ratio", "stall ms, ours and theirs", "ratio"), sizes)}"""
+{_table(("instances", "ns by name", "CPU ms, ours and theirs", "ratio", "stall ms, the same", "ratio"), sizes)}"""
 
 
 SECTIONS: dict[str, Callable[[Topics], str]] = {
