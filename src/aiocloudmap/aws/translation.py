@@ -122,8 +122,9 @@ def _details(chain: Sequence[BaseException]) -> Iterator[str]:
             yield f"{name} {_text(fields[name])}"
     system = next((link for link in chain if isinstance(link, OSError) and link.errno), None)
     if isinstance(system, ssl.SSLError):
-        # Its number is no error of the system's, though it looks like one.
-        yield _text(getattr(system, "verify_message", "") or system.reason or "")
+        # Its number is no error of the system's, though it looks like one; what is wrong is told by one of the chain.
+        told = (getattr(link, "verify_message", "") or getattr(link, "reason", "") for link in chain)
+        yield _text(next((words for words in told if isinstance(words, str) and words), type(system).__name__))
     elif system is not None:
         yield _text(errno.errorcode.get(system.errno or 0) or system.strerror)
 
