@@ -152,7 +152,7 @@ class Resolver:
 
     async def _wait(self, waiter: Waiter) -> Answer:
         try:
-            outcome = await (waiter.told if waiter.patience is None else waiter.outcome(self.clock))
+            outcome = await waiter.outcome(self.clock)
         except asyncio.CancelledError:
             if (task := self._flights.leave(waiter)) is not None:
                 await asyncio.wait({task})

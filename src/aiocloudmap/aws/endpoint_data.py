@@ -1,7 +1,7 @@
 """botocore's endpoints.json, read service by service.
 
-It is more than a megabyte about four hundred services, of which a program uses a few: reading all of it takes a tenth
-of a cold start that has its libraries, and megabytes of memory. It is laid out in one way, which a search for text
+It is more than a megabyte about four hundred services, of which a program uses a few: reading all of it takes
+milliseconds of every cold start, and megabytes of memory. It is laid out in one way, which a search for text
 finds its way in; a file that is laid out otherwise is read as a whole.
 """
 

@@ -116,7 +116,7 @@ class Transport:
     def prepare(self, tls: TlsSettings) -> None:
         """Have the TLS contexts of a call that is about to be made built meanwhile, in a thread.
 
-        Reading the certificate authorities is a tenth of a cold start, and needs no lock of Python's. What goes wrong
+        Reading the certificate authorities takes tens of milliseconds, and needs no lock of Python's. What goes wrong
         is told by the call.
         """
         building = running_loop().run_in_executor(None, self._contexts.get, tls)

@@ -14,6 +14,7 @@ Outcomes travel as values, not as exceptions of futures or tasks: nothing can be
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Final
 
 from aiocloudmap.answers import Answer, Question
@@ -31,7 +32,7 @@ Outcome = Answer | CloudMapError | None
 class Waiter:
     """One caller that waits for a flight, on behalf of a cell."""
 
-    __slots__ = ("cell", "flight", "max_age", "patience", "told")
+    __slots__ = ("_told", "cell", "flight", "max_age", "patience")
 
     def __init__(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> None:
         self.flight: Final = flight
@@ -39,21 +40,23 @@ class Waiter:
         self.max_age: Final = max_age
         self.patience: Final = patience
         """Seconds that the caller waits at most; None for as long as the flight takes."""
-        self.told: Final[asyncio.Future[Answer | CloudMapError | None]] = flight.loop.create_future()
+        self._told: Final[asyncio.Future[Answer | CloudMapError | None]] = flight.loop.create_future()
 
     def tell(self, outcome: Answer | CloudMapError | None) -> None:
         """End the wait, unless it has ended already."""
         # A loop that was closed in the middle of a call takes no callbacks any more, and nobody waits on it.
-        if not self.told.done() and not self.flight.loop.is_closed():
-            self.told.set_result(outcome)
+        if not self._told.done() and not self.flight.loop.is_closed():
+            self._told.set_result(outcome)
 
-    async def outcome(self, clock: Clock) -> Answer | CloudMapError | None:
-        """What the flight brings, or None once the patience is over."""
-        if self.patience is None:
-            return await self.told
-        timer = Deadline(clock, self.patience, lambda: self.tell(None))
+    def outcome(self, clock: Clock) -> Awaitable[Answer | CloudMapError | None]:
+        """What the flight brings, or None once the patience is over. Awaited by the caller alone."""
+        # No coroutine where there is nothing to time: thousands may wait here.
+        return self._told if self.patience is None else self._outcome_within(clock, self.patience)
+
+    async def _outcome_within(self, clock: Clock, patience: float) -> Answer | CloudMapError | None:
+        timer = Deadline(clock, patience, lambda: self.tell(None))
         try:
-            return await self.told
+            return await self._told
         finally:
             timer.cancel()
 

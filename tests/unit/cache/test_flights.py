@@ -108,7 +108,7 @@ async def test_another_question_is_another_flight(tower):
 async def test_cancelling_a_waiter_touches_nobody_else(tower):
     """Its future is its own."""
     waiters = [tower.ask() for _ in range(3)]
-    tasks = [asyncio.create_task(waiter.outcome(tower.clock)) for waiter in waiters]
+    tasks = [asyncio.ensure_future(waiter.outcome(tower.clock)) for waiter in waiters]
     await settle()
     tasks[1].cancel()
     await settle()
@@ -260,7 +260,7 @@ async def test_the_deadline_lands_the_flight_and_cancels_the_call(tower):
 async def test_a_waiter_without_patience_is_told_nothing(tower):
     """None after its time; the flight goes on."""
     waiter = tower.ask(patience=1.0)
-    waiting = asyncio.create_task(waiter.outcome(tower.clock))
+    waiting = asyncio.ensure_future(waiter.outcome(tower.clock))
     await settle()
     tower.clock.tick(1.0)
     assert await waiting is None
