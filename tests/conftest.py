@@ -148,7 +148,7 @@ def _once_gone(look: Callable[[], list[str]]) -> list[str]:
 
 def _reset_registry() -> None:
     """Engines are shared by the whole process: the next test starts without those of this one."""
-    if "aiocloudmap.registry" in sys.modules:
+    if "aiocloudmap.client.registry" in sys.modules:
         from aiocloudmap.testing import reset
 
         reset()

@@ -57,21 +57,6 @@ def test_making_a_cloud_map_and_a_handle_loads_no_aws_library():
     assert set(HEAVY) & loaded_by(statement) == set()
 
 
-@pytest.mark.parametrize("name", ["events", "reports"])
-def test_what_is_told_is_loaded_with_the_first_cloud_map(name: str):
-    """It is a third of what importing would take; and later there may be no descriptor left to load it with."""
-    assert f"aiocloudmap.{name}" not in loaded_by("import aiocloudmap")
-    assert f"aiocloudmap.{name}" in loaded_by("import aiocloudmap; aiocloudmap.CloudMap()")
-
-
-def test_a_name_that_is_loaded_late_is_like_any_other():
-    """It is there, it is listed, and one that there is not is missed in the usual words."""
-    assert {"Refreshed", "Stats", "CloudMap"} <= set(dir(aiocloudmap))
-    assert aiocloudmap.Refreshed is importlib.import_module("aiocloudmap.events").Refreshed
-    with pytest.raises(AttributeError, match="module 'aiocloudmap' has no attribute 'Refresh'"):
-        aiocloudmap.Refresh  # noqa: B018
-
-
 def modules_with_names() -> list[str]:
     """Every module of the package that promises names."""
     found = []

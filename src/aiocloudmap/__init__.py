@@ -6,10 +6,8 @@ cloud_map = CloudMap()
 queue_url = await cloud_map.service("shop/orders").attribute("QUEUE_URL")
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from aiocloudmap.client import CloudMap
+from aiocloudmap.client.service import Service
 from aiocloudmap.errors import (
     AccessDeniedError,
     AttributeNotFoundError,
@@ -31,27 +29,23 @@ from aiocloudmap.errors import (
     TooManyOpenFilesError,
     UnavailableError,
 )
-from aiocloudmap.loading import TOLD
-from aiocloudmap.model import Discovery, Freshness, HealthFilter, HealthStatus, Instance, Query, ServiceName
-from aiocloudmap.ports import SYSTEM_CLOCK, AttributesBackend, Backend, Clock, Timer
-from aiocloudmap.service import Service
-from aiocloudmap.service_attributes import AttributesQuery, ServiceAttributes
-from aiocloudmap.settings import CachePolicy, ConnectionPolicy
-from aiocloudmap.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from aiocloudmap.events import (
-        AnswerTruncated,
-        AttributesRefreshed,
-        ClockJumped,
-        DescriptorsLow,
-        EmptyAnswerHeld,
-        Event,
-        Refreshed,
-        RefreshFailed,
-        Throttled,
-    )
-    from aiocloudmap.reports import Explanation, Stats
+from aiocloudmap.model.answer import ServiceAttributes, Snapshot
+from aiocloudmap.model.events import (
+    AnswerTruncated,
+    AttributesRefreshed,
+    ClockJumped,
+    DescriptorsLow,
+    EmptyAnswerHeld,
+    Event,
+    Refreshed,
+    RefreshFailed,
+    Throttled,
+)
+from aiocloudmap.model.instance import Discovery, HealthStatus, Instance
+from aiocloudmap.model.interfaces import SYSTEM_CLOCK, AttributesBackend, Backend, Clock, Timer
+from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy
+from aiocloudmap.model.query import AttributesQuery, HealthFilter, Query, ServiceName
+from aiocloudmap.model.stats import Explanation, Freshness, Stats
 
 __all__ = [
     "SYSTEM_CLOCK",
@@ -104,15 +98,3 @@ __all__ = [
     "TooManyOpenFilesError",
     "UnavailableError",
 ]
-
-if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name in __all__:
-            for module in map(import_module, TOLD):
-                if hasattr(module, name):
-                    return globals().setdefault(name, getattr(module, name))
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})

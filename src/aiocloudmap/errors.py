@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiocloudmap.model import ServiceName
 
 __all__ = [
     "AccessDeniedError",
@@ -41,7 +40,7 @@ class CloudMapError(Exception):
 
     Args:
         what: What happened, as a clause without a full stop.
-        service: The service that was asked for, where there is one.
+        service: The service that was asked for, as text like `shop/orders`; None where there is none.
         advice: What to do about it, as a sentence.
         last_good_age: Age in seconds of the last good answer, None if there never was one.
     """
@@ -50,13 +49,13 @@ class CloudMapError(Exception):
         self,
         what: str,
         *,
-        service: ServiceName | None = None,
+        service: object = None,
         advice: str = "",
         last_good_age: float | None = None,
     ) -> None:
         super().__init__(what)
         self.what = what
-        self.service = service
+        self.service: str | None = None if service is None else str(service)
         self.advice = advice
         self.last_good_age = last_good_age
 
@@ -187,3 +186,21 @@ class TooManyOpenFilesError(UnavailableError):
 
 def _escaped(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
+# MERGED extras: What to install where a part of this library misses a library that the plain package does not bring.
+
+
+def missing_extra(extra: str, error: ImportError) -> ImportError:
+    """The error to raise `from` the one that importing the library gave.
+
+    Args:
+        extra: The extra of this package that brings it.
+        error: What was raised.
+    """
+    missing = error.name or "a library"
+    return ImportError(
+        f"{missing} is not installed, and the plain package does not bring it: pip install 'aiocloudmap[{extra}]'",
+        name=error.name,
+        path=error.path,
+    )

@@ -19,7 +19,7 @@ from aiocloudmap import (
     ThrottledError,
     UnavailableError,
 )
-from aiocloudmap.model import MAX_INSTANCES
+from aiocloudmap.model.instance import MAX_INSTANCES
 
 
 async def test_a_new_answer_is_told_with_its_size_and_duration(stage):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query
-from aiocloudmap.cache.table import MAX_CELLS
+from aiocloudmap.cache.memory_store import MAX_CELLS
 
 UNBOUNDED = ConnectionPolicy(max_calls_per_second=1e6)
 

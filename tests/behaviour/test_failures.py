@@ -69,7 +69,7 @@ async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, er
     with pytest.raises(CloudMapError, match=r"^shop/orders: ") as caught:
         await service.resolve()
     assert type(caught.value) is error
-    assert caught.value.service == service.name
+    assert caught.value.service == str(service.name)
     assert caught.value.last_good_age is None
 
 

@@ -198,7 +198,7 @@ async def test_the_floor_of_throttling_is_honoured(stage):
     with pytest.raises(ThrottledError) as caught:
         stage.at_once(service.resolve(max_age=0))
     assert 0 < caught.value.retry_after < 0.5
-    assert caught.value.service == service.name
+    assert caught.value.service == str(service.name)
     assert stage.ids(stage.at_once(service.resolve(max_age=10))) == ["orders-1"]
     assert stage.calls == 2
     stage.clock.tick(caught.value.retry_after)

@@ -7,7 +7,7 @@ import weakref
 import pytest
 
 from aiocloudmap import CachePolicy, CloudMap, ConfigurationError, ConnectionPolicy
-from aiocloudmap.registry import registry
+from aiocloudmap.client.registry import registry
 from aiocloudmap.testing import ManualClock, reset
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aiocloudmap import CachePolicy
-from aiocloudmap.planning.fleet import Fleet
-from aiocloudmap.planning.plan import Plan, plan_for
+from aiocloudmap.cli.plan.fleet import Fleet
+from aiocloudmap.cli.plan.plan import Plan, plan_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "plan-a-fleet.md"
 ROW = re.compile(r"^\| [\d,]+ \|.*$", re.MULTILINE)

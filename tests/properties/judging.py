@@ -70,7 +70,7 @@ def check_caller(ask: Ask, model: Model, upstream: Upstream) -> None:
 def _check_error(ask: Ask, error: BaseException) -> None:
     caller = ask.caller
     assert isinstance(error, CloudMapError), f"not a named error: {error!r}"
-    assert error.service == caller.query.service
+    assert error.service == str(caller.query.service)
     if isinstance(caller.outcome, Answer):
         assert (ask.what, caller.outcome.count, type(error)) in (
             ("pick", 0, NoInstancesError),

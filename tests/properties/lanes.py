@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.properties.freshness_words import grained
 
-from aiocloudmap.ports import Timer
+from aiocloudmap.model.interfaces import Timer
 from aiocloudmap.testing import ManualClock
 
 TURNS = 12

@@ -23,7 +23,7 @@ from aiocloudmap import (
     UnavailableError,
 )
 from aiocloudmap.local import LocalBackend, Quotas, World
-from aiocloudmap.ports import Clock
+from aiocloudmap.model.interfaces import Clock
 
 FAULTS: Final[dict[str, Error]] = {
     "throttle": ThrottledError,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
+from aiocloudmap.cli.plan.fleet import Fleet
 from aiocloudmap.local import Quotas, RefusedError, World
-from aiocloudmap.planning.fleet import Fleet
-from aiocloudmap.ports import SYSTEM_CLOCK, Clock
+from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Clock
 
 NAME = "shop/s{}"
 """Of the services, with their numbers."""

@@ -22,10 +22,10 @@ from counting_world import NAME, CountingWorld
 from fleet_member import member
 
 from aiocloudmap import CachePolicy, ConnectionPolicy
+from aiocloudmap.cli.plan.fleet import Fleet
+from aiocloudmap.cli.plan.plan import plan_for
 from aiocloudmap.local import LocalCloudMap
 from aiocloudmap.local.quotas import Rate
-from aiocloudmap.planning.fleet import Fleet
-from aiocloudmap.planning.plan import plan_for
 
 _TOLERANCE = 0.1
 

@@ -21,9 +21,9 @@ from counting_world import NAME, CountingWorld
 from virtual_time import VirtualClock, run
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, NotFoundError, Service, UnavailableError
+from aiocloudmap.cli.plan.fleet import Fleet
+from aiocloudmap.cli.plan.plan import plan_for
 from aiocloudmap.local import Faults, LocalBackend
-from aiocloudmap.planning.fleet import Fleet
-from aiocloudmap.planning.plan import plan_for
 
 _MOMENT = 0.001
 

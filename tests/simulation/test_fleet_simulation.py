@@ -9,9 +9,9 @@ import pytest
 from simulation import simulated
 
 from aiocloudmap import CachePolicy, ConnectionPolicy
+from aiocloudmap.cli.plan.fleet import Fleet
+from aiocloudmap.cli.plan.plan import plan_for
 from aiocloudmap.local.quotas import Rate
-from aiocloudmap.planning.fleet import Fleet
-from aiocloudmap.planning.plan import plan_for
 
 SEEDS = (1, 2, 3)
 

@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from aiocloudmap.ports import Timer
+from aiocloudmap.model.interfaces import Timer
 
 _T = TypeVar("_T")
 

@@ -152,7 +152,7 @@ async def fail(orders: Service) -> None:
     try:
         await orders.pick()
     except NotFoundError as error:
-        assert_type(error.service, ServiceName | None)
+        assert_type(error.service, str | None)
     except UnavailableError as error:
         assert_type(error.retry_after, float | None)
     except CloudMapError as error:

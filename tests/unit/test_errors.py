@@ -20,7 +20,7 @@ from aiocloudmap.errors import (
     ThrottledError,
     UnavailableError,
 )
-from aiocloudmap.model import ServiceName
+from aiocloudmap.model.query import ServiceName
 
 ORDERS = ServiceName("shop", "orders")
 ALL = [getattr(errors, name) for name in errors.__all__]

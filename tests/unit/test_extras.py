@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiocloudmap.extras import missing_extra
+from aiocloudmap.errors import missing_extra
 
 
 def test_a_missing_library_is_named_with_the_command_that_brings_it():

@@ -11,7 +11,8 @@ from yarl import URL
 
 from aiocloudmap import ConfigurationError
 from aiocloudmap.errors import AttributeNotFoundError, CloudMapError, InvalidAttributeError
-from aiocloudmap.model import Instance, Query, ServiceName
+from aiocloudmap.model.instance import Instance
+from aiocloudmap.model.query import Query, ServiceName
 
 ORDERS = ServiceName("shop", "orders")
 HOSTILE = [

@@ -6,9 +6,9 @@ import functools
 
 from aiocloudmap.aws.backend import AwsBackend
 from aiocloudmap.aws.session import AwsSession
-from aiocloudmap.aws.transport import Transport
-from aiocloudmap.model import Query, ServiceName
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.aws.transport.transport import Transport
+from aiocloudmap.model.policy import ConnectionPolicy
+from aiocloudmap.model.query import Query, ServiceName
 
 __all__ = ["ONE_ATTEMPT", "ORDERS", "PATIENT", "ask", "opened"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import uvloop
 from botocore.awsrequest import AWSRequest
 
-from aiocloudmap.aws.transport import Purpose, Transport
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.aws.transport.transport import Purpose, Transport
+from aiocloudmap.model.policy import ConnectionPolicy
 
 uvloop.run(asyncio.sleep(0))  # the first loop of the process opens a pipe for good
 RUNNERS: dict[str, Callable[[Coroutine[Any, Any, Any]], Any]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}

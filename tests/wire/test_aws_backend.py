@@ -13,8 +13,9 @@ from canned_server import CannedServer, Reply, found
 
 from aiocloudmap import errors
 from aiocloudmap.aws.session import AwsSession
-from aiocloudmap.model import HealthFilter, HealthStatus, Query, ServiceName
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.instance import HealthStatus
+from aiocloudmap.model.policy import ConnectionPolicy
+from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 
 pytestmark = pytest.mark.usefixtures("keys")
 
@@ -77,7 +78,7 @@ async def test_an_unknown_namespace_and_an_unknown_service_are_told_apart(moto_u
         await backend.discover(ORDERS)
     with pytest.raises(errors.ServiceNotFoundError, match="eu-west-1") as service:
         await backend.discover(Query(ServiceName(name.namespace, "nobody")))
-    assert (namespace.value.service, service.value.service) == (ORDERS.service, ServiceName(name.namespace, "nobody"))
+    assert (namespace.value.service, service.value.service) == (str(ORDERS.service), f"{name.namespace}/nobody")
 
 
 # What goes over the wire
@@ -156,7 +157,7 @@ async def test_what_aws_does_not_send_is_a_protocol_error(reply):
     with CannedServer(reply) as server:
         with pytest.raises(errors.ProtocolError) as caught:
             await ask(server.url, connections=ONE_ATTEMPT)
-    assert caught.value.service == ORDERS.service
+    assert caught.value.service == str(ORDERS.service)
 
 
 LENIENT = {

@@ -15,9 +15,9 @@ from canned_server import Asked, CannedServer, Reply, found, refused
 from aiocloudmap import errors
 from aiocloudmap.aws.backend import AwsBackend
 from aiocloudmap.aws.session import AwsSession
-from aiocloudmap.aws.transport import Transport
-from aiocloudmap.model import Query, ServiceName
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.aws.transport.transport import Transport
+from aiocloudmap.model.policy import ConnectionPolicy
+from aiocloudmap.model.query import Query, ServiceName
 
 ORDERS = Query(ServiceName("shop", "orders"))
 CROWDED = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_connections=100, max_connections_per_host=100)
@@ -176,7 +176,7 @@ async def test_a_role_that_may_not_be_assumed_is_a_credentials_error(monkeypatch
         with pytest.raises(errors.CredentialsError, match=r"AssumeRoleWithWebIdentity \(AccessDenied\)") as caught:
             await opened(cloud.url)[0].discover(ORDERS)
     assert "TOPSECRET" not in str(caught.value)
-    assert caught.value.service == ORDERS.service
+    assert caught.value.service == str(ORDERS.service)
 
 
 @pytest.mark.parametrize("callers", [10, 1000])
@@ -235,7 +235,7 @@ async def test_no_credentials_is_a_configuration_error(cloud):
     """It says where they may come from."""
     with pytest.raises(errors.ConfigurationError, match="AWS_PROFILE") as caught:
         await opened(cloud.url)[0].discover(ORDERS)
-    assert (caught.value.service, cloud.asked) == (ORDERS.service, [])
+    assert (caught.value.service, cloud.asked) == (str(ORDERS.service), [])
 
 
 async def test_half_of_the_credentials_is_a_configuration_error(monkeypatch, cloud):

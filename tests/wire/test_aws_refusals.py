@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from canned_server import CannedServer, Reply, found, refused
 
 from aiocloudmap import errors
-from aiocloudmap.model import Query
+from aiocloudmap.model.query import Query
 
 pytestmark = pytest.mark.usefixtures("keys")
 
@@ -58,7 +58,7 @@ async def test_each_refusal_has_its_class(reply, kind):
     with CannedServer(reply) as server:
         with pytest.raises(errors.CloudMapError) as caught:
             await ask(server.url, connections=ONE_ATTEMPT)
-    assert (type(caught.value), caught.value.service) == (kind, ORDERS.service)
+    assert (type(caught.value), caught.value.service) == (kind, str(ORDERS.service))
     assert caught.value.__cause__ is not None
     assert len(server.asked) == 1
 

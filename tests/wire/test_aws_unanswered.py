@@ -11,7 +11,7 @@ from canned_server import CannedServer, Reply, found, refused
 from certificates import tls_of
 
 from aiocloudmap import errors
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 pytestmark = pytest.mark.usefixtures("keys")
 

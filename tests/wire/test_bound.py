@@ -16,9 +16,9 @@ import trustme
 from callers import RUNNERS, Callers
 from counting_server import Servers
 
-from aiocloudmap.aws.tls import TlsSettings
+from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.errors import ConnectionLimitError
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 LIMIT = 6
 

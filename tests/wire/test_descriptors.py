@@ -13,8 +13,8 @@ from aiobotocore.session import get_session
 from callers import Callers
 from counting_server import Servers
 
-from aiocloudmap.aws.sockets import CountedSocket
-from aiocloudmap.aws.transport import Purpose
+from aiocloudmap.aws.transport.counted_socket import CountedSocket
+from aiocloudmap.aws.transport.transport import Purpose
 from aiocloudmap.errors import CloudMapError, TooManyOpenFilesError
 
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from aiocloudmap import CloudMapError, ConfigurationError, ConnectionPolicy, RequestError, UnavailableError
-from aiocloudmap.codes import CODES
 from aiocloudmap.local import Faults, LocalCloudMap, World
+from aiocloudmap.model.error_codes import CODES
 from aiocloudmap.testing import ManualClock
 
 SERVER_ERRORS = ("InternalFailure", "InternalServerError", "ServiceUnavailable")

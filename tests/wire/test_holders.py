@@ -10,7 +10,7 @@ from callers import Callers, Holder
 from counting_server import Servers
 
 from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ async def test_a_release_that_is_cancelled_loses_nothing(servers):
 
 async def test_a_response_that_nobody_reads_is_not_waited_for_forever(servers, monkeypatch):
     """Silence for a while after its beginning says that it was abandoned."""
-    monkeypatch.setattr("aiocloudmap.aws.handler._ABANDONED", 0.05)
+    monkeypatch.setattr("aiocloudmap.aws.transport.connection._ABANDONED", 0.05)
     callers = Callers()
     response = await callers.transport.client_session(callers.policy, callers.holder).get(servers.url + "/begun")
     async with asyncio.timeout(10):

@@ -177,7 +177,7 @@ def test_a_running_operation_is_told_in_the_error(session):
 
 def test_every_operation_of_the_model_is_there(client, local):
     """None is unknown to the server."""
-    from aiocloudmap.local.calls import CALLS
+    from aiocloudmap.local.actions import CALLS
 
     assert sorted(client.meta.service_model.operation_names) == sorted(CALLS)
 

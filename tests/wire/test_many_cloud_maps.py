@@ -10,9 +10,9 @@ from aiohttp import web
 from tests.support.client_sockets import client_sockets, watching
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy
+from aiocloudmap.client.registry import registry
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 from aiocloudmap.local.cloud_map import local_session
-from aiocloudmap.registry import registry
 
 CONNECTIONS = ConnectionPolicy(max_connections=8, max_connections_per_host=8, discovery_timeout=60, read_timeout=30)
 

@@ -16,7 +16,7 @@ from certificates import tls_of
 from counting_server import Proxy, Servers
 
 from aiocloudmap import CloudMap, ConfigurationError, ConnectError, ConnectionPolicy
-from aiocloudmap.aws.transport import Transport
+from aiocloudmap.aws.transport.transport import Transport
 
 # What fails here fails by itself, however slow the machine is.
 PATIENT = ConnectionPolicy(discovery_timeout=60)

@@ -19,7 +19,7 @@ from canned_server import CannedServer, Reply, found, refused
 
 from aiocloudmap import CachePolicy, CloudMap, CloudMapError, ConfigurationError, ConnectionPolicy, HealthFilter
 from aiocloudmap.local import LocalCloudMap, LocalServer, World, serve_in_thread
-from aiocloudmap.model.attributes import Attributes
+from aiocloudmap.model.instance import Attributes
 from aiocloudmap.testing import ManualClock
 
 MARK = "marked5ecret"

@@ -15,10 +15,10 @@ from callers import RUNNERS, Callers
 from certificates import tls_of
 from counting_server import Proxy, Servers
 
-from aiocloudmap.aws.tls import TlsSettings
-from aiocloudmap.aws.transport import Purpose
+from aiocloudmap.aws.transport.tls import TlsSettings
+from aiocloudmap.aws.transport.transport import Purpose
 from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 ANSWER = b'{"Instances": []}'
 

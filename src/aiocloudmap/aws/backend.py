@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aiocloudmap.aws.error_table import GARBLED
+from aiocloudmap.aws.errors import GARBLED, from_call
 from aiocloudmap.aws.service_ids import ServiceIds
-from aiocloudmap.aws.translation import from_call
 from aiocloudmap.errors import (
     AccessDeniedError,
     CloudMapError,
@@ -15,8 +14,8 @@ from aiocloudmap.errors import (
     ServiceNotFoundError,
     ThrottledError,
 )
-from aiocloudmap.model import MAX_INSTANCES, Discovery, HealthStatus, Instance, Query, ServiceName
-from aiocloudmap.service_attributes import AttributesQuery
+from aiocloudmap.model.instance import MAX_INSTANCES, Discovery, HealthStatus, Instance
+from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
 
 if TYPE_CHECKING:
     from aiocloudmap.aws.session import AwsSession

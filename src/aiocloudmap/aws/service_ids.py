@@ -20,11 +20,10 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
-from aiocloudmap.aws.error_table import GARBLED
-from aiocloudmap.codes import NO_NAMESPACE, NO_SERVICE
+from aiocloudmap.aws.errors import GARBLED
 from aiocloudmap.errors import CloudMapError
-from aiocloudmap.model import ServiceName
-from aiocloudmap.service_attributes import AttributesQuery
+from aiocloudmap.model.error_codes import NO_NAMESPACE, NO_SERVICE
+from aiocloudmap.model.query import AttributesQuery, ServiceName
 
 __all__ = ["Ask", "ServiceId", "ServiceIds"]
 

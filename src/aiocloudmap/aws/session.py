@@ -19,34 +19,32 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from cachetools import LRUCache
 
-from aiocloudmap.aws.client_options import ClientView, by_value, lasting_default, with_http_session
-from aiocloudmap.aws.credential_chain import CredentialChain
-from aiocloudmap.aws.credentials import SharedCredentials
-from aiocloudmap.aws.data_loader import quicker
-from aiocloudmap.aws.descriptors import exhausted, ran_out
-from aiocloudmap.aws.error_table import NO_REGION
-from aiocloudmap.aws.reading import read_quickly
-from aiocloudmap.aws.sending import send_quickly
-from aiocloudmap.aws.session_settings import (
+from aiocloudmap.aws.client_config import (
     CLOUD_MAP,
+    ClientView,
+    by_value,
     configured_region,
+    lasting_default,
     needs_tls,
     own_region,
     user_agent,
+    with_http_session,
     without_prefix,
 )
-from aiocloudmap.aws.tls import TlsSettings
-from aiocloudmap.aws.translation import from_setup
-from aiocloudmap.aws.transport import Purpose
+from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
+from aiocloudmap.aws.errors import NO_REGION, from_setup
+from aiocloudmap.aws.reading import read_quickly
+from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
+from aiocloudmap.aws.transport.tls import TlsSettings
+from aiocloudmap.aws.transport.transport import Purpose
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
-from aiocloudmap.loading import collector_at_rest
-from aiocloudmap.shown import shown
+from aiocloudmap.model.validation import safe_repr
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from aiocloudmap.aws.transport import Transport
-    from aiocloudmap.settings import ConnectionPolicy
+    from aiocloudmap.aws.transport.transport import Transport
+    from aiocloudmap.model.policy import ConnectionPolicy
 
 __all__ = ["AwsSession"]
 
@@ -106,7 +104,6 @@ class AwsSession:
             async with self._turn():
                 if self._discovery_client is None:
                     client = await self._made(CLOUD_MAP, self._discovery_options)
-                    send_quickly(client)
                     read_quickly(client)
                     self._discovery_client = client
         return self._discovery_client
@@ -123,7 +120,7 @@ class AwsSession:
         """
         if not isinstance(aws_service, str):
             raise ConfigurationError(
-                f"{shown(aws_service)} is no AWS service", advice="Give botocore's name of one, like 'sqs'."
+                f"{safe_repr(aws_service)} is no AWS service", advice="Give botocore's name of one, like 'sqs'."
             )
         key = (aws_service, by_value(create_client_options))
         view = self._kept(key)
@@ -197,16 +194,15 @@ class AwsSession:
 
     async def _made(self, aws_service: str, options: Callable[[AioSession], dict[str, Any]]) -> Any:
         try:
-            with collector_at_rest():
-                session = self._opened()
-                settings = options(session)
+            session = self._opened()
+            settings = options(session)
             # Entered and never left: leaving closes what belongs to the transport.
             return await session.create_client(aws_service, **settings).__aenter__()
         except CloudMapError:
             raise
         except Exception as error:
-            if (reason := ran_out(error)) is not None:  # botocore reads a dozen files for each client
-                raise exhausted(reason, self._transport.open_connections) from error
+            if (reason := find_descriptor_error(error)) is not None:  # botocore reads a dozen files for each client
+                raise too_many_open_files(reason, self._transport.open_connections) from error
             raise from_setup(error) from error
 
     def _opened(self) -> AioSession:
@@ -222,7 +218,6 @@ class AwsSession:
         default = session.get_default_client_config()
         if default is not None:
             session.set_default_client_config(lasting_default(default))
-        session.register_component("data_loader", quicker(session.get_component("data_loader")))
         credentials = session.get_component("credential_provider")
         if not isinstance(credentials, SharedCredentials):  # it is where two engines were given one session
             credentials = SharedCredentials(CredentialChain(session, own_region(session, self._given_region)).load)

@@ -15,10 +15,10 @@ U is drawn evenly from 0 to 1 and passed in, so that the functions stay pure.
 
 from __future__ import annotations
 
-from aiocloudmap.answers import is_nothing
-from aiocloudmap.cache.cell import NEVER, Cell
-from aiocloudmap.model import Freshness
-from aiocloudmap.settings import CachePolicy
+from aiocloudmap.cache.entry import NEVER, Cell
+from aiocloudmap.model.answer import is_empty
+from aiocloudmap.model.policy import CachePolicy
+from aiocloudmap.model.stats import Freshness
 
 __all__ = ["backoff", "hold_end", "lifetime", "stale_until", "state"]
 
@@ -65,7 +65,7 @@ def hold_end(cell: Cell, now: float) -> float:
     """
     if cell.policy.empty_hold_time == 0 or cell.query.believes_empty:
         return NEVER
-    if cell.snapshot is None or is_nothing(cell.snapshot):
+    if cell.snapshot is None or is_empty(cell.snapshot):
         return NEVER
     since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since
     end = min(since + cell.policy.empty_hold_time, cell.hard)

@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and leave the process, with an exit code of `aiocloudmap.cli.exits.Exit`."""
+    """Run the command line and leave the process, with an exit code of `aiocloudmap.cli.errors.Exit`."""
     missing = [name for name in ("typer", "rich") if find_spec(name) is None]
     if missing:
         sys.stderr.write(

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from aiocloudmap.cli.demo.command import demo
-from aiocloudmap.cli.exits import Exit
-from aiocloudmap.cli.plan import plan
+from aiocloudmap.cli.errors import Exit
+from aiocloudmap.cli.plan.command import plan
 from aiocloudmap.cli.resolve import resolve
-from aiocloudmap.cli.running import leave
+from aiocloudmap.cli.runner import leave
 from aiocloudmap.cli.serve import serve
 
 __all__ = ["app", "run"]

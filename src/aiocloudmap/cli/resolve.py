@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiocloudmap.cli.failure import reporting
-from aiocloudmap.cli.formats import Format, chosen_format, having, write
-from aiocloudmap.cli.running import run_async
+from aiocloudmap.cli.errors import reporting
+from aiocloudmap.cli.output import Format, chosen_format, having, write
+from aiocloudmap.cli.runner import run_async
 from aiocloudmap.cli.terminal import console, draws
 from aiocloudmap.errors import ConfigurationError, NoInstancesError
-from aiocloudmap.model import HealthFilter, Query, ServiceName
+from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 
 if TYPE_CHECKING:
-    from aiocloudmap.snapshot import Snapshot
+    from aiocloudmap.model.answer import Snapshot
 
 __all__ = ["resolve"]
 

@@ -8,19 +8,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from aiocloudmap.cli.failure import explain, reporting
-from aiocloudmap.cli.running import run_async
+from aiocloudmap.cli.errors import explain, reporting
+from aiocloudmap.cli.runner import run_async
 from aiocloudmap.cli.terminal import printable, say, shell_quoted
 from aiocloudmap.errors import CloudMapError
 
 if TYPE_CHECKING:
     from aiocloudmap.local import LocalServer, World
 
-__all__ = ["DEFAULT_PORT", "serve"]
+__all__ = ["DEFAULT_PORT", "SAMPLE_WORLD", "serve"]
+
 
 DEFAULT_PORT = 5556
 _LOOKING = 0.5
@@ -117,7 +118,6 @@ class _Watch:
 
 
 def _world(file: Path | None) -> World:
-    from aiocloudmap.cli.sample import SAMPLE_WORLD
     from aiocloudmap.local import World
 
     return World.from_toml(SAMPLE_WORLD if file is None else file)
@@ -149,3 +149,28 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+# MERGED cli/sample: The little shop that `serve` without a file and the demo show.
+
+
+SAMPLE_WORLD: Final = """\
+[shop.orders]
+attributes = { OWNER = "team-a" }
+
+[shop.orders.instances.orders-1]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+STAGE = "live"
+
+[shop.orders.instances.orders-2]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-canary"
+STAGE = "canary"
+
+[shop.payments.instances.payments-1]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/payments"
+
+[shop.mail.instances.mail-1]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/mail"
+AWS_INSTANCE_IPV4 = "10.0.0.7"
+AWS_INSTANCE_PORT = "8025"
+"""

@@ -11,12 +11,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError, UnavailableError
-from aiocloudmap.model import HealthFilter
-from aiocloudmap.shown import shown
-from aiocloudmap.url_names import UrlNames
+from aiocloudmap.integrations.hostnames import UrlNames
+from aiocloudmap.model.query import HealthFilter
+from aiocloudmap.model.validation import safe_repr
 
 if TYPE_CHECKING:
-    from aiocloudmap.addresses import Address
+    from aiocloudmap.balancing.addresses import Address
     from aiocloudmap.client import CloudMap
 
 __all__ = ["CloudMapResolver"]
@@ -62,7 +62,7 @@ class CloudMapResolver(AbstractResolver):
     ) -> None:
         if fallback is not None and not isinstance(fallback, AbstractResolver):
             raise ConfigurationError(
-                f"fallback={shown(fallback)} is no resolver",
+                f"fallback={safe_repr(fallback)} is no resolver",
                 advice="Give one like aiohttp.ThreadedResolver(), or None.",
             )
         self._names = UrlNames(cloud_map, namespaces=namespaces, zone=zone, health=health)

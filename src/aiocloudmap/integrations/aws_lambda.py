@@ -31,9 +31,9 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar, cast, overload
 
+from aiocloudmap.client.registry import registry
 from aiocloudmap.errors import CloudMapError, ConfigurationError
-from aiocloudmap.registry import registry
-from aiocloudmap.shown import shown
+from aiocloudmap.model.validation import safe_repr
 
 try:
     # Part of Lambda's managed runtimes, and hardly anywhere else.
@@ -99,7 +99,7 @@ def async_handler(
     """
     # bool is an int to Python, and margin=True a slip.
     if not isinstance(margin, int | float) or isinstance(margin, bool) or not 0 <= margin < math.inf:
-        raise ConfigurationError(f"margin={shown(margin)} is out of range", advice="Give a number of 0 or more.")
+        raise ConfigurationError(f"margin={safe_repr(margin)} is out of range", advice="Give a number of 0 or more.")
     if handler is None:
         return cast("Callable[[Callable[_P, Coroutine[Any, Any, _R]]], Callable[_P, _R]]", _decorator(margin))
     return _decorated(handler, margin)

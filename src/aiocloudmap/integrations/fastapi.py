@@ -39,9 +39,8 @@ from aiocloudmap import (
     ServiceName,
     UnavailableError,
 )
-from aiocloudmap.arguments import check_cache, check_callable
-from aiocloudmap.extras import missing_extra
-from aiocloudmap.shown import shown
+from aiocloudmap.errors import missing_extra
+from aiocloudmap.model.validation import check_callable, check_type, safe_repr
 
 try:
     from fastapi import Depends, FastAPI, HTTPException
@@ -93,7 +92,7 @@ def lifespan(
         )
     if isinstance(prefetch, str) or not isinstance(prefetch, Iterable):
         raise ConfigurationError(
-            f"prefetch={shown(prefetch)} is no list of names", advice="Write prefetch=['shop/orders']."
+            f"prefetch={safe_repr(prefetch)} is no list of names", advice="Write prefetch=['shop/orders']."
         )
     services = _services(prefetch)
     undecorated = inspect.isasyncgenfunction(wrapping) or inspect.iscoroutinefunction(wrapping)
@@ -180,7 +179,7 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
     """
     if not isinstance(service, str | ServiceName) or not isinstance(key, str):
         raise ConfigurationError(
-            f"Attribute({shown(service)}, {shown(key)}) names no attribute of a service",
+            f"Attribute({safe_repr(service)}, {safe_repr(key)}) names no attribute of a service",
             advice="Write Attribute('shop/orders', 'QUEUE_URL'); filters are arguments of it, too.",
         )
     check_callable("cast", cast)
@@ -188,7 +187,7 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
     filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     name = Query(_name(service), **filters).service
     if cache is not None:
-        check_cache(cache)
+        check_type("cache", cache, CachePolicy, example="cache=CachePolicy(ttl=30)")
         filters["cache"] = cache
     otherwise = {} if default is _MISSING else {"default": default}
 
@@ -223,7 +222,7 @@ def readiness(
     if not services:
         raise ConfigurationError("readiness has no service to look for", advice="Write readiness('shop/orders').")
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"timeout={shown(timeout)} is no time", advice="Give seconds, more than 0.")
+        raise ConfigurationError(f"timeout={safe_repr(timeout)} is no time", advice="Give seconds, more than 0.")
     wanted = _services(services)
 
     async def ready(cloud_map: CloudMapDep) -> dict[str, Freshness]:

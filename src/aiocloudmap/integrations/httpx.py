@@ -14,11 +14,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
-from aiocloudmap.errors import CloudMapError, ConfigurationError
-from aiocloudmap.extras import missing_extra
-from aiocloudmap.model import HealthFilter
-from aiocloudmap.shown import shown
-from aiocloudmap.url_names import UrlNames
+from aiocloudmap.errors import CloudMapError, ConfigurationError, missing_extra
+from aiocloudmap.integrations.hostnames import UrlNames
+from aiocloudmap.model.query import HealthFilter
+from aiocloudmap.model.validation import safe_repr
 
 if TYPE_CHECKING:
     import httpx
@@ -148,12 +147,13 @@ class CloudMapTransport(_Transport):
     ) -> None:
         if not isinstance(verify, ssl.SSLContext | bool):
             raise ConfigurationError(
-                f"verify={shown(verify)} is neither a TLS context nor true or false",
+                f"verify={safe_repr(verify)} is neither a TLS context nor true or false",
                 advice="For a file of authorities write verify=ssl.create_default_context(cafile=...).",
             )
         if limits is not None and not isinstance(limits, tuple(library.http.Limits for library in _LIBRARIES)):
             raise ConfigurationError(
-                f"limits={shown(limits)} are none", advice="Write limits=httpx2.Limits(max_connections=10), or httpx's."
+                f"limits={safe_repr(limits)} are none",
+                advice="Write limits=httpx2.Limits(max_connections=10), or httpx's.",
             )
         self._names = UrlNames(cloud_map, namespaces=namespaces, zone=zone, health=health)
         self._verify = verify

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, Final
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError
-from aiocloudmap.shown import shown
+from aiocloudmap.model.validation import safe_repr
 
 __all__ = ["NotDrainedError", "until_sigterm"]
 
@@ -191,7 +191,7 @@ def _check(drain_timeout: Any) -> None:
     is_number = isinstance(drain_timeout, (int, float)) and not isinstance(drain_timeout, bool)
     if not (is_number and 0 <= drain_timeout < math.inf):
         raise ConfigurationError(
-            f"drain_timeout={shown(drain_timeout)} is out of range", advice="Give seconds, 0 or more, or None."
+            f"drain_timeout={safe_repr(drain_timeout)} is out of range", advice="Give seconds, 0 or more, or None."
         )
 
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiocloudmap.local.backend import LocalBackend
     from aiocloudmap.local.cloud_map import LocalCloudMap
+    from aiocloudmap.local.errors import RefusedError
     from aiocloudmap.local.faults import Faults
     from aiocloudmap.local.quotas import Quotas, Rate
-    from aiocloudmap.local.refusals import RefusedError
-    from aiocloudmap.local.server import LocalServer
-    from aiocloudmap.local.thread import serve_in_thread
+    from aiocloudmap.local.server import LocalServer, serve_in_thread
     from aiocloudmap.local.world import World
 
 __all__ = [
@@ -37,9 +36,9 @@ _HOMES = {
     "LocalServer": "server",
     "Quotas": "quotas",
     "Rate": "quotas",
-    "RefusedError": "refusals",
+    "RefusedError": "errors",
     "World": "world",
-    "serve_in_thread": "thread",
+    "serve_in_thread": "server",
 }
 
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aiocloudmap.codes import row_of
 from aiocloudmap.errors import CloudMapError, ConnectError, ProtocolError
-from aiocloudmap.local.counts import CallCounts
+from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Fault, Kind
-from aiocloudmap.local.faults import Faults
-from aiocloudmap.local.pauses import pass_pauses
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.faults import Faults, pass_pauses
+from aiocloudmap.local.stats import CallCounts
 from aiocloudmap.local.world import World
-from aiocloudmap.model import MAX_INSTANCES, Discovery, HealthStatus, Instance, Query, ServiceName
-from aiocloudmap.ports import Clock
-from aiocloudmap.service_attributes import AttributesQuery
+from aiocloudmap.model.error_codes import row_of
+from aiocloudmap.model.instance import MAX_INSTANCES, Discovery, HealthStatus, Instance
+from aiocloudmap.model.interfaces import Clock
+from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
 
 __all__ = ["LocalBackend"]
 

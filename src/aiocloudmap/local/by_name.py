@@ -5,13 +5,12 @@ Where no owner is said, the account's own namespace is meant, or else one that i
 
 from __future__ import annotations
 
-from aiocloudmap.local.calls.namespaces import new_namespace
-from aiocloudmap.local.calls.services import new_service
-from aiocloudmap.local.records import NamespaceRecord, ServiceRecord
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.actions.namespaces import new_namespace
+from aiocloudmap.local.actions.services import new_service
+from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.request import ACCOUNT
-from aiocloudmap.local.state import State
-from aiocloudmap.model import ServiceName
+from aiocloudmap.local.state import NamespaceRecord, ServiceRecord, State
+from aiocloudmap.model.query import ServiceName
 
 __all__ = ["find_namespace", "find_service", "make_namespace", "make_service"]
 

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiocloudmap.client import CloudMap
 from aiocloudmap.local.backend import LocalBackend
-from aiocloudmap.local.counts import ServerStats
 from aiocloudmap.local.faults import Faults
-from aiocloudmap.local.server import LocalServer, Target
-from aiocloudmap.local.thread import serve_in_thread
+from aiocloudmap.local.server import LocalServer, Target, serve_in_thread
+from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.world import World
-from aiocloudmap.ports import SYSTEM_CLOCK, Clock
+from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -70,7 +69,7 @@ class LocalCloudMap:
 
     @classmethod
     def from_toml(cls, path_or_text: str | os.PathLike[str], **settings: Any) -> Self:
-        """One whose world is described by a TOML file: see `aiocloudmap.local.definition`.
+        """One whose world is described by a TOML file: see `aiocloudmap.local.toml`.
 
         Raises:
             ConfigurationError: The file does not describe a world.

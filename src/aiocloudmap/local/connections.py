@@ -17,9 +17,9 @@ from typing import Any, Final, Never
 from aiohttp import web
 from yarl import URL
 
-from aiocloudmap.local.counts import ServerStats
-from aiocloudmap.local.pauses import for_ever
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.local.faults import for_ever
+from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.wire import refusal_answer
 
 __all__ = ["Connection", "Connections"]

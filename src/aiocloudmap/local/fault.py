@@ -8,7 +8,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Final, Self
 
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.errors import RefusedError
 
 __all__ = ["Fault", "Kind"]
 

@@ -2,7 +2,7 @@
 
 | fault | over the wire | in process |
 |---|---|---|
-| fail | an error code of AWS's | the error that `aiocloudmap.codes` makes of it |
+| fail | an error code of AWS's | the error that `aiocloudmap.model.error_codes` makes of it |
 | throttle | RequestLimitExceeded; ThrottlingException on the control plane | ThrottledError |
 | delay | the answer comes later | the same, by the world's clock |
 | hang | no answer, ever | waits until it is cancelled |
@@ -24,18 +24,130 @@ every pause that is on (delay, hold), then the first other fault, in the order t
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable
-from typing import Final, Unpack
+from collections.abc import Callable, Collection, Iterable
+from math import inf
+from typing import Final, NamedTuple, Never, TypedDict, Unpack
 
-from aiocloudmap.codes import CODES
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.local.actions import CALLS
 from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.gate import Gate
-from aiocloudmap.local.scope import Scope, check_number, nearest, scoped
-from aiocloudmap.shown import shown
+from aiocloudmap.model.error_codes import CODES
+from aiocloudmap.model.interfaces import Clock, pause
+from aiocloudmap.model.query import ServiceName
+from aiocloudmap.model.validation import safe_repr
 
-__all__ = ["Faults", "Scope"]
+__all__ = ["Faults", "Scope", "Scoped", "check_number", "for_ever", "nearest", "pass_pauses", "scoped"]
+
+
+# MERGED local/pauses: The part of a fault that is waiting: the same over the wire and in process.
+
+
+async def pass_pauses(met: Iterable[Fault], gate: Gate, clock: Clock) -> Fault | None:
+    """Wait as the faults that a call meets demand.
+
+    Returns:
+        What goes wrong then; None where nothing does. A hang never returns; cancelling it ends it.
+    """
+    for fault in met:
+        if fault.kind is Kind.HOLD:
+            await gate.wait()
+        elif fault.kind is Kind.DELAY:
+            await pause(clock, fault.amount)
+        elif fault.kind is Kind.HANG:
+            await for_ever()
+        else:
+            return fault
+    return None
+
+
+async def for_ever() -> Never:
+    """Wait until cancelled."""
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("unreachable: nobody completes that future")
+
+
+# MERGED local/scope: Which calls a fault meets: checked where it is switched on, since one that meets none would be silent.  # noqa: E501
+
+
+_CLOUD_MAP = "Route53AutoNaming_"
+"""How its X-Amz-Target begins, of which calls leave nothing but the operation's name."""
+
+
+class Scope(TypedDict, total=False):
+    """Which calls a fault meets."""
+
+    next: int | None
+    operation: str | None
+    service: str | ServiceName | None
+
+
+class Scoped(NamedTuple):
+    """A scope that has been checked, with the service as text."""
+
+    next: int | None
+    operation: str | None
+    service: str | None
+
+
+def scoped(scope: Scope, targets: Collection[str]) -> Scoped:
+    """The scope, checked.
+
+    An operation with a dot is another AWS service's, which may be registered later. So may a service be.
+
+    Args:
+        scope: What somebody said.
+        targets: What is known of other AWS services.
+
+    Raises:
+        ConfigurationError: No such number of calls, no such operation, or no name of a service.
+        TypeError: A word that is none of a scope's.
+    """
+    if unknown := sorted(scope.keys() - Scope.__annotations__.keys()):
+        raise TypeError(f"a fault takes {', '.join(Scope.__annotations__)}, not {', '.join(unknown)}")
+    times, operation, service = scope.get("next"), scope.get("operation"), scope.get("service")
+    if times is not None:
+        check_number(
+            f"next={safe_repr(times)} is no number of calls", times, least=1, whole=True, advice="Give 1 or more."
+        )
+    if operation is not None and not _can_be(operation, targets):
+        raise ConfigurationError(
+            f"operation={safe_repr(operation)} is no operation of Cloud Map{nearest(operation, [*CALLS, *targets])}",
+            advice="Give AWS's name of one, like 'DiscoverInstances', or another service's X-Amz-Target.",
+        )
+    if service is not None and not isinstance(service, ServiceName):
+        service = ServiceName.parse(service)
+    return Scoped(times, operation, None if service is None else str(service))
+
+
+def check_number(
+    what: str, value: object, *, least: float, most: float = inf, whole: bool = False, advice: str
+) -> None:
+    """Refuse what is no number of that range, or a bool, in these words.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
+        raise ConfigurationError(what, advice=advice)
+
+
+def nearest(slip: object, names: Collection[str]) -> str:
+    """The name that was probably meant, as a question at the end of a message; nothing where there is none."""
+    import difflib  # noqa: PLC0415 - a slip is rare
+
+    near = difflib.get_close_matches(slip.rpartition(".")[2], names, n=1) if isinstance(slip, str) else []
+    return f"; is it {near[0]}?" if near else ""
+
+
+def _can_be(operation: object, targets: Collection[str]) -> bool:
+    if not isinstance(operation, str):
+        return False
+    elsewhere = "." in operation and not operation.startswith(_CLOUD_MAP)
+    return elsewhere or operation in CALLS or operation in targets
 
 
 _PAUSES: Final = (Kind.DELAY, Kind.HOLD)
@@ -74,7 +186,9 @@ class Faults:
         if status is None:
             status = _status_of(error)
         advice = "Give one from 400 to 599."
-        check_number(f"{shown(status)} is no error's status", status, least=400, most=599, whole=True, advice=advice)
+        check_number(
+            f"{safe_repr(status)} is no error's status", status, least=400, most=599, whole=True, advice=advice
+        )
         return self._switch_on(Kind.ERROR, status, scope, code=error)
 
     def throttle(self, **scope: Unpack[Scope]) -> Fault:
@@ -87,7 +201,7 @@ class Faults:
         Raises:
             ConfigurationError: Less than 0, or another argument that cannot be what it is, as for every fault.
         """
-        check_number(f"a delay of {shown(seconds)} s is none", seconds, least=0, advice="Give seconds, 0 or more.")
+        check_number(f"a delay of {safe_repr(seconds)} s is none", seconds, least=0, advice="Give seconds, 0 or more.")
         return self._switch_on(Kind.DELAY, seconds, scope)
 
     def hang(self, **scope: Unpack[Scope]) -> Fault:
@@ -113,7 +227,7 @@ class Faults:
             ConfigurationError: No such status.
         """
         advice = "Give a status from 500 to 599."
-        check_number(f"{shown(status)} is no server error", status, least=500, most=599, whole=True, advice=advice)
+        check_number(f"{safe_repr(status)} is no server error", status, least=500, most=599, whole=True, advice=advice)
         return self._switch_on(Kind.SERVER_ERROR, status, scope)
 
     def garbage(self, **scope: Unpack[Scope]) -> Fault:
@@ -128,7 +242,7 @@ class Faults:
         """The body breaks off in the middle; or, with `instances`, only so many of them come."""
         if instances is None:
             return self._switch_on(Kind.TRUNCATE, 0, scope)
-        what = f"{shown(instances)} instances cannot be left"
+        what = f"{safe_repr(instances)} instances cannot be left"
         check_number(what, instances, least=0, whole=True, advice="Give 0 or more.")
         return self._switch_on(Kind.FEWER, instances, scope)
 
@@ -228,6 +342,6 @@ def _status_of(error: str) -> int:
     if isinstance(error, str) and (error in CODES or error in _SERVER_ERRORS):
         return _SERVER_ERRORS.get(error, 400)
     raise ConfigurationError(
-        f"error={shown(error)} is no error code that this library knows{nearest(error, [*CODES, *_SERVER_ERRORS])}",
+        f"error={safe_repr(error)} is no error code that this library knows{nearest(error, [*CODES, *_SERVER_ERRORS])}",
         advice="Where AWS does send it, say its status, too: fail('CustomerHasLeft', status=400).",
     )

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.errors import RefusedError
 
 __all__ = ["Operation", "OperationLog"]
 

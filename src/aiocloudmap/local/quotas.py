@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.errors import RefusedError
 
 __all__ = ["Quotas", "Rate", "RateLimiter"]
 

@@ -13,7 +13,9 @@ import contextlib
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -21,16 +23,16 @@ from aiohttp import web
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.connections import Connection, Connections
-from aiocloudmap.local.counts import ServerStats
+from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Fault, Kind
-from aiocloudmap.local.faults import Faults
-from aiocloudmap.local.pauses import for_ever, pass_pauses
-from aiocloudmap.local.refusals import RefusedError
+from aiocloudmap.local.faults import Faults, for_ever, pass_pauses
+from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.wire import Incoming, answer, faulty_answer, read_request, refusal_answer
 from aiocloudmap.local.world import World
-from aiocloudmap.ports import Clock
+from aiocloudmap.model.interfaces import Clock
 
-__all__ = ["LocalServer", "Target"]
+__all__ = ["LocalServer", "Target", "serve_in_thread"]
+
 
 Target = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -246,3 +248,47 @@ def _fewer(members: dict[str, Any], fault: Fault) -> dict[str, Any]:
     if fault.kind is Kind.FEWER and isinstance(members.get("Instances"), list):
         return {**members, "Instances": members["Instances"][: int(fault.amount)]}
     return members
+
+
+# MERGED local/thread: A server in a thread and an event loop of its own, for synchronous tests, for boto3, and to keep its work apart.  # noqa: E501
+
+
+_Stop = Callable[[], object]
+
+
+@contextmanager
+def serve_in_thread(server: LocalServer) -> Iterator[LocalServer]:
+    """Run the server until the block ends; its world and faults may be changed from here meanwhile.
+
+    Raises:
+        ConfigurationError: It cannot listen.
+    """
+    started: concurrent.futures.Future[_Stop] = concurrent.futures.Future()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(_serve(server, started)), name="aiocloudmap-local-server", daemon=True
+    )
+    thread.start()
+    try:
+        stop = started.result()
+    except BaseException:
+        thread.join()
+        raise
+    try:
+        yield server
+    finally:
+        stop()
+        thread.join()
+
+
+async def _serve(server: LocalServer, started: concurrent.futures.Future[_Stop]) -> None:
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        await server.start()
+    except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
+        started.set_exception(error)
+        return
+    started.set_result(lambda: loop.call_soon_threadsafe(over.set))
+    try:
+        await over.wait()
+    finally:
+        await server.stop()

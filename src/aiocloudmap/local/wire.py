@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Fault, Kind
-from aiocloudmap.local.refusals import RefusedError
 
 __all__ = ["Incoming", "answer", "faulty_answer", "read_request", "refusal_answer"]
 

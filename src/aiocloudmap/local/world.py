@@ -20,19 +20,19 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Self
 
+from aiocloudmap.local.actions import CALLS
+from aiocloudmap.local.actions.attributes import checked_service_attributes
+from aiocloudmap.local.actions.instances import check_registration, drop_instance, find_instance, put_instance
 from aiocloudmap.local.by_name import find_namespace, find_service, make_namespace, make_service
-from aiocloudmap.local.calls import CALLS
-from aiocloudmap.local.calls.attributes import checked_service_attributes
-from aiocloudmap.local.calls.instances import check_registration, drop_instance, find_instance, put_instance
-from aiocloudmap.local.definition import read_definition
+from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.quotas import SECONDS_TO_CHANGE_HEALTH, Quotas
-from aiocloudmap.local.records import Health
-from aiocloudmap.local.refusals import RefusedError
 from aiocloudmap.local.request import ACCOUNT, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, Request
-from aiocloudmap.local.rules import filled_in
-from aiocloudmap.local.state import State
-from aiocloudmap.model import HealthStatus, Instance, ServiceName
-from aiocloudmap.ports import SYSTEM_CLOCK, Clock
+from aiocloudmap.local.state import Health, State
+from aiocloudmap.local.toml import read_definition
+from aiocloudmap.local.validation import filled_in
+from aiocloudmap.model.instance import HealthStatus, Instance
+from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Clock
+from aiocloudmap.model.query import ServiceName
 
 __all__ = ["World"]
 
@@ -78,7 +78,7 @@ class World:
 
     @classmethod
     def from_toml(cls, path_or_text: str | os.PathLike[str], **settings: Any) -> Self:
-        """A world as a TOML file describes it; the form is told in `aiocloudmap.local.definition`.
+        """A world as a TOML file describes it; the form is told in `aiocloudmap.local.toml`.
 
         Args:
             path_or_text: A path; or TOML itself, as a string that holds a line break.

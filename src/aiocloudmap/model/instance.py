@@ -7,14 +7,34 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from aiocloudmap.errors import AttributeNotFoundError, ConfigurationError, InvalidAttributeError
-from aiocloudmap.model.attributes import Attributes
-from aiocloudmap.model.names import ServiceName
-from aiocloudmap.shown import shown
+from aiocloudmap.model.query import ServiceName
+from aiocloudmap.model.validation import safe_repr
 
-__all__ = ["MAX_INSTANCES", "Discovery", "HealthStatus", "Instance"]
+__all__ = ["MAX_INSTANCES", "Attributes", "Discovery", "HealthStatus", "Instance"]
+
+
+# MERGED model/attributes: A dict that refuses to change: smaller than a dict behind a proxy, and taken for one by `json` and `dataclasses`.  # noqa: E501
+
+
+class Attributes(dict[str, str]):
+    """Names and values of an instance, read-only. A copy of it is a dict that may be changed."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("the attributes of an instance cannot be changed; copy() gives a dict that can")
+
+    # The types of dict have it otherwise.
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = _refuse
+    setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
 
 MAX_INSTANCES: Final = 1000
 """The most instances that one DiscoverInstances returns, and the most that a service may have (AWS's quota)."""
@@ -111,7 +131,7 @@ class Instance:
                 character.
         """
         if not (isinstance(scheme, str) and re.fullmatch(_URL_SCHEME, scheme)):
-            raise ConfigurationError(f"{shown(scheme)} is no scheme of a URL", advice="Give one like 'https'.")
+            raise ConfigurationError(f"{safe_repr(scheme)} is no scheme of a URL", advice="Give one like 'https'.")
         # The path itself stays out of the messages: it may be an attribute's value.
         if not isinstance(path, str):
             raise ConfigurationError(

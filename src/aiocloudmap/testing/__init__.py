@@ -4,8 +4,7 @@ The pytest plugin `pytest_aiocloudmap` makes fixtures of it.
 """
 
 from aiocloudmap.testing.clock import ManualClock
-from aiocloudmap.testing.everywhere import every_cloud_map
-from aiocloudmap.testing.slate import reset
-from aiocloudmap.testing.world import FakeWorld
+from aiocloudmap.testing.fake_world import FakeWorld
+from aiocloudmap.testing.override import every_cloud_map, reset
 
 __all__ = ["FakeWorld", "ManualClock", "every_cloud_map", "reset"]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from aiocloudmap.ports import Timer
+from aiocloudmap.model.interfaces import Timer
 
 __all__ = ["ManualClock"]
 

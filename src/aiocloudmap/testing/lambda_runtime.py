@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.extras import missing_extra
-from aiocloudmap.shown import shown
+from aiocloudmap.errors import ConfigurationError, missing_extra
+from aiocloudmap.model.validation import safe_repr
 from aiocloudmap.testing.runtime_api import FunctionError
 from aiocloudmap.testing.sandbox import Log, Sandbox, SandboxError
 
@@ -69,7 +68,7 @@ class LambdaRuntime:
         command: Sequence[str] = _COMMAND,
     ) -> None:
         if not isinstance(handler, str):
-            raise ConfigurationError(f"{shown(handler)} is no handler", advice="Give its name, like 'app.handler'.")
+            raise ConfigurationError(f"{safe_repr(handler)} is no handler", advice="Give its name, like 'app.handler'.")
         _check_seconds("timeout", timeout)
         _check_seconds("patience", patience)
         self.handler = handler
@@ -214,7 +213,7 @@ class LambdaRuntime:
 
 def _check_seconds(argument: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= threading.TIMEOUT_MAX:
-        raise ConfigurationError(f"{argument}={shown(value)} is no time", advice="Give seconds, more than 0.")
+        raise ConfigurationError(f"{argument}={safe_repr(value)} is no time", advice="Give seconds, more than 0.")
 
 
 def _variables(env: object) -> dict[str, str]:
@@ -224,7 +223,7 @@ def _variables(env: object) -> dict[str, str]:
         # The value is not shown: it may be a secret.
         if not (isinstance(name, str) and isinstance(value, str)):
             raise ConfigurationError(
-                f"env has {shown(name)} with a value of type {type(value).__name__}",
+                f"env has {safe_repr(name)} with a value of type {type(value).__name__}",
                 advice="Names and values of variables are strings.",
             )
     return dict(env)

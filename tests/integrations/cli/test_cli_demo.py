@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aiocloudmap.cli.demo.plan import Plan
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 PATIENCE = 60
 
@@ -114,7 +114,7 @@ def test_a_run_that_does_not_show_it_leaves_1(monkeypatch, invoke):
     async def nothing(self):
         pass
 
-    monkeypatch.setattr("aiocloudmap.cli.demo.story.Story.tell", nothing)
+    monkeypatch.setattr("aiocloudmap.cli.demo.scenario.Story.tell", nothing)
     outcome = invoke("demo", "--json")
     assert outcome.code == 1
     assert "the clients kept per request did not use up the descriptors" in outcome.err

@@ -140,7 +140,7 @@ def test_it_loads_no_aws_library():
     import sys
 
     program = (
-        "import sys, aiocloudmap.planning.plan; "
+        "import sys, aiocloudmap.cli.plan.plan; "
         "print({'aiobotocore', 'aiohttp', 'botocore', 'rich', 'typer'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)

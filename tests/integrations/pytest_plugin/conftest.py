@@ -11,7 +11,7 @@ for _module in (
     "boto3",
     "aiocloudmap.aws.backend",
     "aiocloudmap.aws.session",
-    "aiocloudmap.aws.transport",
+    "aiocloudmap.aws.transport.transport",
     "aiocloudmap.local.cloud_map",
     "aiocloudmap.testing",
 ):

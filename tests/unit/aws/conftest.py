@@ -7,9 +7,9 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from aiocloudmap.aws.backend import parameters_of
 from aiocloudmap.aws.session import AwsSession
-from aiocloudmap.aws.transport import Transport
-from aiocloudmap.model import Query, ServiceName
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.aws.transport.transport import Transport
+from aiocloudmap.model.policy import ConnectionPolicy
+from aiocloudmap.model.query import Query, ServiceName
 
 transport = functools.cache(Transport)  # one per process, as in an application
 

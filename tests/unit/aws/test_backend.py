@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from aiocloudmap.aws.backend import AwsBackend, discovery_of, parameters_of
 from aiocloudmap.errors import CloudMapError, CredentialsError, ProtocolError, ThrottledError
-from aiocloudmap.model import Discovery, HealthFilter, HealthStatus, Instance, Query, ServiceName
+from aiocloudmap.model.instance import Discovery, HealthStatus, Instance
+from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 
 ORDERS = ServiceName("shop", "orders")
 
@@ -92,4 +93,4 @@ async def test_an_error_of_ours_is_raised_itself():
     error = ThrottledError("x")
     with pytest.raises(ThrottledError) as caught:
         await AwsBackend(Session(error)).discover(Query(ORDERS))
-    assert (caught.value, error.service, error.__cause__) == (error, ORDERS, None)
+    assert (caught.value, error.service, error.__cause__) == (error, str(ORDERS), None)

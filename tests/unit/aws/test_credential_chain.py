@@ -11,7 +11,7 @@ from aiobotocore.credentials import (
 )
 from aiobotocore.session import AioSession
 
-from aiocloudmap.aws.credential_chain import CredentialChain
+from aiocloudmap.aws.credentials import CredentialChain
 
 
 class Custom:

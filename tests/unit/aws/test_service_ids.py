@@ -16,7 +16,7 @@ from aiocloudmap import (
 )
 from aiocloudmap.aws.service_ids import ServiceIds
 from aiocloudmap.local import Quotas, World
-from aiocloudmap.service_attributes import AttributesQuery
+from aiocloudmap.model.query import AttributesQuery
 
 OWNER = "210987654321"
 ORDERS = AttributesQuery(ServiceName("shop", "orders"))
@@ -282,4 +282,4 @@ async def test_what_aws_does_not_send_is_an_error_of_its_own(answer):
 
     with pytest.raises(ProtocolError) as caught:
         await ServiceIds(answering).find(ORDERS)
-    assert caught.value.service == ORDERS.service
+    assert caught.value.service == str(ORDERS.service)

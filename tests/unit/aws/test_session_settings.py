@@ -6,9 +6,9 @@ import pytest
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession
 
-from aiocloudmap.aws.transport import Transport
+from aiocloudmap.aws.transport.transport import Transport
 from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 AWS = "https://data-servicediscovery.eu-west-1.amazonaws.com/"
 

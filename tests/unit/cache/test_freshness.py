@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiocloudmap import CachePolicy, Freshness, HealthFilter, Instance, Query, ServiceName, Snapshot
-from aiocloudmap.cache.cell import NEVER, Cell
+from aiocloudmap.cache.entry import NEVER, Cell
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime, stale_until, state
 
 ORDERS = ServiceName("shop", "orders")

@@ -18,7 +18,7 @@ from aiocloudmap import (
     ThrottledError,
 )
 from aiocloudmap.local import Faults, LocalBackend, LocalServer, Quotas, Rate, World
-from aiocloudmap.model import HealthFilter, Query, ServiceName
+from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 
 ORDERS = Query(ServiceName("shop", "orders"))
 BILLING = Query(ServiceName("shop", "billing"))
@@ -108,7 +108,7 @@ async def test_a_fault_is_the_error_that_aws_would_be(backend, fault, kind):
     for _ in range(2):
         with pytest.raises(kind) as caught:
             await backend.discover(ORDERS)
-        assert (type(caught.value), caught.value.service) == (kind, ORDERS.service)
+        assert (type(caught.value), caught.value.service) == (kind, str(ORDERS.service))
     assert await ids(backend) == ["a", "b"]
     assert switched.hits == 2
 

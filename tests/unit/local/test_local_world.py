@@ -8,7 +8,8 @@ import pytest
 
 from aiocloudmap import ConfigurationError
 from aiocloudmap.local import RefusedError, World
-from aiocloudmap.model import HealthStatus, ServiceName
+from aiocloudmap.model.instance import HealthStatus
+from aiocloudmap.model.query import ServiceName
 from aiocloudmap.testing import ManualClock
 
 

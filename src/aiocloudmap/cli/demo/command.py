@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from aiocloudmap.cli.exits import Exit
-from aiocloudmap.cli.failure import CommandError, reporting
-from aiocloudmap.cli.running import run_async
+from aiocloudmap.cli.errors import CommandError, Exit, reporting
+from aiocloudmap.cli.runner import run_async
 from aiocloudmap.cli.terminal import console, draws
 
 __all__ = ["demo"]
@@ -50,12 +49,11 @@ def demo(
 
 
 def _tell(seconds: float, *, as_json: bool) -> list[str]:
-    from aiocloudmap.cli.demo.descriptors import can_limit_descriptors
-    from aiocloudmap.cli.demo.ending import show_ending
-    from aiocloudmap.cli.demo.lines import Lines
+    from aiocloudmap.cli.demo.display import Lines, show_ending
+    from aiocloudmap.cli.demo.load import can_limit_descriptors
     from aiocloudmap.cli.demo.plan import Plan
+    from aiocloudmap.cli.demo.scenario import Story
     from aiocloudmap.cli.demo.score import broken_claims
-    from aiocloudmap.cli.demo.story import Story
 
     plan = Plan.lasting(seconds)
     if not can_limit_descriptors(plan.descriptors):
@@ -67,7 +65,7 @@ def _tell(seconds: float, *, as_json: bool) -> list[str]:
         )
     stream = sys.stderr if as_json else sys.stdout
     if draws(stream):
-        from aiocloudmap.cli.demo.drawing import Picture
+        from aiocloudmap.cli.demo.display import Picture
 
         with Picture(console(stream)) as picture:
             story = Story(plan, picture)

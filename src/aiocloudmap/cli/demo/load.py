@@ -13,6 +13,7 @@ It ends when its standard input does, so it never outlives the one who started i
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import sys
@@ -21,11 +22,12 @@ import time
 from itertools import cycle
 from typing import Any
 
-from aiocloudmap.cli.demo.descriptors import lacks_descriptors, limit_descriptors
 from aiocloudmap.cli.demo.plan import SERVICES, Plan
-from aiocloudmap.cli.demo.ways import WAYS, Steps
+from aiocloudmap.cli.demo.strategies import WAYS, Steps
+from aiocloudmap.errors import TooManyOpenFilesError
 
-__all__ = ["main"]
+__all__ = ["can_limit_descriptors", "lacks_descriptors", "limit_descriptors", "main"]
+
 
 # Once is an accident; by then nothing that this process might try can work.
 _FAILURES_THAT_END_IT = 3
@@ -94,6 +96,41 @@ def _line(error: BaseException) -> str:
             return f"{text} ([Errno {beneath.errno}] {os.strerror(beneath.errno or 0)})"
         beneath = beneath.__cause__ or beneath.__context__
     return text
+
+
+# MERGED cli/demo/descriptors: The limit on open files: setting it, and recognising its victims.
+
+
+def limit_descriptors(count: int) -> None:
+    """Let this process have no descriptor numbered `count` or higher from now on."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+def lacks_descriptors(error: BaseException) -> bool:
+    """Whether the error is, or hides among its causes, that no descriptor was left."""
+    seen: set[int] = set()
+    beneath: BaseException | None = error
+    while beneath is not None and id(beneath) not in seen:
+        seen.add(id(beneath))
+        if isinstance(beneath, TooManyOpenFilesError):
+            return True
+        if isinstance(beneath, OSError) and beneath.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        beneath = beneath.__cause__ or beneath.__context__
+    return False
+
+
+def can_limit_descriptors(count: int) -> bool:
+    """Whether this system has such a limit, and it is not below `count` already."""
+    try:
+        import resource
+    except ImportError:
+        return False
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return hard == resource.RLIM_INFINITY or hard >= count
 
 
 if __name__ == "__main__":

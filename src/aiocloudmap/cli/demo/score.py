@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiocloudmap.cli.demo.plan import Plan
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 __all__ = ["Counts", "Fault", "Score", "broken_claims", "percentile"]
 

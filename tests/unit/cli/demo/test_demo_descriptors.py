@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from aiocloudmap.cli.demo.descriptors import can_limit_descriptors, lacks_descriptors
+from aiocloudmap.cli.demo.load import can_limit_descriptors, lacks_descriptors
 from aiocloudmap.errors import TooManyOpenFilesError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from aiocloudmap.cli.demo.plan import LEAST_SECONDS, Plan
-from aiocloudmap.settings import ConnectionPolicy
+from aiocloudmap.model.policy import ConnectionPolicy
 
 LENGTHS = [0, LEAST_SECONDS, 12, 20, 30, 60, 120]
 

@@ -5,12 +5,10 @@ import io
 import pytest
 from rich.console import Console
 
-from aiocloudmap.cli.demo.drawing import Picture, sparkline
-from aiocloudmap.cli.demo.ending import WRITE_THIS, show_ending
-from aiocloudmap.cli.demo.lines import Lines
+from aiocloudmap.cli.demo.display import WRITE_THIS, Lines, Picture, show_ending, sparkline
 from aiocloudmap.cli.demo.plan import Plan
+from aiocloudmap.cli.demo.scenario import Story
 from aiocloudmap.cli.demo.score import Counts
-from aiocloudmap.cli.demo.story import Story
 
 PLAN = Plan(act=6, rate=30, descriptors=88, outage_from=3.6, outage_to=5.6, ttl=1.8)
 

@@ -1,0 +1,220 @@
+"""What the application says about a client, brought together with what the shared transport needs."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.config import Config
+
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.model.validation import check_endpoint
+from aiocloudmap.version import VERSION
+
+if TYPE_CHECKING:
+    from aiobotocore.session import AioSession
+
+__all__ = [
+    "CLOUD_MAP",
+    "ClientView",
+    "by_value",
+    "configured_region",
+    "lasting_default",
+    "needs_tls",
+    "own_region",
+    "user_agent",
+    "with_http_session",
+    "without_prefix",
+]
+
+
+def with_http_session(config: Config | None, http_session_class: type[AIOHTTPSession], **settings: Any) -> AioConfig:
+    """The caller's settings on the shared transport, with `settings` of ours over them.
+
+    Raises:
+        ConfigurationError: The caller brings a transport, or settings for one.
+    """
+    refuse_transport(config, "config")
+    merged = AioConfig() if config is None else AioConfig().merge(config)
+    merged = merged.merge(AioConfig(http_session_cls=http_session_class, **settings))
+    merged.http_session_cls = http_session_class  # aiobotocore 2 forgets it in merge()
+    return merged
+
+
+def lasting_default(config: Config) -> AioConfig:
+    """A session's default configuration, which keeps the http session class of whatever is merged into it.
+
+    aiobotocore 2 loses that class in `merge`, and a plain botocore `Config` cannot hold it.
+
+    Raises:
+        ConfigurationError: It brings a transport of its own.
+    """
+    refuse_transport(config, "the session's default client config")
+    default = copy.copy(config) if isinstance(config, AioConfig) else AioConfig().merge(config)
+    plain_merge = default.merge
+
+    def merge(other_config: Config) -> AioConfig:
+        merged = plain_merge(other_config)
+        merged.http_session_cls = getattr(other_config, "http_session_cls", default.http_session_cls)
+        return merged
+
+    default.merge = merge
+    return default
+
+
+def refuse_transport(config: Config | None, where: str) -> None:
+    """Nothing, where the configuration leaves the transport alone.
+
+    Raises:
+        ConfigurationError: It names an http session class or connector arguments, or has https forwarded by a proxy.
+    """
+    if config is None:
+        return
+    if not isinstance(config, Config):
+        raise ConfigurationError(
+            f"{where} is a {type(config).__name__}", advice="Give an aiobotocore AioConfig or a botocore Config."
+        )
+    plain = AioConfig()
+    for name in ("http_session_cls", "connector_args"):
+        if getattr(config, name, None) not in (None, getattr(plain, name)):
+            raise ConfigurationError(
+                f"{where} sets {name}",
+                advice="All clients share one bounded connector, which ConnectionPolicy describes: leave it out, or"
+                " make a client of your own.",
+            )
+    if (getattr(config, "proxies_config", None) or {}).get("proxy_use_forwarding_for_https"):
+        # aiobotocore would leave it out without a word.
+        raise ConfigurationError(
+            f"{where} sets proxy_use_forwarding_for_https",
+            advice="https goes through proxies by CONNECT only, so that the proxy cannot read it: leave it out.",
+        )
+
+
+def by_value(value: Any) -> Any:
+    """A hashable stand-in, equal for equal settings: two `Config` objects that say the same are one client."""
+    if isinstance(value, Config):
+        return type(value), by_value(vars(value))
+    if isinstance(value, Mapping):
+        return "mapping", frozenset((key, by_value(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "sequence", tuple(by_value(item) for item in value)
+    if isinstance(value, (set, frozenset)):
+        return "set", frozenset(by_value(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return "object", id(value)
+    return type(value), value  # 1 and True are equal to Python and not to botocore
+
+
+class ClientView:
+    """An aiobotocore client whose end is not the caller's business: `close()` and `async with` do nothing.
+
+    Everything else is the client's own. It works on every event loop; the transport closes its connections.
+    """
+
+    __slots__ = ("__weakref__", "_client")
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_client":  # half-made, by copy or pickle
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self._client), *super().__dir__()})
+
+    def __repr__(self) -> str:
+        return f"<shared {type(self._client).__name__} client>"
+
+    async def close(self) -> None:
+        """Nothing: others use the same client."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+# MERGED aws/session_settings: What a session says about Region, endpoint and user agent, read where AWS's own tools look.  # noqa: E501
+
+
+CLOUD_MAP: Final = "servicediscovery"
+"""botocore's name of the service."""
+
+
+def own_region(session: AioSession, given: str | None) -> str | None:
+    """The Region where it is ours to say; None where botocore finds it, since botocore does not read AWS_REGION."""
+    if given is not None:
+        return given
+    default = session.get_default_client_config()
+    if default is not None and default.region_name is not None:
+        return None
+    if session.instance_variables().get("region") is not None:
+        return None
+    return os.environ.get("AWS_REGION") or None
+
+
+def configured_region(session: AioSession) -> str | None:
+    """The Region that botocore finds: the session's own, that of the environment, or the profile's."""
+    default = session.get_default_client_config()
+    region: str | None = default.region_name if default is not None else None
+    return region or session.get_config_variable("region")
+
+
+def without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, Any]:
+    """The setting that keeps the `data-` prefix off an endpoint that is not AWS's own.
+
+    Raises:
+        ConfigurationError: The environment or the profile names one that no client can connect to.
+    """
+    if endpoint_url is None:
+        configured = _configured_endpoint(session)
+        if configured is None:
+            return {}
+        where, url = configured
+        check_endpoint(where, url, advice="Set it to one like 'http://127.0.0.1:5000', or leave it out.")
+    return {"inject_host_prefix": False}
+
+
+def needs_tls(session: AioSession, endpoint_url: str | None) -> bool:
+    """Whether Cloud Map is asked over https."""
+    _, configured = _configured_endpoint(session) or ("", "https:")
+    return (endpoint_url or configured).lower().startswith("https:")
+
+
+def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:
+    """Where the environment or the profile sends Cloud Map, if anywhere: which of AWS's four places, and the URL."""
+    default = session.get_default_client_config()
+    ignore = default.ignore_configured_endpoint_urls if default is not None else None
+    if ignore is None:
+        ignore = session.get_config_variable("ignore_configured_endpoint_urls")
+    if ignore:
+        return None
+    for variable in (f"AWS_ENDPOINT_URL_{CLOUD_MAP.upper()}", "AWS_ENDPOINT_URL"):
+        if url := os.environ.get(variable):
+            return variable, url
+    profile = session.get_scoped_config()
+    services = session.full_config.get("services", {}).get(profile.get("services"), {})
+    url = services.get(CLOUD_MAP, {}).get("endpoint_url") or profile.get("endpoint_url")
+    return ("the profile's endpoint_url", url) if url else None
+
+
+def user_agent(session: AioSession) -> str:
+    """A fixed user agent: botocore would put a new one together for every request, at a seventh of its cost."""
+    default = session.get_default_client_config()
+    own: str | None = default.user_agent if default is not None else None
+    # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
+    agent = own or session.user_agent().removesuffix(f" {session.user_agent_extra}")
+    app = (default.user_agent_appid if default is not None else None) or session.get_config_variable("user_agent_appid")
+    return f"{agent} lib/aiocloudmap#{VERSION}" + (f" app/{app}" if app else "")

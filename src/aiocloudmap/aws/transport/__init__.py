@@ -1,0 +1,1 @@
+"""Bounded connections, shared by every AWS client of the process."""

@@ -1,0 +1,221 @@
+"""TLS as botocore sets it up, with host names checked whatever the version of aiobotocore.
+
+aiobotocore 2.25.1 by itself checks no host name, and through an HTTP proxy verifies nothing; so the contexts are
+built here, from the same settings and by the same functions of botocore.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import botocore.httpsession
+
+from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error
+from aiocloudmap.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["ContextCache", "ContextsOfLoop", "TlsContexts", "TlsSettings"]
+
+_KEPT: Final = 8
+
+
+class TlsSettings(NamedTuple):
+    """What decides whom to trust; connections under different settings never mix.
+
+    Args:
+        verify: True for botocore's own certificate authorities, False for no check at all, or a file or directory of
+            authorities.
+        client_cert: The certificate to show: a file that holds its key too, or a file and a key file.
+        proxy_ca_bundle: Authorities for an HTTPS proxy, in addition to `verify`.
+        proxy_client_cert: The certificate to show to an HTTPS proxy. `client_cert` is never shown to one.
+    """
+
+    verify: bool | str = True
+    client_cert: str | tuple[str, str | None] | None = None
+    proxy_ca_bundle: str | None = None
+    proxy_client_cert: str | tuple[str, str | None] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        verify: bool | str | os.PathLike[str] | None = None,
+        client_cert: Any = None,
+        proxies_config: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The settings that arguments of botocore's `create_client` and `Config` mean.
+
+        Nothing and "" mean True: only a plain False turns the checks off.
+        """
+        proxies = proxies_config or {}
+        return cls(
+            verify=False if verify is False else (True if verify is True or not verify else os.fspath(verify)),
+            client_cert=_certificate(client_cert),
+            proxy_ca_bundle=proxies.get("proxy_ca_bundle"),
+            proxy_client_cert=_certificate(proxies.get("proxy_client_cert")),
+        )
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """What botocore would take where nothing is passed: AWS_CA_BUNDLE, else REQUESTS_CA_BUNDLE, else its own."""
+        return cls.of(os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE"))
+
+    def contexts(self) -> TlsContexts:
+        """Build the contexts. Reads files and takes tens of milliseconds: run it in a thread.
+
+        Raises:
+            ConfigurationError: A file cannot be read, or holds no certificates.
+        """
+        endpoint = self._trusting()
+        if self.client_cert is not None:
+            _show(endpoint, "client certificate", self.client_cert)
+        if not (self.client_cert or self.proxy_ca_bundle or self.proxy_client_cert):
+            # Reading the authorities is most of what the first call of a process takes: once is enough.
+            return TlsContexts(endpoint, endpoint)
+        proxy = self._trusting()
+        if self.proxy_ca_bundle is not None:
+            _trust(proxy, "proxy_ca_bundle", self.proxy_ca_bundle)
+        if self.proxy_client_cert is not None:
+            _show(proxy, "proxy_client_cert", self.proxy_client_cert)
+        return TlsContexts(endpoint, proxy)
+
+    def stamp(self) -> tuple[object, ...]:
+        """Changes when one of the files is replaced."""
+        return tuple(map(_stamp, self._files()))
+
+    def _trusting(self) -> ssl.SSLContext:
+        context: ssl.SSLContext = botocore.httpsession.create_urllib3_context()
+        context.set_alpn_protocols(["http/1.1"])
+        if self.verify is False:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            return context
+        # urllib3 checks names by itself and leaves this off; aiohttp leaves it to the context.
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.check_hostname = True
+        _trust(context, "CA bundle", botocore.httpsession.get_cert_path(self.verify))
+        return context
+
+    def _files(self) -> list[str]:
+        verify = botocore.httpsession.get_cert_path(self.verify) if self.verify else None
+        files: list[str] = [] if verify is None else [verify]
+        for item in (self.client_cert, self.proxy_ca_bundle, self.proxy_client_cert):
+            files += [item] if isinstance(item, str) else [name for name in item or () if name is not None]
+        return files
+
+
+class TlsContexts(NamedTuple):
+    """What connections are wrapped with.
+
+    Args:
+        endpoint: For the server that is called.
+        proxy: For an HTTPS proxy on the way to it.
+    """
+
+    endpoint: ssl.SSLContext
+    proxy: ssl.SSLContext
+
+
+class ContextCache:
+    """Contexts for every event loop of the process, rebuilt when a file changes.
+
+    A context belongs to no loop; a Lambda that runs `asyncio.run` per invocation would else build one each time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._contexts: dict[tuple[object, ...], TlsContexts] = {}
+
+    def get(self, settings: TlsSettings) -> TlsContexts:
+        """The contexts for the settings. Blocks: run it in a thread.
+
+        Raises:
+            ConfigurationError: As `TlsSettings.contexts`.
+        """
+        key = (settings, *settings.stamp())
+        with self._lock:
+            if (contexts := self._contexts.get(key)) is None:
+                contexts = settings.contexts()
+                while len(self._contexts) >= _KEPT:
+                    del self._contexts[next(iter(self._contexts))]
+                self._contexts[key] = contexts
+        return contexts
+
+
+class ContextsOfLoop:
+    """The contexts of one connector, built in a thread when the first https address comes.
+
+    Args:
+        build: Builds them. It blocks.
+    """
+
+    def __init__(self, build: Callable[[], TlsContexts]) -> None:
+        self._build = build
+        self._building: asyncio.Future[TlsContexts] | None = None
+
+    async def get(self) -> TlsContexts:
+        """Built once, for all who wait for it; not stopped by the cancellation of one; a failure is not kept.
+
+        Raises:
+            ConfigurationError: As `TlsSettings.contexts`.
+        """
+        if self._building is None:
+            self._building = asyncio.get_running_loop().run_in_executor(None, self._build)
+            self._building.add_done_callback(self._built)
+        return await asyncio.shield(self._building)
+
+    def _built(self, building: asyncio.Future[TlsContexts]) -> None:
+        if building.cancelled() or building.exception() is not None:
+            self._building = None
+
+
+def _certificate(value: Any) -> str | tuple[str, str | None] | None:
+    if not value:
+        return None
+    if isinstance(value, tuple | list):
+        certificate, key = value[0], value[1] if len(value) > 1 else None
+        return os.fspath(certificate), None if key is None else os.fspath(key)
+    return str(os.fspath(value))
+
+
+@contextmanager
+def _loading(what: str, source: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if find_descriptor_error(error) is not None:
+            raise
+        raise ConfigurationError(
+            f"the certificate file {source} ({what}) cannot be loaded: {error}",
+            advice="Check AWS_CA_BUNDLE, the profile's ca_bundle, verify= and client_cert=.",
+        ) from error
+
+
+def _trust(context: ssl.SSLContext, what: str, authorities: str) -> None:
+    with _loading(what, authorities):
+        if Path(authorities).is_dir():
+            context.load_verify_locations(capath=authorities)
+        else:
+            context.load_verify_locations(cafile=authorities)
+
+
+def _show(context: ssl.SSLContext, what: str, certificate: str | tuple[str, str | None]) -> None:
+    file, key = (certificate, None) if isinstance(certificate, str) else certificate
+    with _loading(what, file):
+        # Without an answer OpenSSL would ask for the key's password on the terminal.
+        context.load_cert_chain(file, key, password=lambda: "")
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns

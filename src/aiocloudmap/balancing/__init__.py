@@ -1,0 +1,1 @@
+"""Which instance: how it is reached, and whose turn it is."""

@@ -1,0 +1,256 @@
+"""`aiocloudmap plan`: what a fleet will ask of AWS, before it does."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from aiocloudmap.cli.errors import reporting
+from aiocloudmap.cli.plan.fleet import AWS_QUOTA, Fleet
+from aiocloudmap.cli.terminal import console
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.local.quotas import Rate
+from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy
+
+if TYPE_CHECKING:
+    from aiocloudmap.cli.plan.plan import Advice, Plan
+
+__all__ = ["plan"]
+
+_CACHE, _CONNECTIONS = CachePolicy(), ConnectionPolicy()
+
+
+class Output(StrEnum):
+    """How `plan` writes what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class Refresh(StrEnum):
+    """`CachePolicy.refresh`, which nothing can choose for another machine."""
+
+    BACKGROUND = "background"
+    INLINE = "inline"
+
+
+def plan(
+    context: typer.Context,
+    *,
+    processes: Annotated[
+        int, typer.Option("--processes", metavar="N", help="Workers, containers or sandboxes, with a cache each.")
+    ],
+    services: Annotated[int, typer.Option("--services", metavar="N", help="Services that each process asks for.")],
+    empty: Annotated[
+        int, typer.Option("--empty", metavar="N", help="How many of them have no instance, or do not exist.")
+    ] = 0,
+    loops: Annotated[int, typer.Option("--loops", metavar="N", help="Event loops in each process that ask.")] = 1,
+    requests_per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--requests-per-second",
+            metavar="RATE",
+            help="Questions of a process's own code, over all services.",
+            show_default="every service is asked for all the time",
+        ),
+    ] = None,
+    start_over: Annotated[
+        float, typer.Option("--start-over", metavar="SECONDS", help="Start the processes evenly over so long a time.")
+    ] = 0.0,
+    call_duration: Annotated[
+        float, typer.Option("--call-duration", metavar="SECONDS", help="How long AWS takes to answer.")
+    ] = 0.01,
+    instances: Annotated[int, typer.Option("--instances", metavar="N", help="Registered instances, for the bill.")] = 0,
+    ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="CachePolicy.ttl")] = _CACHE.ttl,
+    jitter: Annotated[float, typer.Option("--jitter", metavar="PART", help="CachePolicy.jitter")] = _CACHE.jitter,
+    negative_ttl: Annotated[
+        float, typer.Option("--negative-ttl", metavar="SECONDS", help="CachePolicy.negative_ttl")
+    ] = _CACHE.negative_ttl,
+    stale_while_revalidate: Annotated[
+        float, typer.Option("--stale-while-revalidate", metavar="SECONDS", help="CachePolicy.stale_while_revalidate")
+    ] = _CACHE.stale_while_revalidate,
+    refresh: Annotated[
+        Refresh, typer.Option("--refresh", help="CachePolicy.refresh; inline in Lambda.")
+    ] = Refresh.BACKGROUND,
+    max_calls_per_second: Annotated[
+        float, typer.Option("--max-calls-per-second", metavar="RATE", help="ConnectionPolicy.max_calls_per_second")
+    ] = _CONNECTIONS.max_calls_per_second,
+    max_attempts: Annotated[
+        int, typer.Option("--max-attempts", metavar="N", help="ConnectionPolicy.max_attempts")
+    ] = _CONNECTIONS.max_attempts,
+    quota_per_second: Annotated[
+        float, typer.Option("--quota-per-second", metavar="RATE", help="What AWS allows this fleet a second.")
+    ] = AWS_QUOTA.per_second,
+    quota_burst: Annotated[
+        float, typer.Option("--quota-burst", metavar="N", help="What AWS allows it at once.")
+    ] = AWS_QUOTA.burst,
+    output: Annotated[
+        Output | None,
+        typer.Option("--output", "-o", help="How to write it.", show_default="table on a terminal, else json"),
+    ] = None,
+) -> None:
+    """Say what a fleet of processes will ask of AWS: how often, for how much, and how it starts.
+
+    Asks nobody: it computes from AWS's quotas and prices, and plays a start of all processes at once in memory.
+
+    [bold]Examples[/bold]
+
+    aiocloudmap plan --processes 200 --services 10
+
+    aiocloudmap plan --processes 2000 --services 10 --ttl 60 --jitter 0.2 --start-over 30
+
+    aiocloudmap plan --processes 500 --services 3 --refresh inline --requests-per-second 0.5 -o json
+
+    [dim]The quota is the account's in a Region: give --quota-per-second and --quota-burst where others have a share
+    of it, or where AWS has raised it. A plan that says "throttled" leaves 0 as well.[/dim]
+    """
+    with _usage():
+        way: Literal["background", "inline"] = "inline" if refresh is Refresh.INLINE else "background"
+        fleet = Fleet(
+            processes=processes,
+            services=services,
+            empty=empty,
+            loops=loops,
+            requests_per_second=requests_per_second,
+            start_over=start_over,
+            call_duration=call_duration,
+            instances=instances,
+            cache=CachePolicy(
+                ttl=ttl,
+                jitter=jitter,
+                negative_ttl=negative_ttl,
+                stale_while_revalidate=stale_while_revalidate,
+                refresh=way,
+            ),
+            connections=ConnectionPolicy(max_calls_per_second=max_calls_per_second, max_attempts=max_attempts),
+            quota=Rate(quota_burst, quota_per_second),
+        )
+    as_json = output is Output.JSON or (output is None and not sys.stdout.isatty())
+    with reporting(context, as_json=output is Output.JSON):
+        from aiocloudmap.cli.plan.plan import plan_for
+
+        made = plan_for(fleet)
+        if as_json:
+            print(json.dumps(_object(made), indent=2))
+        else:
+            _write_table(made)
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    """What a fleet or a policy cannot be is wrong usage of the option that is named like its field."""
+    try:
+        yield
+    except ConfigurationError as error:
+        field = error.what.partition("=")[0]
+        option = "--" + field.replace(".", "-").replace("_", "-")
+        raise typer.BadParameter(str(error), param_hint=f"'{option}'") from None
+
+
+def _object(made: Plan) -> dict[str, Any]:
+    parts = {name: asdict(getattr(made, name)) for name in ("steady", "month", "cold_start", "advice")}
+    parts["month"]["usd"] = made.month.usd
+    return parts
+
+
+def _write_table(made: Plan) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for subject, lines in _subjects(made):
+        table.add_row(Text(subject, style="bold"), Text("\n".join(lines)))
+        table.add_section()
+    console(sys.stdout).print(table)
+
+
+def _subjects(made: Plan) -> Iterator[tuple[str, list[str]]]:
+    fleet = made.fleet
+    asked = "all the time" if fleet.gap == 0 else f"every {_figure(fleet.gap)} s on average"
+    who, what = _count(fleet.processes, "process", "processes"), _count(fleet.services, "service", "services")
+    yield "fleet", [f"{who} x {what}, each asked for {asked}"]
+    yield "steady state", list(_steady(made))
+    yield "a month", list(_month(made))
+    yield "cold start", list(_cold_start(made))
+    yield "within the quota with", list(_advice(made.advice))
+
+
+def _steady(made: Plan) -> Iterator[str]:
+    steady, allowed = made.steady, made.fleet.quota.per_second
+    used = f"{steady.quota_used:,.1%} of the {_figure(allowed)} that AWS allows"
+    yield f"{_figure(steady.calls_per_second)} calls a second, {used}"
+    if steady.throttled:
+        yield f"throttled: an answer is renewed every {_figure(made.fleet.answers / allowed)} s at best"
+    if steady.held_back:
+        ceiling = made.fleet.connections.max_calls_per_second
+        yield f"each process would ask faster than its own ceiling, {ceiling:g} a second"
+    yield f"a service is asked about every {_figure(steady.interval)} s by each process"
+    if steady.waits:
+        yield f"a caller waits for {steady.waits:.0%} of the renewals"
+
+
+def _month(made: Plan) -> Iterator[str]:
+    month = made.month
+    yield f"USD {month.usd:,.2f} for {_figure(month.calls / 1e6)} million calls"
+    if month.usd_for_instances:
+        yield f"of it USD {month.usd_for_instances:,.2f} for {made.fleet.instances:,} registered instances"
+
+
+def _cold_start(made: Plan) -> Iterator[str]:
+    start, over = made.cold_start, made.fleet.start_over
+    yield f"{_count(start.questions, 'question', 'questions')} {f'over {over:g} s' if over else 'at once'}"
+    if start.calls is None or start.throttled is None or start.most_after is None or start.all_after is None:
+        yield f"the last answer comes after {_figure(start.at_least)} s at the earliest"
+        return
+    if start.throttled_from is None:
+        yield "AWS throttles nothing"
+    else:
+        yield (
+            f"AWS throttles from {_figure(start.throttled_from)} s on: "
+            f"about {start.throttled:,.0f} of {start.calls:,.0f} calls"
+        )
+        yield f"19 of 20 answers are there after about {_figure(start.most_after)} s"
+    yield f"the last answer comes after about {_figure(start.all_after)} s; {_figure(start.at_least)} s at the earliest"
+
+
+def _advice(advice: Advice) -> Iterator[str]:
+    yield f"steady: {_option('ttl', advice.ttl, 'or more')}"
+    if advice.ttl_after_start != 0:
+        yield f"first renewals: {_option('ttl', advice.ttl_after_start, 'or more')}"
+    if advice.jitter is not None:
+        yield f"first renewals, burst untouched: {_option('jitter', advice.jitter, 'or more')}"
+    if advice.start_over:
+        yield f"cold start: {_option('start-over', advice.start_over, 'or more')}"
+        if advice.max_calls_per_second is not None:
+            yield f"cold start: {_option('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
+
+
+def _option(name: str, value: float | None, sense: str) -> str:
+    return f"no --{name}" if value is None else f"--{name} {_figure(_to_the_safe_side(value, sense))} {sense}"
+
+
+def _to_the_safe_side(value: float, sense: str) -> float:
+    """The nearest figure that is shown and still does: rounded down, "or more" would say a bit less than is needed."""
+    unit = 10.0 ** -max(0, min(3, 4 - len(str(int(value)))))
+    steps = value / unit
+    return (math.ceil(steps - 1e-6) if sense == "or more" else math.floor(steps + 1e-6)) * unit
+
+
+def _figure(value: float) -> str:
+    """Four digits at least where there are so many, three decimals at most."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" if value >= 1 else f"{round(value, 3):g}"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,309 @@
+"""The handle of one question: the hot path.
+
+A hit reads two slots of a cell, calls the clock once and compares once. Each of the hot methods reads the cell itself
+rather than awaiting another, because an await costs as much as the whole hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
+
+from aiocloudmap.cache.entry import Cell
+from aiocloudmap.cache.resolver import Resolver
+from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
+from aiocloudmap.model.answer import ServiceAttributes, Snapshot, no_attribute_error, no_instances_error
+from aiocloudmap.model.instance import Instance
+from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
+from aiocloudmap.model.validation import check_attribute, safe_repr
+
+if TYPE_CHECKING:
+    from aiocloudmap.model.policy import CachePolicy
+    from aiocloudmap.model.stats import Explanation
+
+__all__ = ["Resolvers", "Service"]
+
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_MISSING: Final = object()
+
+
+class Resolvers(Protocol):
+    """What handles ask: an engine, as they see it. Where it begins anew, as between two tests, it has others."""
+
+    @property
+    def resolver(self) -> Resolver:
+        """For instances."""
+        ...
+
+    @property
+    def attributes(self) -> Resolver:
+        """For the attributes of services."""
+        ...
+
+
+class Service:
+    """The instances of one service that match one question. Made by `CloudMap.service`; cheap; never goes stale.
+
+    Every method but `peek`, `invalidate` and `explain` is a coroutine. One that finds a fresh answer in memory costs
+    no AWS call and does not suspend. One that does not costs at most one `DiscoverInstances` (and its retries), shared
+    with everybody who asks the same meanwhile. Cancelling one disturbs nobody else.
+    """
+
+    __slots__ = ("_cell", "_now", "_own_cell", "_owner", "_resolver", "_resolvers", "name", "query")
+
+    def __init__(self, resolvers: Resolvers, query: Query, policy: CachePolicy, *, owner: object = None) -> None:
+        self.name: Final[ServiceName] = query.service
+        self.query: Final = query
+        self._resolvers = resolvers
+        self._resolver = resolver = resolvers.resolver
+        self._now = resolver.clock.monotonic
+        self._cell = resolver.cell(query, policy)
+        self._own_cell: Cell | None = None
+        # The handle keeps alive the listener that somebody gave to its CloudMap.
+        self._owner = owner
+
+    async def resolve(self, max_age: float | None = None) -> Snapshot:
+        """Every matching instance, sorted by id; possibly none.
+
+        Args:
+            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch and believes
+                what it says. A fetch that takes longer than `ConnectionPolicy.discovery_timeout` is a DeadlineError,
+                one that would be made while AWS throttles a ThrottledError, at once.
+
+        Returns:
+            The complete set, unless its `maybe_truncated` is true.
+
+        Raises:
+            NamespaceNotFoundError: Cloud Map does not know the namespace.
+            ServiceNotFoundError: Cloud Map does not know the service.
+            RequestError: AWS refused the request.
+            UnavailableError: No answer can be had, within `ConnectionPolicy.discovery_timeout` at the latest.
+            ConfigurationError: No region, no credentials, a bad `max_age`, or no running asyncio event loop.
+        """
+        if max_age is None:
+            cell = self._cell
+            if self._now() < cell.serve_until:
+                return cell.snapshot  # type: ignore[return-value]
+        return await self._miss(max_age)
+
+    async def pick(self) -> Instance:
+        """One matching instance, the next one at each call.
+
+        The rotation is shared by all handles of the question and starts at a random instance, so that a handle made
+        for one request, or a process started for one, spreads its load like all others.
+
+        Raises:
+            NoInstancesError: No instance matches.
+            CloudMapError: As `resolve`.
+        """
+        cell = self._cell
+        snapshot: Snapshot = cell.snapshot if self._now() < cell.serve_until else await self._miss()  # type: ignore[assignment]
+        if not snapshot:
+            raise no_instances_error(self.query)
+        instances = snapshot.instances
+        return instances[self._cell.next_turn() % len(instances)]
+
+    @overload
+    async def attribute(self, key: str) -> str: ...
+    @overload
+    async def attribute(self, key: str, cast: Callable[[str], _T]) -> _T: ...
+    @overload
+    async def attribute(self, key: str, *, default: _D) -> str | _D: ...
+    @overload
+    async def attribute(self, key: str, cast: Callable[[str], _T], default: _D) -> _T | _D: ...
+    async def attribute(self, key: str, cast: Callable[[str], Any] = str, default: Any = _MISSING) -> Any:
+        """One attribute of one instance: of the next one in the rotation that has it.
+
+        Args:
+            key: The attribute's name, such as `QUEUE_URL`.
+            cast: What makes a value of the text, such as `int`.
+            default: Returned where the attribute, the instances, the service or AWS cannot be had: for a cold start in
+                the middle of an outage. A setting that is wrong is not covered up.
+
+        Raises:
+            AttributeNotFoundError: No instance has it; the message lists the keys there are.
+            NoInstancesError: No instance matches.
+            InvalidAttributeError: `cast` refused the value; raised with a default, too.
+            ConfigurationError: `key` is no string, or `cast` cannot be called; or as `resolve`.
+            CloudMapError: As `resolve`.
+        """
+        # A hit looks at no argument: what is wrong with them fails there, and is told where that is dealt with.
+        cell = self._cell
+        if self._now() < cell.serve_until:
+            snapshot: Snapshot = cell.snapshot  # type: ignore[assignment]
+        else:
+            check_attribute(key, cast)
+            try:
+                snapshot = await self._miss()
+            except ConfigurationError:
+                raise
+            except CloudMapError:
+                if default is _MISSING:
+                    raise
+                return default
+        try:
+            text = snapshot._only[key]
+        except (KeyError, TypeError):  # not one instance, or not this key, or none at all
+            check_attribute(key, cast)
+            instances = snapshot.instances
+            found = self._rotate(instances, key)
+            if found is None:
+                if default is _MISSING:
+                    raise self._not_found(instances, key) from None
+                return default
+            text = found
+        return text if cast is str else self._cast(text, key, cast)
+
+    async def attributes(self) -> ServiceAttributes:
+        """The service's own attributes, which are not those of its instances; possibly none.
+
+        Kept by the same `CachePolicy` as instances, and invalidated with them. One that is not fresh costs one
+        `GetServiceAttributes`; the first one of a service also what it takes to learn its id, once: `ListNamespaces`
+        and `ListServices`, one call for each 100 of them. These are calls to the control plane, whose rates are low,
+        which needs `servicediscovery:GetServiceAttributes`, `ListNamespaces` and `ListServices` allowed, and which a
+        VPC endpoint for the data plane does not reach. Its throttling holds up no `resolve`.
+
+        Returns:
+            A read-only mapping that says when it was fetched. The filters of this handle play no part.
+
+        Raises:
+            NamespaceNotFoundError: Cloud Map does not know the namespace.
+            ServiceNotFoundError: The namespace has no such service.
+            ConfigurationError: As `resolve`; or a backend of your own that is no `AttributesBackend`.
+            CloudMapError: As `resolve`.
+
+        Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_GetServiceAttributes.html
+        """
+        cell = self._own_cell
+        if cell is not None and self._now() < cell.serve_until:
+            return cell.snapshot  # type: ignore[return-value]
+        return await self._miss_own()
+
+    async def grpc_target(self) -> str:
+        """All matching instances as one target of a gRPC channel: `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
+
+        A target holds one family of addresses: the one that more of them have, IPv4 where it is even. It is the same
+        text for the same instances, so that a program can see when to make its channel anew: a channel keeps the
+        addresses it was made with. Spread calls with the load-balancing policy `round_robin`.
+
+        An instance that says no port, has a host name only, or an address that is none is passed over as long as
+        there is another.
+
+        Raises:
+            NoInstancesError: No instance matches.
+            AttributeNotFoundError: No instance has both an IP address and a port.
+            InvalidAttributeError: None can be reached, and one has an address or a port that is none.
+            CloudMapError: As `resolve`.
+
+        Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
+        """
+        from aiocloudmap.balancing.addresses import grpc_target, reachable  # noqa: PLC0415 - few programs ask for it
+
+        snapshot = await self.resolve()
+        if not snapshot:
+            raise no_instances_error(self.query)
+        return grpc_target(reachable(snapshot))
+
+    def peek(self) -> Snapshot | None:
+        """What is known now: the answer until its hard end, else None. Never any I/O, no event loop needed.
+
+        A service that is known to have no instances gives an empty snapshot, which is falsy.
+        """
+        cell = self._cell
+        if self._now() < cell.serve_until:
+            return cell.snapshot  # type: ignore[return-value]
+        return self._peek()
+
+    def invalidate(self) -> None:
+        """The answer counts as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
+
+        For every handle of this question, whatever its cache policy, and for the service's own attributes. Costs
+        nothing now.
+        """
+        query, own = self.query, self._own_query
+        self._resolvers.resolver.invalidate(query.__eq__)
+        self._resolvers.attributes.invalidate(own.__eq__)
+
+    def explain(self) -> Explanation:
+        """Why the next snapshot will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
+        return self._current().explain(self._listed())
+
+    def _miss(self, max_age: float | None = None) -> Awaitable[Snapshot]:
+        # No coroutine of its own: thousands may wait here.
+        resolver = self._current()
+        cell = self._cell = resolver.adopt(self._cell)
+        return resolver.resolve(cell, max_age)  # type: ignore[return-value]
+
+    async def _miss_own(self) -> ServiceAttributes:
+        self._current()
+        own = self._resolvers.attributes
+        cell = self._own_cell or Cell(self._own_query, self._cell.policy)
+        cell = self._own_cell = own.adopt(cell)
+        return await own.resolve(cell)  # type: ignore[return-value]
+
+    def _current(self) -> Resolver:
+        """The resolver of now: where the engine has begun anew, with its clock and without the cells of before.
+
+        Hits need not look: the cells of before have been emptied.
+        """
+        resolver = self._resolvers.resolver
+        if resolver is not self._resolver:
+            # The clock first: another thread that finds the new cell already must not read it by the old clock.
+            self._now = resolver.clock.monotonic
+            self._own_cell = None
+            self._cell = resolver.cell(self.query, self._cell.policy)
+            self._resolver = resolver
+        return resolver
+
+    @property
+    def _own_query(self) -> AttributesQuery:
+        return AttributesQuery(self.name, self.query.owner_account)
+
+    def _peek(self) -> Snapshot | None:
+        cell = self._listed()
+        return cell.snapshot if self._now() < cell.hard else None  # type: ignore[return-value]
+
+    def _listed(self) -> Cell:
+        """The cell that other handles of the question write, where there is one."""
+        resolver, cell = self._current(), self._cell
+        if not cell.listed:
+            cell = self._cell = resolver.cell(cell.query, cell.policy)
+        return cell
+
+    def _rotate(self, instances: tuple[Instance, ...], key: str) -> str | None:
+        count = len(instances)
+        first = self._cell.next_turn() if count > 1 else 0
+        for step in range(count):
+            text = instances[(first + step) % count].attributes.get(key)
+            if text is not None:
+                return text
+        return None
+
+    def _not_found(self, instances: tuple[Instance, ...], key: str) -> NotFoundError:
+        if not instances:
+            return no_instances_error(self.query)
+        return no_attribute_error(f"no instance has the attribute {safe_repr(key)}", key, instances)
+
+    def _cast(self, text: str, key: str, cast: Callable[[str], _T]) -> _T:
+        try:
+            return cast(text)
+        except Exception as error:
+            check_attribute(key, cast)
+            # The value stays out of the message: it may be a secret, or hostile.
+            name = getattr(cast, "__name__", type(cast).__name__)
+            raise InvalidAttributeError(
+                f"{safe_repr(key)} cannot be read as {name} ({type(error).__name__})",
+                service=self.name,
+                advice="Correct the attribute where the instance is registered.",
+            ) from error
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a handle is not copied or pickled; write CloudMap().service('{self.name}') where it is needed"
+        )
+
+    def __repr__(self) -> str:
+        snapshot = self.peek()
+        known = "nothing known" if snapshot is None else f"{len(snapshot)} instance(s)"
+        return f"<Service {self.name} {known}>"
