@@ -157,7 +157,7 @@ async def test_a_listener_that_raises_harms_nobody(stage, caplog):
     assert len(stage.at_once(service.resolve())) == 1
     [record] = [record for record in caplog.records if record.exc_info]
     assert record.name == "aiocloudmap"
-    assert "on_event raised while it was told of Refreshed" in record.getMessage()
+    assert "on_event raised an exception for Refreshed" in record.getMessage()
     assert "a listener's own trouble" in str(record.exc_info[1])
 
 

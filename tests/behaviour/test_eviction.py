@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query
-from aiocloudmap.cache.memory_store import MAX_CELLS
+from aiocloudmap.cache.memory_store import MAX_ENTRIES
 
 UNBOUNDED = ConnectionPolicy(max_calls_per_second=1e6)
 
@@ -27,7 +27,7 @@ async def test_the_table_holds_4096_answers_and_drops_the_one_written_longest_ag
     first, second = cloud_map.service("shop/s0"), cloud_map.service("shop/s1")
     for number in range(4096):
         await cloud_map.service(f"shop/s{number}").resolve()
-    assert cloud_map.stats().entries == MAX_CELLS == 4096
+    assert cloud_map.stats().entries == MAX_ENTRIES == 4096
     assert first.peek() is not None
     await cloud_map.service("shop/one-more").resolve()
     assert cloud_map.stats().entries == 4096

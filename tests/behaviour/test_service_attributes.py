@@ -255,5 +255,5 @@ async def test_a_backend_that_only_discovers_says_so(stage):
     orders = stage.cloud_map(backend=Fixed()).service("shop/orders")
     assert len(await orders.resolve()) == 1
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match="Fixed knows no attributes of services"):
+        with pytest.raises(ConfigurationError, match="Fixed has no attributes of services"):
             await orders.attributes()

@@ -141,12 +141,12 @@ def test_a_listener_lives_as_long_as_its_cloud_map_or_a_handle(stage):
     gc.collect()
     assert gone() is None
     stage.clock.freeze(60)
-    engine.observe()
+    engine.resolver.check_clock()
     assert len(told) == 1
     del handle
     gc.collect()
     stage.clock.freeze(60)
-    engine.observe()
+    engine.resolver.check_clock()
     assert len(told) == 1
 
 

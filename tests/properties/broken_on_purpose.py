@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 300.0
+TIMEOUT = 300.0
 
 
 class Break(NamedTuple):
@@ -32,118 +32,118 @@ class Break(NamedTuple):
 
 BREAKS = [
     Break(
-        "reading an answer keeps it alive past its hard end",
+        "an answer may be served past its hard end",
         "cache/freshness.py",
         "hard = written + policy.ttl + policy.stale_if_error",
         "hard = written + policy.ttl + policy.stale_if_error + 1",
     ),
     Break(
-        "a failed refresh is served for longer than the answer may live",
-        "cache/cell.py",
+        "after a failed refresh an answer is served for longer than it may live",
+        "cache/entry.py",
         "self.serve_until = min(max(until, self.soft), self.hard)",
         "self.serve_until = max(until, self.soft)",
     ),
     Break(
-        "soft_timeout begins anew with every caller of one call",
-        "deciding.py",
-        "begun = flight.started if flight.task is not None else now",
-        "begun = now",
+        "soft_timeout starts again with every caller of one call",
+        "cache/lookup.py",
+        "started = call.started if call.task is not None else now",
+        "started = now",
     ),
     Break(
-        "flights of different event loops are one",
-        "cache/flights.py",
-        "current = self._current.get(loop)",
-        "current = next(iter(self._current.values()), None)",
+        "calls of different event loops are one",
+        "cache/singleflight.py",
+        "calls = self._current.get(loop)",
+        "calls = next(iter(self._current.values()), None)",
     ),
     Break(
-        "a call that began before an invalidation writes all the same",
-        "settling.py",
-        "return not flight.barred and cell.listed and",
-        "return cell.listed and",
+        "a call that began before an invalidation is written",
+        "cache/update.py",
+        "return not call.invalidated and entry.listed and",
+        "return entry.listed and",
     ),
     Break(
         "an older result overwrites a newer one",
-        "settling.py",
-        "cell.listed and cell.started <= flight.started",
-        "cell.listed",
+        "cache/update.py",
+        "entry.listed and entry.started <= call.started",
+        "entry.listed",
     ),
     Break(
-        "max_age=0 joins a call that began before it came",
-        "cache/flights.py",
-        "elif flight.barred or (fresh and flight.begun):",
-        "elif flight.barred:",
+        "max_age=0 joins a call that began before it was asked",
+        "cache/singleflight.py",
+        "elif call.invalidated or (fresh and call.began):",
+        "elif call.invalidated:",
     ),
     Break(
-        "an answer that is too old stands in for a failed call with a max_age",
-        "deciding.py",
-        "return 0 < max_age >= now - cell.written",
+        "an answer older than max_age replaces a failed call",
+        "cache/entry.py",
+        "return 0 < max_age >= now - self.written",
         "return max_age > 0",
     ),
     Break(
-        "the deadline lets the waiters wait on",
-        "cache/flights.py",
-        "flight.timer = Deadline(self._clock, self.timeout, lambda: self._expire(flight))",
-        "flight.timer = Deadline(self._clock, self.timeout * 2, lambda: self._expire(flight))",
+        "the deadline is twice as long",
+        "cache/resolver.py",
+        "call.timer = Deadline(self.clock, self._timeout, lambda: self._expire(call))",
+        "call.timer = Deadline(self.clock, self._timeout * 2, lambda: self._expire(call))",
     ),
     Break(
         "cancelling one caller ends the call of all",
-        "cache/flights.py",
-        "if flight.waiters or flight.keep or flight.landed:",
-        "if flight.keep or flight.landed:",
+        "cache/singleflight.py",
+        "if call.waiters or call.keep or call.done:",
+        "if call.keep or call.done:",
     ),
     Break(
         "an inline call outlives its last caller",
-        "cache/flights.py",
-        "        self._take_down(flight.task)\n        return flight.task\n",
+        "cache/resolver.py",
+        "        self._complete(call, None)\n        self._cancel(task)\n        return task\n",
         "        return None\n",
     ),
     Break(
         "an empty answer is believed at once",
-        "settling.py",
+        "cache/update.py",
         "if old is not None and end > now:",
         "if old is not None and end > now + 1e9:",
     ),
     Break(
-        "doubt begins anew with every empty answer",
-        "settling.py",
-        "since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since",
+        "the hold starts again with every empty answer",
+        "cache/update.py",
+        "since = now if entry.failures.empty_since == NEVER else entry.failures.empty_since",
         "since = now",
     ),
     Break(
-        "time that passed unseen ages no answer",
-        "cache/cell.py",
+        "time that passed unseen makes no answer older",
+        "cache/entry.py",
         "self.hard -= seconds",
         "self.hard -= 0",
     ),
     Break(
-        "throttling holds back its own key only",
-        "settling.py",
-        "if (wait := self._pace.hit(now)) is not None:",
+        "throttling holds back only its own question",
+        "cache/update.py",
+        "if (wait := limiter.on_throttled(now)) is not None:",
         "if (wait := None) is not None:",
     ),
     Break(
-        "calls that wait for their turn go ahead under a throttle",
-        "resolver.py",
-        "        if now < self._pace.floor:\n            raise self._pace.refusal()\n",
+        "calls that wait for their turn are made under a throttle",
+        "cache/resolver.py",
+        "        if now < limiter.throttled_until:\n            raise limiter.refusal()\n",
         "",
     ),
     Break(
-        "the pace is not kept",
-        "cache/pace.py",
-        "return wait if wait > _MOMENT else 0.0",
+        "the rate is not limited",
+        "cache/rate_limiter.py",
+        "return wait if wait > _MIN_WAIT else 0.0",
         "return 0.0",
     ),
     Break(
         "a wrong setting hides behind an old answer",
-        "settling.py",
-        "        if isinstance(truth, ConfigurationError):\n            if current:\n",
-        "        if isinstance(truth, ConfigurationError) and good(cell, now) is None:\n            if current:\n",
+        "cache/update.py",
+        "        if isinstance(outcome, ConfigurationError):\n            if is_newest:\n",
+        "        if isinstance(outcome, ConfigurationError) and entry.usable(now) is None:\n            if is_newest:\n",
     ),
     Break(
-        "a call that began before everything was forgotten writes all the same",
-        "resolver.py",
-        "self._flights.bar(lambda _: True)",
-        "self._flights.bar(lambda _: False)",
+        "a call that began before clear() is written",
+        "cache/resolver.py",
+        "self._calls.invalidate(lambda _: True)",
+        "self._calls.invalidate(lambda _: False)",
     ),
     Break(
         "the backoff does not grow",
@@ -174,7 +174,7 @@ def caught(each: Break, scratch: Path) -> bool:
             cwd=ROOT,
             env=os.environ | {"PYTHONPATH": str(source), "FRESHNESS_HASTY": "1"},
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -185,7 +185,7 @@ def caught(each: Break, scratch: Path) -> bool:
 def main() -> int:
     """The program."""
     with tempfile.TemporaryDirectory() as scratch:
-        if caught(Break("nothing", "resolver.py", '"""The cold path', '"""The cold path'), Path(scratch)):
+        if caught(Break("nothing", "cache/resolver.py", '"""How a question', '"""How a question'), Path(scratch)):
             print("the attack fails though nothing is broken")
             return 1
     missed = 0
@@ -194,8 +194,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as scratch:
             found = caught(each, Path(scratch))
         missed += not found
-        verdict = "caught" if found else "MISSED"
-        print(f"{number:2}/{len(BREAKS)} {verdict} in {time.monotonic() - begun:5.1f} s: {each.what}", flush=True)
+        outcome = "caught" if found else "MISSED"
+        print(f"{number:2}/{len(BREAKS)} {outcome} in {time.monotonic() - begun:5.1f} s: {each.what}", flush=True)
     print(f"{len(BREAKS) - missed} of {len(BREAKS)} caught")
     return bool(missed)
 

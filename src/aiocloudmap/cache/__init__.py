@@ -1,4 +1,4 @@
-"""The mechanisms of the cache: a cell holds an answer, freshness judges it, a flight renews it, the table bounds it.
+"""Memory of answers: entries, the rules of freshness, one call per question, and the resolver that joins them.
 
-They know the words (`model`, `settings`, `errors`) and nothing of AWS; `aiocloudmap.cache.resolver` joins them.
+Nothing here knows AWS. `resolver` is where to start reading.
 """

@@ -1,8 +1,8 @@
-"""One answer and until when.
+"""One answer and how long it may be served.
 
-A cell is changed in place for as long as it is listed in the table, so every handle that holds it sees every change
-at once. The hit path reads two of its slots, `serve_until` and `snapshot`, in this order and without a lock; so the
-writer sets `snapshot` first, and no writer ever takes a snapshot away.
+An entry is changed in place while the memory store lists it, so every handle that holds it sees every change at once.
+A hit reads two of its slots, `serve_until` and then `answer`, without a lock. So a writer sets `answer` first, and no
+writer ever removes an answer.
 """
 
 from __future__ import annotations
@@ -15,66 +15,73 @@ from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model.answer import Answer, Question
 from aiocloudmap.model.policy import CachePolicy
 
-__all__ = ["NEVER", "Cell", "Trouble"]
+__all__ = ["NEVER", "Entry", "Failures"]
 
 NEVER: Final = float("-inf")
-"""A moment that has passed whatever the clock says."""
+"""A moment that has passed, whatever the clock says."""
 
 
-class Trouble(NamedTuple):
-    """What went wrong with the attempts to renew an answer. Most answers have none, and share the one that says so."""
+class Failures(NamedTuple):
+    """What went wrong since the answer was written. Most entries share the empty value."""
 
     error: CloudMapError | None = None
-    failures: int = 0
+    in_a_row: int = 0
     retry_at: float = NEVER
-    """Before then nobody asks again."""
+    """No call is made before then."""
     empty_since: float = NEVER
-    """When the first of the empty answers came that are being doubted, else NEVER."""
+    """When the first of the empty answers arrived that are being held off, else NEVER."""
 
 
-class Cell:
-    """The answer to one query under one policy, and what became of the attempts to renew it."""
+_NO_FAILURES: Final = Failures()
+
+
+class Entry:
+    """The answer to one question under one policy, and what became of the attempts to renew it."""
 
     __slots__ = (
         "_rotation",
+        "answer",
+        "failures",
         "hard",
         "inline",
-        "key",
         "listed",
+        "policy",
+        "query",
         "serve_until",
-        "snapshot",
         "soft",
         "started",
-        "trouble",
         "written",
     )
 
     def __init__(self, query: Question, policy: CachePolicy) -> None:
-        self.key: Final = (query, policy)
+        self.query: Final = query
+        self.policy: Final = policy
         self.inline: Final = policy.inline
-        """Whether nothing may outlive the callers. Asked once: where a process runs does not change."""
+        """Whether no call may outlive its callers. Looked up once, since a process does not move."""
         self.listed = False
-        """Whether the table holds this cell; one that it does not hold is never written."""
-        self.snapshot: Answer | None = None
+        """Whether the memory store holds this entry. An unlisted entry is never written."""
+        self.answer: Answer | None = None
         self.serve_until = NEVER
-        """Until then the answer is given without a thought; at most the hard end."""
+        """Until then a hit returns the answer without looking further. At most `hard`."""
         self.soft = self.hard = NEVER
-        """Until when the answer is fresh, and until when it may be given at all; on the monotonic clock."""
+        """Until when the answer is fresh, and until when it may be served at all (monotonic clock)."""
         self.written = NEVER
         self.started = NEVER
-        """When the fetch began that brought the answer: an older result never overwrites a newer one."""
-        self.trouble = _NONE
+        """When the call began that brought the answer. An older result never overwrites a newer one."""
+        self.failures = _NO_FAILURES
         self._rotation: Iterator[int] | None = None
 
-    @property
-    def query(self) -> Question:
-        """The question."""
-        return self.key[0]
+    def usable(self, now: float) -> Answer | None:
+        """The answer, while it may be served."""
+        return self.answer if now < self.hard else None
 
-    @property
-    def policy(self) -> CachePolicy:
-        """How long the answer is good for."""
-        return self.key[1]
+    def age(self, now: float) -> float | None:
+        """Seconds since the last answer was written; None if there never was one."""
+        return None if self.written == NEVER else now - self.written
+
+    def is_young(self, max_age: float, now: float) -> bool:
+        """Whether the answer satisfies the caller's `max_age`. Nothing in memory satisfies 0."""
+        return 0 < max_age >= now - self.written
 
     def next_turn(self) -> int:
         """The next number of the rotation, which all handles of the question share."""
@@ -82,67 +89,64 @@ class Cell:
             self._rotation = start_rotation()
         return next(self._rotation)
 
-    def write(self, snapshot: Answer, *, soft: float, hard: float, written: float, started: float) -> None:
-        """A new answer; the troubles of the old one are over."""
-        self.snapshot = snapshot
+    def write(self, answer: Answer, *, soft: float, hard: float, written: float, started: float) -> None:
+        """Store a new answer and forget past failures."""
+        self.answer = answer
         self.soft, self.hard = soft, hard
         self.written, self.started = written, started
-        self.trouble = _NONE
+        self.failures = _NO_FAILURES
         self.serve_until = soft
 
-    def deny(self, error: CloudMapError, *, until: float, started: float) -> None:
-        """AWS is sure that there is nothing: the old answer is over, the error stands until then."""
+    def write_not_found(self, error: CloudMapError, *, until: float, started: float) -> None:
+        """AWS says that there is nothing: the old answer ends, and the error is repeated until then."""
         self.serve_until = self.soft = self.hard = NEVER
-        self.trouble = Trouble(error, retry_at=until)
+        self.failures = Failures(error, retry_at=until)
         self.started = started
 
-    def fail(self, error: CloudMapError, *, until: float) -> None:
-        """An attempt failed: what is still good is given at once until then, or else the error is."""
-        self.trouble = Trouble(error, self.trouble.failures + 1, until, self.trouble.empty_since)
-        # A forced call may fail while the answer is fresh, which it stays.
+    def write_failure(self, error: CloudMapError, *, until: float) -> None:
+        """A call failed: until then, serve the answer if it is still usable, else repeat the error."""
+        self.failures = Failures(error, self.failures.in_a_row + 1, until, self.failures.empty_since)
+        # A forced call may fail while the answer is fresh. It stays fresh.
         self.serve_until = min(max(until, self.soft), self.hard)
 
-    def misconfigured(self, error: CloudMapError) -> None:
-        """No call could be made: nobody is kept from trying again, and no failure before it is remembered longer."""
-        self.trouble = self.trouble._replace(error=error, retry_at=NEVER)
-        self.reopen()
+    def write_misconfigured(self, error: CloudMapError) -> None:
+        """No call could be made: the next caller may try again at once."""
+        self.failures = self.failures._replace(error=error, retry_at=NEVER)
+        self.serve_while_fresh()
 
     def hold(self, *, since: float, until: float) -> None:
-        """An empty answer is doubted: the old one is given at once until then."""
-        self.trouble = Trouble(empty_since=since)
+        """Keep the answer although an empty one arrived, and serve it until then."""
+        self.failures = Failures(empty_since=since)
         self.serve_until = min(until, self.hard)
 
-    def reopen(self) -> None:
-        """Nothing but freshness decides any more how long the answer is given without a thought."""
+    def serve_while_fresh(self) -> None:
+        """Let hits return the answer while it is fresh, and no longer."""
         self.serve_until = self.soft
 
     def expire(self) -> None:
-        """The answer counts as old, and nothing that is remembered keeps the next caller from asking."""
+        """Invalidate: the next caller makes a call, and the answer remains as a fallback."""
         self.serve_until = self.soft = NEVER
-        self.trouble = _NONE
+        self.failures = _NO_FAILURES
 
-    def retire(self) -> None:
-        """The table dropped the cell: whoever holds it finds nothing in it, and gets the listed one instead.
+    def unlist(self) -> None:
+        """The memory store dropped the entry. Handles that hold it find it empty and look up the listed one.
 
-        It may be listed again, so nothing that is remembered of it may come back then either.
+        It may be listed again, so nothing of its past may come back then.
         """
         self.listed = False
         self.serve_until = self.soft = self.hard = self.written = NEVER
-        self.trouble = _NONE
+        self.failures = _NO_FAILURES
 
-    def shift(self, seconds: float) -> None:
-        """So many seconds passed unseen: every moment lies that much further back."""
+    def add_age(self, seconds: float) -> None:
+        """Time passed that the clock did not count: move every moment that much earlier."""
         self.serve_until -= seconds
         self.soft -= seconds
         self.hard -= seconds
         self.written -= seconds
-        if self.trouble is not _NONE:
-            error, failures, retry_at, empty_since = self.trouble
-            self.trouble = Trouble(error, failures, retry_at - seconds, empty_since - seconds)
+        if self.failures is not _NO_FAILURES:
+            error, in_a_row, retry_at, empty_since = self.failures
+            self.failures = Failures(error, in_a_row, retry_at - seconds, empty_since - seconds)
 
     def __repr__(self) -> str:
         times = f"serve_until={self.serve_until:.3f} soft={self.soft:.3f} hard={self.hard:.3f}"
-        return f"<Cell {self.query.service} {times}>"
-
-
-_NONE: Final = Trouble()
+        return f"<Entry {self.query.service} {times}>"

@@ -1,134 +1,125 @@
-"""What a caller gets whom memory cannot answer at once: synchronous, under the resolver's lock.
+"""The read side: what a caller gets if a hit cannot answer. Synchronous, under the resolver's lock.
 
 | the answer is | the caller gets | what else happens |
 |---|---|---|
 | fresh | it | |
 | stale | it | one refresh in the background |
-| fallback | the new answer, or the old one if that fails or takes over soft_timeout | the refresh goes on |
-| absent | the new answer, or the error | the error stands for negative_ttl, or for the backoff |
+| fallback | the new answer; the old one if the call fails or takes over soft_timeout | the call goes on |
+| absent | the new answer, or the error | the error is repeated for negative_ttl, or until the backoff ends |
 
-A caller with a max_age gets nothing older, and waits behind a call that began before it came.
+A caller with a max_age gets nothing older, and does not join a call that began before it asked.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from aiocloudmap.cache.entry import NEVER, Cell
+from aiocloudmap.cache.entry import NEVER, Entry
 from aiocloudmap.cache.freshness import stale_until, state
-from aiocloudmap.cache.rate_limiter import Pace
-from aiocloudmap.cache.singleflight import Flight, Flights, Waiter
-from aiocloudmap.cache.update import Counts, good, last_good_age
+from aiocloudmap.cache.rate_limiter import RateLimiter
+from aiocloudmap.cache.singleflight import Call, SingleFlight, Waiter
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, UnavailableError
 from aiocloudmap.model.answer import Answer
-from aiocloudmap.model.stats import Freshness
+from aiocloudmap.model.stats import Counts, Freshness
 
-__all__ = ["Deciding", "Decision", "young"]
+__all__ = ["Decision", "Lookup", "error_for_caller"]
+
+_SERVED_AT_ONCE: Final = (Freshness.FRESH, Freshness.STALE)
 
 
 class Decision(NamedTuple):
-    """What to do about one call: give `answer`, or wait; and begin `flight` first."""
+    """What to do for a caller: start `call`, then return `answer` or await `waiter`."""
 
     answer: Answer | None = None
-    flight: Flight | None = None
+    call: Call | None = None
     waiter: Waiter | None = None
 
 
-class Deciding:
-    """Decides about calls, and puts those that have to wait aboard a flight."""
+class Lookup:
+    """Decides what each caller gets, and joins those who have to wait to a call.
 
-    def __init__(self, flights: Flights, pace: Pace, counts: Counts) -> None:
-        self._flights: Final = flights
-        self._pace: Final = pace
+    Args:
+        calls: The calls in flight.
+        counts: Counts callers.
+        timeout: Seconds that one call may take.
+    """
+
+    def __init__(self, calls: SingleFlight, counts: Counts, timeout: float) -> None:
+        self._calls: Final = calls
         self._counts: Final = counts
+        self._timeout: Final = timeout
 
-    def decide(self, cell: Cell, max_age: float | None, now: float) -> Decision:  # noqa: PLR0911 - one a table row
-        """What to do about a call for a listed cell.
+    def decide(  # noqa: PLR0911 - one return per row of the table
+        self, entry: Entry, max_age: float | None, now: float, limiter: RateLimiter
+    ) -> Decision:
+        """What to do for a caller of a listed entry.
 
         Raises:
-            CloudMapError: There is nothing to give, and no call is to be made now.
+            CloudMapError: There is no answer to serve, and no call is to be made now.
         """
-        if max_age is not None and not (young(cell, max_age, now) and state(cell, now) in _AT_ONCE):
-            if now < self._pace.until:
-                return self._decline(cell, max_age, now)
-            return self._await_flight(cell, max_age)
-        judged, snapshot = state(cell, now), good(cell, now)
-        barrier = max(cell.trouble.retry_at, self._pace.until)
-        if snapshot is None:
-            return self._decline(cell, max_age, now) if now < barrier else self._await_flight(cell)
-        if judged is Freshness.FRESH and cell.trouble.empty_since == NEVER:
-            cell.reopen()
-            return Decision(snapshot)
-        if now < barrier:
-            again = max(cell.trouble.retry_at, self._pace.again(now))
-            return self._serve_old(cell, snapshot, until=min(again, cell.hard))
-        if isinstance(cell.trouble.error, ConfigurationError) or (max_age is not None and cell.inline):
-            # No old answer covers a wrong setting up; and one that is young enough now may not be so later.
-            return self._await_flight(cell, max_age)
-        if judged is Freshness.FALLBACK or cell.inline:
-            return self._await_flight_or_old(cell, snapshot, now)
-        flight = self._flights.board(cell, keep=True)
-        at_once = max(stale_until(cell), cell.soft)
-        return self._serve_old(cell, snapshot, until=min(now + self._flights.timeout, at_once), flight=flight)
+        freshness, blocked_until = state(entry, now), limiter.blocked_until
+        if max_age is not None and not (entry.is_young(max_age, now) and freshness in _SERVED_AT_ONCE):
+            if now < blocked_until:
+                return self._refuse(entry, max_age, now, limiter)
+            return self._await_call(entry, max_age)
+        answer = None if freshness is Freshness.ABSENT else entry.answer
+        blocked_until = max(entry.failures.retry_at, blocked_until)
+        if answer is None:
+            if now < blocked_until:
+                return self._refuse(entry, max_age, now, limiter)
+            return self._await_call(entry)
+        if freshness is Freshness.FRESH and entry.failures.empty_since == NEVER:
+            entry.serve_while_fresh()
+            return Decision(answer)
+        if now < blocked_until:
+            retry_at = max(entry.failures.retry_at, limiter.retry_at(now))
+            return self._serve_old(entry, answer, until=min(retry_at, entry.hard))
+        if isinstance(entry.failures.error, ConfigurationError) or (max_age is not None and entry.inline):
+            # An old answer must not hide a wrong setting, and one that is young enough now may not be so later.
+            return self._await_call(entry, max_age)
+        if freshness is Freshness.FALLBACK or entry.inline:
+            return self._await_call_or_serve_old(entry, answer, now)
+        call = self._calls.join(entry, keep=True)
+        stale_end = max(stale_until(entry), entry.soft)
+        return self._serve_old(entry, answer, until=min(now + self._timeout, stale_end), call=call)
 
-    def _decline(self, cell: Cell, max_age: float | None, now: float) -> Decision:
-        """No call is made now: what the caller may still have, or else the error that stands."""
-        snapshot = good(cell, now)
-        if snapshot is not None and max_age is not None and young(cell, max_age, now):
-            return Decision(snapshot)
-        error = cell.trouble.error if now < cell.trouble.retry_at else None
+    def _refuse(self, entry: Entry, max_age: float | None, now: float, limiter: RateLimiter) -> Decision:
+        """No call is made now: return what satisfies the caller, or else raise the current error."""
+        answer = entry.usable(now)
+        if answer is not None and max_age is not None and entry.is_young(max_age, now):
+            return Decision(answer)
+        error = entry.failures.error if now < entry.failures.retry_at else None
         if max_age is not None and isinstance(error, NotFoundError):
-            error = None  # that it was not there then is older than what is asked for
-        if error is None:
-            error = self._pace.refusal()
-        raise self.fresh(error, cell, now)
+            error = None  # the not-found is older than the caller accepts
+        raise error_for_caller(error or limiter.refusal(), entry, now, limiter)
 
-    def _serve_old(self, cell: Cell, snapshot: Answer, *, until: float, flight: Flight | None = None) -> Decision:
-        """The old answer at once; and to whoever comes before `until` without a thought."""
+    def _serve_old(self, entry: Entry, answer: Answer, *, until: float, call: Call | None = None) -> Decision:
+        """Return the old answer at once, and let hits do the same until then."""
         self._counts.stale_served += 1
-        cell.serve_until = until
-        return Decision(snapshot, flight)
+        entry.serve_until = until
+        return Decision(answer, call)
 
-    def _await_flight(self, cell: Cell, max_age: float | None = None) -> Decision:
-        flight = self._flights.board(cell, keep=not cell.inline, fresh=max_age is not None)
-        flight.truthful |= max_age == 0
-        # The flight's own deadline ends the wait, unless the flight has to wait for another one first.
-        patience = None if flight.is_current else self._flights.timeout
-        return self._board(flight, cell, max_age, patience)
+    def _await_call(self, entry: Entry, max_age: float | None = None) -> Decision:
+        waiter = self._calls.join_and_wait(entry, max_age, keep=not entry.inline)
+        return Decision(None, waiter.call, waiter)
 
-    def _await_flight_or_old(self, cell: Cell, snapshot: Answer, now: float) -> Decision:
-        if cell.inline and cell.policy.soft_timeout == 0:
-            # Nobody would wait for the call, and nothing may outlive the callers: so there is none before the hard end.
-            return self._serve_old(cell, snapshot, until=cell.hard)
-        flight = self._flights.board(cell, keep=not cell.inline)
-        begun = flight.started if flight.task is not None else now
-        # The flight may have to wait for another one first, and a soft_timeout may be longer than any call.
-        patience = min(begun + cell.policy.soft_timeout - now, self._flights.timeout)
-        if patience > 0:
-            return self._board(flight, cell, None, patience)
-        until = min(begun + self._flights.timeout, cell.hard)
-        return self._serve_old(cell, snapshot, until=until, flight=flight)
-
-    def _board(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> Decision:
-        self._counts.misses += 1
-        if flight.task is not None or flight.waiters:
-            self._counts.coalesced += 1
-        waiter = Waiter(flight, cell, max_age, patience)
-        flight.waiters.add(waiter)
-        return Decision(None, flight, waiter)
-
-    def fresh(self, error: CloudMapError, cell: Cell, now: float) -> CloudMapError:
-        """The error as this caller gets it: an exception of its own, and the state of things now."""
-        changes: dict[str, object] = {"last_good_age": last_good_age(cell, now), "service": str(cell.query.service)}
-        if isinstance(error, UnavailableError):
-            wait = max(cell.trouble.retry_at, self._pace.until) - now
-            changes["retry_after"] = wait if wait > 0 else None
-        return error.again(**changes)
+    def _await_call_or_serve_old(self, entry: Entry, answer: Answer, now: float) -> Decision:
+        if entry.inline and entry.policy.soft_timeout == 0:
+            # No caller would wait for the call, and it may not outlive them. So there is none before the hard end.
+            return self._serve_old(entry, answer, until=entry.hard)
+        call = self._calls.join(entry, keep=not entry.inline)
+        started = call.started if call.task is not None else now
+        # The call may have to wait for another one, and soft_timeout may be longer than a call.
+        timeout = min(started + entry.policy.soft_timeout - now, self._timeout)
+        if timeout > 0:
+            return Decision(None, call, self._calls.wait(call, entry, None, timeout))
+        return self._serve_old(entry, answer, until=min(started + self._timeout, entry.hard), call=call)
 
 
-_AT_ONCE: Final = (Freshness.FRESH, Freshness.STALE)
-
-
-def young(cell: Cell, max_age: float, now: float) -> bool:
-    """Whether the answer is young enough for the caller; for a max_age of 0 no answer in memory is."""
-    return 0 < max_age >= now - cell.written
+def error_for_caller(error: CloudMapError, entry: Entry, now: float, limiter: RateLimiter) -> CloudMapError:
+    """A fresh exception for one caller, with the age of the last good answer and the time of the next attempt."""
+    changes: dict[str, object] = {"last_good_age": entry.age(now), "service": str(entry.query.service)}
+    if isinstance(error, UnavailableError):
+        wait = max(entry.failures.retry_at, limiter.blocked_until) - now
+        changes["retry_after"] = wait if wait > 0 else None
+    return error.again(**changes)

@@ -1,7 +1,7 @@
-"""The bounded set of cells, on cachetools.
+"""The bounded set of entries, on cachetools.
 
-It is written once at each refetch and not read on a hit: an answer in use is refetched every ttl, so the order of
-writes is the order of use, at the grain of the ttl.
+It is written once per refetch and not read on a hit. An answer in use is refetched every ttl, so the order of writes
+is the order of use, to within a ttl.
 """
 
 from __future__ import annotations
@@ -10,68 +10,70 @@ from typing import Final
 
 import cachetools
 
-from aiocloudmap.cache.entry import Cell
+from aiocloudmap.cache.entry import Entry
 from aiocloudmap.model.answer import Question
 from aiocloudmap.model.policy import CachePolicy
 
-__all__ = ["MAX_CELLS", "Table"]
+__all__ = ["MAX_ENTRIES", "MemoryStore"]
 
-MAX_CELLS: Final = 4096
+MAX_ENTRIES: Final = 4096
 
 _Key = tuple[Question, CachePolicy]
 
 
-class _Cells(cachetools.Cache[_Key, Cell]):
-    """Evicts and retires what was put in first. The order is the dict's own, which costs no memory of its own."""
+class _Entries(cachetools.Cache[_Key, Entry]):
+    """Evicts the entry that was put in first. The order is the dict's own and needs no memory."""
 
-    def popitem(self) -> tuple[_Key, Cell]:
+    def popitem(self) -> tuple[_Key, Entry]:
         key = next(iter(self), None)
         if key is None:
-            raise KeyError("there is no cell")  # by which clear() of old versions knows its end
-        cell = self.pop(key)
-        cell.retire()
-        return key, cell
+            raise KeyError("no entry left")  # how clear() of old cachetools versions ends
+        entry = self.pop(key)
+        entry.unlist()
+        return key, entry
 
 
-class Table:
-    """At most `max_cells` cells, the least recently written evicted first. Its caller holds a lock around changes."""
+class MemoryStore:
+    """At most `max_entries` entries, the least recently written evicted first. Callers hold a lock around changes."""
 
-    def __init__(self, max_cells: int = MAX_CELLS) -> None:
-        self._cells = _Cells(max_cells)
-        self._last: Cell | None = None
+    def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
+        self._entries = _Entries(max_entries)
+        self._newest: Entry | None = None
 
-    def find(self, query: Question, policy: CachePolicy) -> Cell | None:
-        """The listed cell of this query and policy."""
-        return self._cells.get((query, policy))
+    def find(self, query: Question, policy: CachePolicy) -> Entry | None:
+        """The listed entry of this question and policy."""
+        return self._entries.get((query, policy))
 
-    def adopt(self, cell: Cell) -> Cell:
-        """The listed cell of the same query and policy: `cell` itself where there was none."""
-        if cell.listed:
-            return cell
-        listed = self._cells.get(cell.key)
+    def list_entry(self, entry: Entry) -> Entry:
+        """List the entry, and return it; or return the one that is listed for the same question and policy."""
+        if entry.listed:
+            return entry
+        key = (entry.query, entry.policy)
+        listed = self._entries.get(key)
         if listed is None:
-            listed = self._cells[cell.key] = self._last = cell
-            cell.listed = True
+            listed = self._entries[key] = self._newest = entry
+            entry.listed = True
         return listed
 
-    def touch(self, cell: Cell) -> None:
-        """The cell was written: it goes last when room is needed."""
-        if cell is self._last and cell.listed:
+    def touch(self, entry: Entry) -> None:
+        """The entry was written: it is evicted last."""
+        if entry is self._newest and entry.listed:
             return
-        self._cells.pop(cell.key, None)
-        self._cells[cell.key] = self._last = cell
+        key = (entry.query, entry.policy)
+        self._entries.pop(key, None)
+        self._entries[key] = self._newest = entry
 
-    def cells(self) -> list[Cell]:
-        """All listed cells, the one written longest ago first."""
-        return list(self._cells.values())
+    def entries(self) -> list[Entry]:
+        """All listed entries, the one written longest ago first."""
+        return list(self._entries.values())
 
     def clear(self) -> int:
-        """Drop every cell; tells how many there were."""
-        cells = self.cells()
-        self._cells.clear()
-        for cell in cells:
-            cell.retire()
-        return len(cells)
+        """Drop every entry. Returns how many there were."""
+        entries = self.entries()
+        self._entries.clear()
+        for entry in entries:
+            entry.unlist()
+        return len(entries)
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self._entries)

@@ -1,300 +1,425 @@
-"""The cold path: joins memory, flights and the backend.
+"""How a question is answered if a hit cannot: look up, join or start a call, await it, write, report.
 
-What a caller gets is decided in `aiocloudmap.cache.lookup`, what a fetch brought is settled in `aiocloudmap.cache.update`,
-both synchronously and under the lock that is held here; awaiting happens outside of it.
+One resolver per engine serves both questions: for the instances of a service, and for a service's own attributes. AWS
+limits the rates of its data plane and of its control plane separately, so each has its rate limiter.
+
+Decisions (`aiocloudmap.cache.lookup`) and writes (`aiocloudmap.cache.update`) are synchronous, under the lock held
+here. Awaiting and reporting happen outside of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import threading
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Collection
+from typing import Final, NamedTuple
 
-from aiocloudmap.cache.entry import NEVER, Cell
+from aiocloudmap.cache.entry import NEVER, Entry
 from aiocloudmap.cache.freshness import state
-from aiocloudmap.cache.lookup import Deciding, young
-from aiocloudmap.cache.memory_store import Table
-from aiocloudmap.cache.rate_limiter import Pace
-from aiocloudmap.cache.singleflight import Flight, Flights, Outcome, Waiter
-from aiocloudmap.cache.update import Counts, Settling, good, may_write, or_else
-from aiocloudmap.errors import (
-    CloudMapError,
-    ConfigurationError,
-    DeadlineError,
-    NotFoundError,
-    ThrottledError,
-    UnavailableError,
-)
+from aiocloudmap.cache.lookup import Lookup, error_for_caller
+from aiocloudmap.cache.memory_store import MemoryStore
+from aiocloudmap.cache.rate_limiter import RateLimiter
+from aiocloudmap.cache.singleflight import Call, Outcome, SingleFlight, Waiter
+from aiocloudmap.cache.update import Update, may_write, outcome_for_max_age, result_or_old
+from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError, ThrottledError, UnavailableError
 from aiocloudmap.model.answer import Answer, Question, ServiceAttributes, Snapshot
-from aiocloudmap.model.events import Event
-from aiocloudmap.model.interfaces import AttributesBackend, Backend, Clock, pause, running_loop
+from aiocloudmap.model.events import ClockJumped, Event
+from aiocloudmap.model.interfaces import (
+    FREEZE_THRESHOLD,
+    AttributesBackend,
+    Backend,
+    Clock,
+    Deadline,
+    pause,
+    running_loop,
+)
 from aiocloudmap.model.policy import CachePolicy
 from aiocloudmap.model.query import AttributesQuery, Query
-from aiocloudmap.model.stats import Explanation
+from aiocloudmap.model.stats import Counts, Explanation
 from aiocloudmap.model.validation import check_max_age
 
-__all__ = ["Resolver"]
+__all__ = ["Rate", "Resolver"]
+
+
+class Rate(NamedTuple):
+    """Calls a second to one of AWS's planes.
+
+    Args:
+        per_second: More than 0.
+        burst: Calls that may be made at once after a pause, 1 or more.
+    """
+
+    per_second: float
+    burst: float
 
 
 class Resolver:
-    """Answers from memory where it can, and from the backend where it must.
-
-    An engine has one for instances and one for the attributes of services: AWS limits the rates of its data plane and
-    of its control plane apart, so neither's throttling may hold up the other.
+    """Answers from memory if it can, and from the backend if it must.
 
     Args:
-        backend: Gives the source of truth; makes it when it is first called.
-        clock: Where time comes from.
-        timeout: Seconds that one question to the backend may take.
-        rate: Questions a second that are put to the backend, more than 0.
-        burst: How many may be put at once after a pause, 1 or more.
-        emit: Is told what happens, outside of the lock.
-        is_heard: Whether anybody hears what is no warning.
-        observe: Is called before every decision on the cold path, to notice a clock that jumped.
+        make_backend: Returns the source of truth. Called on the first miss, since making it may be expensive.
+        backend: The source of truth, if it has been made.
+        clock: The source of time.
+        timeout: Seconds that one call may take.
+        data_plane: The rate of questions for instances.
+        control_plane: The rate of questions for the attributes of services.
+        emit: Called with each event, outside of the lock.
+        listeners: While there are none, and debug messages are off, a success makes no event.
     """
 
     def __init__(
         self,
-        backend: Callable[[], Backend],
+        make_backend: Callable[[], Backend],
         *,
+        backend: Backend | None = None,
         clock: Clock,
         timeout: float,
-        rate: float,
-        burst: float,
+        data_plane: Rate,
+        control_plane: Rate,
         emit: Callable[[Event], None],
-        is_heard: Callable[[], bool],
-        observe: Callable[[], None],
+        listeners: Collection[object] = (),
     ) -> None:
         self.clock: Final = clock
         self.counts: Final = Counts()
+        self._make_backend = make_backend
         self._backend = backend
+        self._timeout: Final = timeout
         self._emit = emit
-        self._observe = observe
-        self._table = Table()
-        # What waits for half of its time still has the other half for the call.
-        self._pace = Pace(rate, burst=burst, queue=timeout / 2)
-        self._settling = Settling(self._table, self._pace, self.counts, is_heard)
-        self._flights = Flights(self._reserve, self._turn, self._fetch, self._land, clock=clock, timeout=timeout)
-        self._deciding = Deciding(self._flights, self._pace, self.counts)
+        self._clock_difference = clock.time() - clock.monotonic()
+        # A call that has queued for half of its time has the other half left.
+        self._limiters: Final = tuple(
+            RateLimiter(rate.per_second, burst=rate.burst, max_queue_time=timeout / 2)
+            for rate in (data_plane, control_plane)
+        )
+        self._store = MemoryStore()
+        self._calls = SingleFlight(self.counts, timeout)
+        self._cancelled: set[asyncio.Task[None]] = set()
+        self._lookup = Lookup(self._calls, self.counts, timeout)
+        self._update = Update(self._store, self.counts, listeners)
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
         self._lock = threading.RLock()
 
-    def cell(self, query: Question, policy: CachePolicy) -> Cell:
-        """The listed cell, or an empty one that the next miss will list."""
-        with self._lock:
-            return self._table.find(query, policy) or Cell(query, policy)
+    # --- entries ---
 
-    def adopt(self, cell: Cell) -> Cell:
-        """The listed cell of the same query and policy: `cell` itself where there was none."""
+    def find(self, query: Question, policy: CachePolicy) -> Entry:
+        """The listed entry, or an empty one that the next miss will list."""
         with self._lock:
-            return self._table.adopt(cell)
+            return self._store.find(query, policy) or Entry(query, policy)
 
-    async def resolve(self, cell: Cell, max_age: float | None = None) -> Answer:
-        """The answer by the table of `aiocloudmap.cache.lookup`.
+    def list_entry(self, entry: Entry) -> Entry:
+        """List the entry, and return it; or return the one that is listed for the same question and policy."""
+        with self._lock:
+            return self._store.list_entry(entry)
+
+    # --- a miss, from top to bottom ---
+
+    async def resolve(self, entry: Entry, max_age: float | None = None) -> Answer:
+        """The answer, by the table of `aiocloudmap.cache.lookup`.
 
         Args:
-            cell: Listed by `adopt`.
-            max_age: Seconds; nothing older is returned. 0 forces a fetch.
+            entry: Listed by `list_entry`.
+            max_age: Seconds. Nothing older is returned; 0 forces a call.
 
         Raises:
-            CloudMapError: There is none to give; a ConfigurationError for a max_age that is none, too.
+            CloudMapError: There is no answer to return.
         """
-        check_max_age(max_age)
-        running_loop(cell.query.service)
-        # Made before anybody waits: importing AWS's libraries takes seconds in a small sandbox, and the deadline of the
-        # first question is not for that.
-        self._backend()
-        self._observe()
+        if max_age is not None:
+            check_max_age(max_age)
+        self._prepare(entry)
+        limiter = self._limiter(entry.query)
         with self._lock:
-            decision = self._deciding.decide(cell, max_age, self.clock.monotonic())
-        if decision.flight is not None:
-            self._flights.launch(decision.flight)
-        if decision.waiter is not None:
-            return await self._wait(decision.waiter)
-        assert decision.answer is not None
-        return decision.answer
-
-    def _reserve(self, now: float) -> float:
-        with self._lock:
-            return now if now < self._pace.floor else now + self._pace.reserve(now)
-
-    async def _turn(self, flight: Flight) -> None:
-        """Wait until the call may be made.
-
-        Raises:
-            ThrottledError: AWS has throttled another one meanwhile.
-        """
-        now = self.clock.monotonic()
-        if flight.turn > now:
-            await pause(self.clock, flight.turn - now)
-            flight.started = now = self.clock.monotonic()
-        if now < self._pace.floor:
-            raise self._pace.refusal()
-
-    async def _fetch(self, flight: Flight) -> Answer:
-        with self._lock:
-            self.counts.refreshes += 1
-        query, backend = flight.query, self._backend()
-        if isinstance(query, AttributesQuery):
-            attributes = await _attributes_of(backend, query)
-            self._observe()
-            return ServiceAttributes(query.service, attributes, clock=self.clock, elapsed=flight.aged)
-        found = await backend.discover(query)
-        self._observe()
-        return Snapshot(query.service, found.instances, revision=found.revision, clock=self.clock, elapsed=flight.aged)
-
-    async def _wait(self, waiter: Waiter) -> Answer:
+            answer, call, waiter = self._lookup.decide(entry, max_age, self.clock.monotonic(), limiter)
+        if call is not None:
+            self._start(call)
+        if waiter is None:
+            assert answer is not None
+            return answer
         try:
-            outcome = await waiter.outcome(self.clock)
+            # Without a time-out there is no coroutine in between: thousands of callers may wait here.
+            outcome = await (waiter.future if waiter.timeout is None else waiter.outcome_in_time(self.clock))
         except asyncio.CancelledError:
-            if (task := self._flights.leave(waiter)) is not None:
+            if (task := self._leave(waiter)) is not None:
                 await asyncio.wait({task})
             raise
         if outcome is None:
-            outcome = await self._run_out(waiter)
+            outcome = await self._time_out(waiter)
         if isinstance(outcome, CloudMapError):
-            raise self._deciding.fresh(outcome, waiter.cell, self.clock.monotonic())
+            raise error_for_caller(outcome, entry, self.clock.monotonic(), limiter)
         return outcome
 
-    async def _run_out(self, waiter: Waiter) -> Answer | CloudMapError:
-        """The wait has taken too long: the old answer where it may be given, else the deadline's error."""
+    def _prepare(self, entry: Entry) -> None:
+        """What has to be there before any call.
+
+        Raises:
+            ConfigurationError: No asyncio event loop is running, or the backend cannot be made.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            running_loop(entry.query.service)
+        if self._backend is None:
+            # Before any deadline starts: importing the AWS libraries takes seconds in a small sandbox.
+            self._backend = self._make_backend()
+        self.check_clock()
+
+    def _start(self, call: Call) -> None:
+        """Start the call, unless it has started or has to wait for another one to end."""
+        if call.task is not None or call.done or not call.is_current:
+            return
+        call.started = call.turn_at = now = self.clock.monotonic()
+        limiter = self._limiter(call.query)
+        with self._lock:
+            if now >= limiter.throttled_until:
+                call.turn_at += limiter.reserve(now)
+        call.timer = Deadline(self.clock, self._timeout, lambda: self._expire(call))
+        service = call.query.service
+        # A plain Task, whatever task factory the program has set. In an empty context, since the call is shared and
+        # must not inherit the request that happened to cause it.
+        call.task = asyncio.Task(
+            self._run(call),
+            loop=call.loop,
+            name=f"aiocloudmap {service.namespace}/{service.service}",
+            context=contextvars.Context(),
+        )
+
+    async def _run(self, call: Call) -> None:
+        """The call, in a task of its own."""
+        outcome: Outcome = None
+        try:
+            await self._await_turn(call)
+            call.began = True
+            outcome = await self._ask_backend(call)
+        except CloudMapError as error:
+            # It may be remembered, and its traceback would keep this frame, the call and its waiters.
+            outcome = error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises, no caller may wait for ever
+            outcome = UnavailableError(f"the backend failed with {type(error).__name__}")
+            outcome.__cause__ = error
+        finally:
+            self._complete(call, outcome, loop_is_ending=outcome is None)
+            call.task = None  # a cancelled task keeps this frame, and so the call
+
+    async def _await_turn(self, call: Call) -> None:
+        limiter, now = self._limiter(call.query), self.clock.monotonic()
+        if call.turn_at > now:
+            await pause(self.clock, call.turn_at - now)
+            call.started = now = self.clock.monotonic()
+        if now < limiter.throttled_until:
+            raise limiter.refusal()
+
+    async def _ask_backend(self, call: Call) -> Answer:
+        with self._lock:
+            self.counts.refreshes += 1
+        query, backend, clock = call.query, self._backend, self.clock
+        assert backend is not None
+        if isinstance(query, Query):
+            found = await backend.discover(query)
+            self.check_clock()
+            call.age += found.age
+            instances, revision = found.instances, found.revision
+            return Snapshot(query.service, instances, revision=revision, clock=clock, elapsed=call.age)
+        if not isinstance(backend, AttributesBackend):
+            raise ConfigurationError(
+                f"a backend of type {type(backend).__name__} has no attributes of services",
+                advice="Give it a service_attributes method, as described in aiocloudmap.AttributesBackend.",
+            )
+        attributes = await backend.service_attributes(query)
+        self.check_clock()
+        return ServiceAttributes(query.service, attributes, clock=clock, elapsed=call.age)
+
+    def _complete(self, call: Call, outcome: Outcome, *, loop_is_ending: bool = False) -> None:
+        """Write what the call brought, wake its waiters, start its successor, and report."""
+        if call.done:
+            return
+        call.done = True
+        if call.timer is not None:
+            call.timer.cancel()
+        outcomes: dict[Waiter, Outcome] = {}
         events: list[Event] = []
-        cell, flight = waiter.cell, waiter.flight
+        try:
+            outcomes, events = self._write(call, outcome)
+        finally:
+            successor = self._calls.complete(call, outcomes)
+            if successor is not None and loop_is_ending:
+                # The loop may be cancelling its tasks: a new one would be destroyed while it is pending.
+                self._complete(successor, None)
+            elif successor is not None:
+                self._start(successor)
+        self._report(events)
+
+    def _write(self, call: Call, outcome: Outcome) -> tuple[dict[Waiter, Outcome], list[Event]]:
+        """Write the outcome. Returns what each waiter gets, and the events to report."""
+        if isinstance(outcome, CloudMapError | None):  # the clock was checked when an answer arrived
+            self.check_clock()
+        with self._lock:
+            now = self.clock.monotonic()
+            result = UnavailableError("the call was cancelled with its event loop") if outcome is None else outcome
+            if isinstance(result, CloudMapError) and result.service is None:
+                result = result.again(service=str(call.query.service))
+            events: list[Event] = []
+            # A call that gave up its turn under a throttle has asked nothing, so nothing is learnt from it.
+            if outcome is None or (isinstance(result, ThrottledError) and not call.began):
+                results = {entry: result_or_old(result, entry, now) for entry in call.entries}
+                for entry in call.entries:
+                    entry.serve_while_fresh()
+            else:
+                results, events = self._update.apply(call, result, now, self._limiter(call.query))
+            outcomes: dict[Waiter, Outcome] = {}
+            for waiter in call.waiters:
+                is_bounded = waiter.max_age is not None
+                outcomes[waiter] = outcome_for_max_age(result, waiter, now) if is_bounded else results[waiter.entry]
+        return outcomes, events
+
+    # --- waits and calls that end early ---
+
+    def _leave(self, waiter: Waiter) -> asyncio.Task[None] | None:
+        """A caller stops waiting. Returns the task of a call that is no longer needed: it is cancelled, await it."""
+        call = self._calls.leave(waiter)
+        if call is None or call.task is None:
+            return None
+        task = call.task
+        self._complete(call, None)
+        self._cancel(task)
+        return task
+
+    def _cancel(self, task: asyncio.Task[None]) -> None:
+        """Cancel the task, and keep it until it has ended: an event loop refers to it only weakly."""
+        self._cancelled.add(task)
+        task.add_done_callback(self._cancelled.discard)
+        task.cancel()
+
+    def _expire(self, call: Call) -> None:
+        """The call has reached its deadline: wake its waiters now, however long the call takes to end."""
+        if call.done:
+            return
+        task = call.task
+        self._complete(
+            call,
+            DeadlineError(
+                f"no answer within {self._timeout:g} s",
+                advice="Check the network path to AWS, or raise ConnectionPolicy(discovery_timeout=...).",
+            ),
+        )
+        if task is not None:
+            self._cancel(task)
+
+    async def _time_out(self, waiter: Waiter) -> Answer | CloudMapError:
+        """The caller has waited long enough: the old answer if it may be served, else a DeadlineError."""
+        events: list[Event] = []
+        entry, call, max_age = waiter.entry, waiter.call, waiter.max_age
         error = DeadlineError(
-            f"no answer within {waiter.patience:g} s", advice="Check the network path to AWS, or ask again later."
+            f"no answer within {waiter.timeout:g} s", advice="Check the network path to AWS, or ask again later."
         )
         outcome: Answer | CloudMapError = error
         with self._lock:
-            task = self._flights.leave(waiter)
+            task = self._leave(waiter)
             now = self.clock.monotonic()
-            snapshot = good(cell, now)
-            if snapshot is not None and (waiter.max_age is None or young(cell, waiter.max_age, now)):
-                outcome = snapshot
-            current = may_write(flight, cell)
-            if task is not None:  # inline, and nobody else waits: the attempt is over, and it failed
+            answer = entry.usable(now)
+            if answer is not None and (max_age is None or entry.is_young(max_age, now)):
+                outcome = answer
+            is_newest = may_write(call, entry)
+            if task is not None:  # inline, and no other caller waits: the call is cancelled, and counts as failed
                 self.counts.failures += 1
-                if current:
-                    self._settling.fail(cell, error, now, events)
+                if is_newest:
+                    self._update.write_failure(entry, error, now, self._limiter(entry.query), events)
             elif outcome is not error:
                 self.counts.stale_served += 1
-                if current and waiter.max_age is None and not flight.landed:
-                    begun = flight.started if flight.task is not None else now
-                    cell.serve_until = min(begun + self._flights.timeout, cell.hard)
-        self._tell(events)
+                if is_newest and max_age is None and not call.done:
+                    started = call.started if call.task is not None else now
+                    entry.serve_until = min(started + self._timeout, entry.hard)
+        self._report(events)
         if task is not None:
             await asyncio.wait({task})
         return outcome
 
-    def _land(self, flight: Flight, outcome: Outcome) -> None:
-        """What a flight brought is written, then told to those who wait for it."""
-        if isinstance(outcome, CloudMapError | None):  # an answer has been looked at when it came
-            self._observe()
-        events: list[Event] = []
-        with self._lock:
-            now = self.clock.monotonic()
-            truth = (
-                UnavailableError("the call was cancelled with its event loop's tasks") if outcome is None else outcome
-            )
-            if isinstance(truth, CloudMapError) and truth.service is None:
-                truth = truth.again(service=str(flight.query.service))
-            # One that gave up its turn under a throttle has asked nothing, and nothing is learnt from it either.
-            if outcome is None or (isinstance(truth, ThrottledError) and not flight.begun):
-                verdicts = {cell: or_else(good(cell, now), truth) for cell in flight.cells}
-                for cell in flight.cells:
-                    cell.reopen()
-            else:
-                verdicts, events = self._settling.settle(flight, truth, now)
-        for waiter in list(flight.waiters):
-            if waiter.max_age is None:
-                waiter.tell(verdicts[waiter.cell])
-            else:
-                waiter.tell(self._young_or(truth, waiter, now))
-        self._tell(events)
-
-    @staticmethod
-    def _young_or(truth: Answer | CloudMapError, waiter: Waiter, now: float) -> Answer | CloudMapError:
-        """For a caller with a max_age: what the call brought, or where it failed an answer that is young enough."""
-        certain = not isinstance(truth, CloudMapError) or isinstance(truth, NotFoundError | ConfigurationError)
-        if certain or waiter.max_age is None:
-            return truth
-        return or_else(good(waiter.cell, now) if young(waiter.cell, waiter.max_age, now) else None, truth)
-
-    def _tell(self, events: list[Event]) -> None:
-        for event in events:
-            self._emit(event)
-
-    def explain(self, cell: Cell) -> Explanation:
-        """Why the cell gives the instances it gives, at this moment."""
-        assert isinstance(cell.query, Query)
-        with self._lock:
-            now = self.clock.monotonic()
-            snapshot = good(cell, now)
-            return Explanation(
-                query=cell.query,
-                state=state(cell, now),
-                instances=None if snapshot is None else len(snapshot),
-                age=None if snapshot is None else now - cell.written,
-                expires_in=None if snapshot is None else cell.hard - now,
-                refresh_in=max(0.0, max(cell.serve_until, cell.trouble.retry_at, self._pace.until) - now),
-                failures=cell.trouble.failures,
-                last_error=cell.trouble.error,
-                held_empty=cell.trouble.empty_since > NEVER,
-                in_flight=self._flights.under_way(cell.query),
-            )
+    # --- all entries at once ---
 
     def invalidate(self, matches: Callable[[Question], bool]) -> int:
-        """Answers to these queries count as expired; tells how many could have been given."""
+        """Expire the answers to these questions. Returns how many could have been served."""
         with self._lock:
             now = self.clock.monotonic()
-            cells = [cell for cell in self._table.cells() if matches(cell.query)]
-            known = sum(now < cell.hard for cell in cells)
-            for cell in cells:
-                cell.expire()
-            self._flights.bar(matches)
-            return known
+            entries = [entry for entry in self._store.entries() if matches(entry.query)]
+            usable = sum(now < entry.hard for entry in entries)
+            for entry in entries:
+                entry.expire()
+            self._calls.invalidate(matches)
+            return usable
 
     def clear(self) -> int:
-        """Every answer is forgotten; tells how many could have been given."""
+        """Forget every answer. Returns how many could have been served."""
         with self._lock:
-            known = self.entries
-            self._table.clear()
-            self._flights.bar(lambda _: True)
-            return known
+            usable = self.usable_entries
+            self._store.clear()
+            self._calls.invalidate(lambda _: True)
+            return usable
 
-    def end(self) -> None:
-        """Another one takes its place: its answers are gone, and its calls under way end, each on its own loop."""
+    def shut_down(self) -> None:
+        """Another resolver takes over: forget every answer, and cancel the calls in flight, each on its own loop."""
         self.clear()
-        self._flights.cancel()
+        for call in self._calls.calls():
+            if call.task is not None:
+                # A closed loop has nothing in flight.
+                with contextlib.suppress(RuntimeError):
+                    call.loop.call_soon_threadsafe(call.task.cancel)
 
-    def thaw(self, seconds: float) -> None:
-        """So many seconds passed unseen: every answer counts as that much older."""
+    def check_clock(self) -> None:
+        """Notice time that passed unseen: the process was frozen or restored, or the wall clock was set forward.
+
+        Every answer then counts as that much older.
+        """
         with self._lock:
-            for cell in self._table.cells():
-                cell.shift(seconds)
-            self._pace.shift(seconds)
-            self._flights.age(seconds)
+            difference = self.clock.time() - self.clock.monotonic()
+            unseen, self._clock_difference = difference - self._clock_difference, difference
+            if unseen <= FREEZE_THRESHOLD:
+                return
+            for entry in self._store.entries():
+                entry.add_age(unseen)
+            for limiter in self._limiters:
+                limiter.add_age(unseen)
+            for call in self._calls.calls():
+                call.age += unseen
+        self._emit(ClockJumped(unseen))
 
     def forget_after_fork(self) -> None:
-        """In the child: calls under way are the parent's, and so may be the holder of the lock."""
+        """In the child: the calls in flight are the parent's, and its lock may be held."""
         self._lock = threading.RLock()
-        self._flights.forget()
-        for cell in self._table.cells():
-            cell.reopen()
+        self._calls.forget()
+        self._cancelled.clear()
+        for entry in self._store.entries():
+            entry.serve_while_fresh()
 
     @property
-    def entries(self) -> int:
-        """How many answers could be given now."""
+    def usable_entries(self) -> int:
+        """How many answers could be served now."""
         with self._lock:
             now = self.clock.monotonic()
-            return sum(now < cell.hard for cell in self._table.cells())
+            return sum(now < entry.hard for entry in self._store.entries())
 
+    def explain(self, entry: Entry) -> Explanation:
+        """Why the entry's answer is what it is at this moment."""
+        assert isinstance(entry.query, Query)
+        with self._lock:
+            now = self.clock.monotonic()
+            answer, failures = entry.usable(now), entry.failures
+            next_call = max(entry.serve_until, failures.retry_at, self._limiter(entry.query).blocked_until)
+            return Explanation(
+                query=entry.query,
+                state=state(entry, now),
+                instances=None if answer is None else len(answer),
+                age=None if answer is None else now - entry.written,
+                expires_in=None if answer is None else entry.hard - now,
+                refresh_in=max(0.0, next_call - now),
+                failures=failures.in_a_row,
+                last_error=failures.error,
+                held_empty=failures.empty_since > NEVER,
+                in_flight=self._calls.in_flight(entry.query),
+            )
 
-async def _attributes_of(backend: Backend, query: AttributesQuery) -> Mapping[str, str]:
-    if not isinstance(backend, AttributesBackend):
-        raise ConfigurationError(
-            f"the backend of type {type(backend).__name__} knows no attributes of services",
-            service=query.service,
-            advice="Give it a service_attributes method, as aiocloudmap.AttributesBackend says.",
-        )
-    return await backend.service_attributes(query)
+    def _limiter(self, query: Question) -> RateLimiter:
+        return self._limiters[isinstance(query, AttributesQuery)]
+
+    def _report(self, events: list[Event]) -> None:
+        for event in events:
+            self._emit(event)

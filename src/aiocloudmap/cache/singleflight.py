@@ -1,330 +1,247 @@
-"""One call per question and event loop, shared by all who ask meanwhile.
+"""One call per question and event loop, shared by every caller who asks while it runs. The books only.
 
-Who may not join the call under way (it began too early for them, or before an invalidation) shares one successor,
-which begins when that call has ended: never are two calls under way at once.
+Every caller waits on a future of its own, so cancelling one disturbs neither the call nor the others. A caller who may
+not join the running call (it began too early, or before an invalidation) shares one successor, which starts when that
+call has ended: two calls for one question never run at the same time.
+
+| a call | means |
+|---|---|
+| pending | a successor that has not started |
+| started | its task exists; until the task's first step, callers who want a fresh answer may still join |
+| done | its outcome is known, and no caller may join it |
+
+Outcomes travel as values, not as exceptions of futures or tasks, so asyncio never reports one as "never retrieved".
+`aiocloudmap.cache.resolver` runs the calls.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
-from aiocloudmap.cache.entry import Cell
-from aiocloudmap.errors import CloudMapError, DeadlineError, UnavailableError
+from aiocloudmap.cache.entry import Entry
+from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model.answer import Answer, Question
 from aiocloudmap.model.interfaces import Clock, Deadline
+from aiocloudmap.model.stats import Counts
 
-__all__ = ["Flight", "Flights", "Outcome", "Waiter"]
-
-
-# MERGED cache/flight: One call, under way or about to be, and those who wait for it.
-#
-# Every waiter has a future of its own, so cancelling one touches neither the call nor the others.
-#
-# | a flight | means |
-# |---|---|
-# | waiting | a successor that has not begun |
-# | launched | its task exists; until the task's first step whoever comes now still counts as having come before |
-# | landed | its outcome is known and told; it is not in the way of anybody any more |
-#
-# Outcomes travel as values, not as exceptions of futures or tasks: nothing can be "never retrieved".
-#
-
+__all__ = ["Call", "Outcome", "SingleFlight", "Waiter"]
 
 Outcome = Answer | CloudMapError | None
-"""What a call brought; None where it was cancelled, which says nothing about the question."""
+"""What a call brought; None if it was cancelled, which says nothing about the question."""
 
 
 class Waiter:
-    """One caller that waits for a flight, on behalf of a cell."""
+    """One caller that waits for a call, on behalf of an entry.
 
-    __slots__ = ("_told", "cell", "flight", "max_age", "patience")
+    Args:
+        call: What it waits for.
+        entry: The entry it was asked through.
+        max_age: As given to `resolve`.
+        timeout: Seconds that it waits at most; None to wait until the call ends.
+    """
 
-    def __init__(self, flight: Flight, cell: Cell, max_age: float | None, patience: float | None) -> None:
-        self.flight: Final = flight
-        self.cell: Final = cell
+    __slots__ = ("call", "entry", "future", "max_age", "timeout")
+
+    def __init__(self, call: Call, entry: Entry, max_age: float | None, timeout: float | None) -> None:
+        self.call: Final = call
+        self.entry: Final = entry
         self.max_age: Final = max_age
-        self.patience: Final = patience
-        """Seconds that the caller waits at most; None for as long as the flight takes."""
-        self._told: Final[asyncio.Future[Answer | CloudMapError | None]] = flight.loop.create_future()
+        self.timeout: Final = timeout
+        self.future: Final[asyncio.Future[Outcome]] = call.loop.create_future()
 
-    def tell(self, outcome: Answer | CloudMapError | None) -> None:
-        """End the wait, unless it has ended already."""
-        # A loop that was closed in the middle of a call takes no callbacks any more, and nobody waits on it.
-        if not self._told.done() and not self.flight.loop.is_closed():
-            self._told.set_result(outcome)
+    def set_outcome(self, outcome: Outcome) -> None:
+        """End the wait, unless it has ended."""
+        # A loop that was closed during a call accepts no callbacks, and no caller waits on it.
+        if not self.future.done() and not self.call.loop.is_closed():
+            self.future.set_result(outcome)
 
-    def outcome(self, clock: Clock) -> Awaitable[Answer | CloudMapError | None]:
-        """What the flight brings, or None once the patience is over. Awaited by the caller alone."""
-        # No coroutine where there is nothing to time: thousands may wait here.
-        return self._told if self.patience is None else self._outcome_within(clock, self.patience)
-
-    async def _outcome_within(self, clock: Clock, patience: float) -> Answer | CloudMapError | None:
-        timer = Deadline(clock, patience, lambda: self.tell(None))
+    async def outcome_in_time(self, clock: Clock) -> Outcome:
+        """What the call brings, or None after `timeout` seconds."""
+        assert self.timeout is not None
+        timer = Deadline(clock, self.timeout, lambda: self.set_outcome(None))
         try:
-            return await self._told
+            return await self.future
         finally:
             timer.cancel()
 
 
-class Flight:
-    """One call, under way or about to be, and those who wait for it."""
+class Call:
+    """One call to the backend, running or about to, and its waiters."""
 
     __slots__ = (
-        "aged",
-        "barred",
-        "begun",
-        "cells",
+        "age",
+        "began",
+        "believe_empty",
+        "done",
+        "entries",
+        "invalidated",
         "is_current",
         "keep",
-        "landed",
         "loop",
         "query",
         "started",
         "successor",
         "task",
         "timer",
-        "truthful",
-        "turn",
+        "turn_at",
         "waiters",
     )
 
     def __init__(self, query: Question, loop: asyncio.AbstractEventLoop) -> None:
         self.query: Final = query
         self.loop: Final = loop
-        self.cells: Final[set[Cell]] = set()
+        self.entries: Final[set[Entry]] = set()
         self.waiters: Final[set[Waiter]] = set()
         self.task: asyncio.Task[None] | None = None
         self.timer: Deadline | None = None
-        self.successor: Flight | None = None
-        self.started = self.turn = 0.0
-        self.aged = 0.0
-        """Seconds that passed unseen while it was under way: what it brings may be that much older."""
-        self.begun = self.landed = False
+        self.successor: Call | None = None
+        self.started = self.turn_at = 0.0
+        self.age = 0.0
+        """How much older than the call its answer may be: the process was frozen, or the backend's answer was old."""
+        self.began = self.done = False
         self.is_current = False
-        """Whether it need not wait for another one to end first."""
+        """Whether it need not wait for another call to end."""
         self.keep = False
-        """Whether it goes on when nobody waits any more."""
-        self.barred = False
-        """Whether what it brings is no longer to be written, because it began before an invalidation."""
-        self.truthful = False
-        """Whether somebody insists on the truth, so that an empty answer is believed."""
+        """Whether it goes on when the last waiter has left."""
+        self.invalidated = False
+        """Whether it began before an invalidation, so that its answer is not written."""
+        self.believe_empty = False
+        """Whether a caller insists on a new answer, so that an empty one is not held off."""
 
     def __repr__(self) -> str:
-        state = "landed" if self.landed else "launched" if self.task else "waiting"
-        return f"<Flight {self.query.service} {state}, {len(self.waiters)} waiting>"
+        state = "done" if self.done else "started" if self.task else "pending"
+        return f"<Call for {self.query.service} {state}, {len(self.waiters)} waiting>"
 
 
-class Flights:
-    """The calls under way, by event loop and query.
+class SingleFlight:
+    """The calls in flight, by event loop and question.
 
     Args:
-        reserve: Gives the moment at which a call that is launched at this one may be made.
-        turn: Waits for that moment; raises where the call may not be made after all.
-        fetch: Makes the call.
-        land: Is told each flight's outcome, once, before the flight is freed; tells the waiters.
-        clock: Where time comes from.
+        counts: Counts the callers that wait.
         timeout: Seconds that one call may take.
     """
 
-    def __init__(
-        self,
-        reserve: Callable[[float], float],
-        turn: Callable[[Flight], Awaitable[None]],
-        fetch: Callable[[Flight], Awaitable[Answer]],
-        land: Callable[[Flight, Outcome], None],
-        *,
-        clock: Clock,
-        timeout: float,
-    ) -> None:
-        self._reserve = reserve
-        self._turn = turn
-        self._fetch = fetch
-        self._land = land
-        self._clock = clock
-        self.timeout: Final = timeout
-        self._current: dict[asyncio.AbstractEventLoop, dict[Question, Flight]] = {}
-        self._going_down: set[asyncio.Task[None]] = set()
+    def __init__(self, counts: Counts, timeout: float) -> None:
+        self._counts: Final = counts
+        self._timeout: Final = timeout
+        self._current: dict[asyncio.AbstractEventLoop, dict[Question, Call]] = {}
+        self._abandoned: list[asyncio.Task[None]] = []
 
-    def under_way(self, query: Question) -> bool:
-        """Whether a call for this query is under way on the running event loop; no where none is running."""
+    def in_flight(self, query: Question) -> bool:
+        """Whether a call for this question is in flight on the running event loop, if one runs."""
         try:
-            return query in self._current.get(asyncio.get_running_loop(), _NOTHING)
+            return query in self._current.get(asyncio.get_running_loop(), _NO_CALLS)
         except RuntimeError:
             return False
 
-    def board(self, cell: Cell, *, keep: bool, fresh: bool = False) -> Flight:
-        """The flight that a caller on the running loop may share: one under way, its successor, or a new one.
+    def join(self, entry: Entry, *, keep: bool, fresh: bool = False) -> Call:
+        """The call that a caller on the running loop may share: one in flight, its successor, or a new one.
 
         Args:
-            cell: The cell that the outcome is for.
-            keep: Whether the flight is to go on when nobody waits any more.
-            fresh: Whether a call that has begun already is too old.
+            entry: Where the outcome is to be written.
+            keep: Whether the call is to go on when the last waiter has left.
+            fresh: Whether a call that has begun is too old.
         """
-        loop = asyncio.get_running_loop()
-        query = cell.query
-        current = self._current.get(loop)
-        if current is None:
-            if self._current:
-                self._sweep()
-            current = self._current[loop] = {}
-        flight = current.get(query)
-        if flight is None:
-            flight = current[query] = Flight(query, loop)
-            flight.is_current = True
-        elif flight.barred or (fresh and flight.begun):
-            if flight.successor is None:
-                flight.successor = Flight(query, loop)
-            flight = flight.successor
-        flight.cells.add(cell)
-        flight.keep |= keep
-        return flight
+        loop, query = asyncio.get_running_loop(), entry.query
+        calls = self._current.get(loop)
+        if calls is None:
+            self._sweep()
+            calls = self._current[loop] = {}
+        call = calls.get(query)
+        if call is None:
+            call = calls[query] = Call(query, loop)
+            call.is_current = True
+        elif call.invalidated or (fresh and call.began):
+            if call.successor is None:
+                call.successor = Call(query, loop)
+            call = call.successor
+        call.entries.add(entry)
+        call.keep |= keep
+        return call
 
-    def launch(self, flight: Flight) -> None:
-        """Begin the call, if it is its turn and it has not begun."""
-        if flight.task is not None or flight.landed or not flight.is_current:
-            return
-        flight.started = self._clock.monotonic()
-        flight.turn = self._reserve(flight.started)
-        flight.timer = Deadline(self._clock, self.timeout, lambda: self._expire(flight))
-        # An empty context: a refresh must not inherit the request that happened to trigger it.
-        name = f"aiocloudmap {flight.query.service}"
-        flight.task = flight.loop.create_task(self._run(flight), name=name, context=contextvars.Context())
+    def join_and_wait(self, entry: Entry, max_age: float | None, *, keep: bool) -> Waiter:
+        """A waiter for the call that a caller may share, until that call ends."""
+        call = self.join(entry, keep=keep, fresh=max_age is not None)
+        call.believe_empty |= max_age == 0
+        # The call's own deadline ends the wait, unless the call has to wait for another one.
+        return self.wait(call, entry, max_age, None if call.is_current else self._timeout)
 
-    def leave(self, waiter: Waiter) -> asyncio.Task[None] | None:
-        """A caller stops waiting. Returns the task of a flight that nobody needs now: it is cancelled, await it."""
-        flight = waiter.flight
-        flight.waiters.discard(waiter)
-        if flight.waiters or flight.keep or flight.landed:
+    def wait(self, call: Call, entry: Entry, max_age: float | None, timeout: float | None) -> Waiter:
+        """A waiter for the call, on behalf of a caller on its loop."""
+        self._counts.misses += 1
+        if call.task is not None or call.waiters:
+            self._counts.coalesced += 1
+        waiter = Waiter(call, entry, max_age, timeout)
+        call.waiters.add(waiter)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> Call | None:
+        """A caller stops waiting. Returns its call if it is running and no longer needed: cancel that."""
+        call = waiter.call
+        call.waiters.discard(waiter)
+        if call.waiters or call.keep or call.done:
             return None
-        if flight.task is None:
-            self._drop_successor(flight)
+        if call.task is not None:
+            return call
+        if call.is_current:
+            self._remove(call)
+        else:
+            current = self._current.get(call.loop, _NO_CALLS).get(call.query)
+            if current is not None and current.successor is call:
+                current.successor = None
+        return None
+
+    def complete(self, call: Call, outcomes: dict[Waiter, Outcome]) -> Call | None:
+        """Wake the waiters, then free the call's place. Returns the successor, which is current from now on."""
+        for waiter, outcome in outcomes.items():
+            waiter.set_outcome(outcome)
+        call.timer = None
+        call.waiters.clear()
+        if not call.is_current:
             return None
-        self._finish(flight, None)
-        self._take_down(flight.task)
-        return flight.task
+        successor, call.successor = call.successor, None
+        if successor is None:
+            self._remove(call)
+        else:
+            call.is_current, successor.is_current = False, True
+            self._current[call.loop][call.query] = successor
+        return successor
 
-    def bar(self, matches: Callable[[Question], bool]) -> None:
-        """What is under way for these queries answers those who wait, and is not written."""
-        for flight in self._under_way():
-            if matches(flight.query):
-                flight.barred = True
-
-    def age(self, seconds: float) -> None:
-        """So many seconds passed unseen by the calls under way."""
-        for flight in self._under_way():
-            flight.aged += seconds
-
-    def cancel(self) -> None:
-        """Cancel the calls under way, each on its own loop, from any thread; a loop that rests does it when it runs."""
-        for flight in self._under_way():
-            if flight.task is not None:
-                # A loop that has been closed has nothing under way.
-                with contextlib.suppress(RuntimeError):
-                    flight.loop.call_soon_threadsafe(flight.task.cancel)
+    def invalidate(self, matches: Callable[[Question], bool]) -> None:
+        """Calls in flight for these questions answer their waiters, and are not written."""
+        for call in self.calls():
+            if matches(call.query):
+                call.invalidated = True
 
     def forget(self) -> None:
-        """After a fork: the calls under way belong to the parent."""
-        for flight in self._under_way():
-            flight.is_current = False
+        """After a fork: the calls in flight are the parent's."""
+        for call in self.calls():
+            call.is_current = False
         self._current.clear()
-        self._going_down.clear()
+        self._abandoned.clear()
 
-    async def _run(self, flight: Flight) -> None:
-        outcome: Outcome = None
-        try:
-            await self._turn(flight)
-            flight.begun = True
-            outcome = await self._fetch(flight)
-        except CloudMapError as error:
-            # It is remembered, and its traceback would keep this frame, and so the flight and all who waited for it.
-            outcome = error.with_traceback(None)
-        except Exception as error:  # noqa: BLE001 - whatever a backend does wrong, nobody may wait for ever
-            outcome = UnavailableError(f"the backend failed with {type(error).__name__}", service=flight.query.service)
-            outcome.__cause__ = error
-        finally:
-            self._finish(flight, outcome, going_down=outcome is None)
-            flight.task = None  # one that was cancelled keeps this frame, and so the flight
+    def calls(self) -> list[Call]:
+        """The current calls of all event loops."""
+        return [call for calls in list(self._current.values()) for call in list(calls.values())]
 
-    def _expire(self, flight: Flight) -> None:
-        """The deadline: whoever waits is told now, however long the call takes to notice that it is cancelled."""
-        if flight.landed:
-            return
-        self._finish(
-            flight,
-            DeadlineError(
-                f"no answer within {self.timeout:g} s",
-                service=flight.query.service,
-                advice="Check the network path to AWS, or raise ConnectionPolicy(discovery_timeout=...).",
-            ),
-        )
-        if flight.task is not None:
-            self._take_down(flight.task)
-
-    def _take_down(self, task: asyncio.Task[None]) -> None:
-        """Cancel it, and keep it until it has ended: its flight does so no more, and an event loop does not."""
-        self._going_down.add(task)
-        task.add_done_callback(self._going_down.discard)
-        task.cancel()
-
-    def _finish(self, flight: Flight, outcome: Outcome, *, going_down: bool = False) -> None:
-        if flight.landed:
-            return
-        flight.landed = True
-        if flight.timer is not None:
-            flight.timer.cancel()
-        try:
-            self._land(flight, outcome)
-        finally:
-            # Nothing that is over is left for the garbage collector to find: timer and waiters know the flight.
-            flight.timer = None
-            flight.waiters.clear()
-            self._free(flight, going_down=going_down)
-
-    def _free(self, flight: Flight, *, going_down: bool) -> None:
-        if not flight.is_current:
-            return
-        successor, flight.successor = flight.successor, None
-        if successor is None or going_down:
-            self._remove(flight)
-            # The loop may be cancelling its tasks: a new one would be destroyed while it is pending.
-            if successor is not None:
-                self._finish(successor, None)
-            return
-        flight.is_current, successor.is_current = False, True
-        self._current[flight.loop][flight.query] = successor
-        self.launch(successor)
-
-    def _drop_successor(self, flight: Flight) -> None:
-        if flight.is_current:
-            self._remove(flight)
-            return
-        current = self._current.get(flight.loop, _NOTHING).get(flight.query)
-        if current is not None and current.successor is flight:
-            current.successor = None
-
-    def _remove(self, flight: Flight) -> None:
-        flight.is_current = False
-        current = self._current[flight.loop]
-        del current[flight.query]
-        if not current:
-            del self._current[flight.loop]
-
-    def _under_way(self) -> list[Flight]:
-        return [flight for current in list(self._current.values()) for flight in list(current.values())]
+    def _remove(self, call: Call) -> None:
+        call.is_current = False
+        calls = self._current[call.loop]
+        del calls[call.query]
+        if not calls:
+            del self._current[call.loop]
 
     def _sweep(self) -> None:
-        """What loops left behind that were closed, in the middle of a call perhaps."""
+        """Drop the calls of event loops that were closed in the middle of one."""
         for loop in [loop for loop in list(self._current) if loop.is_closed()]:
-            for flight in self._current.pop(loop, _NOTHING).values():
-                flight.is_current = False
-                if flight.task is not None:
-                    # It never ends; destroyed, it would complain of that, and land here and now.
-                    self._going_down.add(flight.task)
+            for call in self._current.pop(loop, _NO_CALLS).values():
+                call.is_current = False
+                if call.task is not None:
+                    # The task never ends. Destroyed, it would log a complaint, and complete the call here and now.
+                    self._abandoned.append(call.task)
 
 
-_NOTHING: Final[dict[Question, Flight]] = {}
-"""The flights of a loop that has none. Nobody writes into it."""
+_NO_CALLS: Final[dict[Question, Call]] = {}
+"""The calls of a loop that has none. Never written."""

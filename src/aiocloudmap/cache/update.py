@@ -1,34 +1,34 @@
-"""What a fetch brought, written into the cells it was for: synchronous, under the resolver's lock.
+"""The write side: what a call brought, written into the entries that asked. Synchronous, under the resolver's lock.
 
-| the fetch brought | the old answer | then |
+| the call brought | the old answer | then |
 |---|---|---|
-| instances, or attributes, even none | | they are the answer |
-| no instances, or not-found | has some, may be given | it is held for empty_hold_time, the next nothing is believed |
-| no instances, or not-found | otherwise | it is the answer for negative_ttl |
-| a failure | may be given | it is given, and nobody asks before the backoff |
-| a failure | otherwise | the error is the answer until the backoff |
-| ConfigurationError | | everybody gets it; it is never remembered |
+| instances, or attributes (even none) | | they are the answer |
+| no instances, or not-found | not empty, usable | it is kept for empty_hold_time, then an empty one is believed |
+| no instances, or not-found | otherwise | that is the answer for negative_ttl |
+| a failure | usable | it is served, and no call is made before the backoff |
+| a failure | otherwise | the error is repeated until the backoff |
+| ConfigurationError | | every caller gets it; it is never remembered |
 | cancellation | | nothing is learnt |
 
-A flight that is older than the cell's answer, or was barred by an invalidation, answers its waiters and writes nothing.
-
-Events are no part of what importing the library loads; `aiocloudmap.client.engine` says why.
+A call that is older than the entry's answer, or began before an invalidation, answers its waiters and writes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+import logging
+from collections.abc import Collection
+from typing import Final, TypeGuard
 
-from aiocloudmap.balancing.rotation import draw
-from aiocloudmap.cache.entry import NEVER, Cell
+from aiocloudmap.balancing.rotation import system_random
+from aiocloudmap.cache.entry import NEVER, Entry
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
-from aiocloudmap.cache.memory_store import Table
-from aiocloudmap.cache.rate_limiter import Pace
-from aiocloudmap.cache.singleflight import Flight
+from aiocloudmap.cache.memory_store import MemoryStore
+from aiocloudmap.cache.rate_limiter import RateLimiter
+from aiocloudmap.cache.singleflight import Call, Waiter
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
-from aiocloudmap.model.answer import Answer, Question, Snapshot, is_empty
+from aiocloudmap.model.answer import Answer, Snapshot, is_empty
 from aiocloudmap.model.events import (
+    LOGGER,
     AnswerTruncated,
     AttributesRefreshed,
     EmptyAnswerHeld,
@@ -37,125 +37,143 @@ from aiocloudmap.model.events import (
     RefreshFailed,
     Throttled,
 )
+from aiocloudmap.model.instance import MAX_INSTANCES
 from aiocloudmap.model.query import AttributesQuery
+from aiocloudmap.model.stats import Counts
 
-__all__ = ["Counts", "Settling", "good", "last_good_age", "may_write", "or_else"]
+__all__ = ["Update", "may_write", "outcome_for_max_age", "result_or_old"]
 
-
-class Counts:
-    """What happened so far; the attributes are fields of `aiocloudmap.model.stats.Stats`."""
-
-    def __init__(self) -> None:
-        self.misses = self.coalesced = self.refreshes = 0
-        self.stale_served = self.failures = self.throttled = 0
+Result = Answer | CloudMapError
+"""What a waiter gets."""
 
 
-class Settling:
-    """Writes outcomes into cells, and says what the waiters of each cell get."""
+class Update:
+    """Writes the outcomes of calls into entries.
 
-    def __init__(self, table: Table, pace: Pace, counts: Counts, is_heard: Callable[[], bool]) -> None:
-        self._table: Final = table
-        self._pace: Final = pace
+    Args:
+        store: Where written entries are kept.
+        counts: Counts failures.
+        listeners: While there are none, and debug messages are off, a success makes no event.
+    """
+
+    def __init__(self, store: MemoryStore, counts: Counts, listeners: Collection[object]) -> None:
+        self._store: Final = store
         self._counts: Final = counts
-        self._is_heard: Final = is_heard
+        self._listeners: Final = listeners
 
-    def settle(
-        self, flight: Flight, truth: Answer | CloudMapError, now: float
-    ) -> tuple[dict[Cell, Answer | CloudMapError], list[Event]]:
-        """What each cell's waiters get, and what there is to tell.
+    def apply(
+        self, call: Call, outcome: Result, now: float, limiter: RateLimiter
+    ) -> tuple[dict[Entry, Result], list[Event]]:
+        """Write the outcome.
 
         Args:
-            flight: Has just landed.
-            truth: What it brought.
-            now: The moment it landed.
+            call: Has just ended.
+            outcome: What it brought.
+            now: When it ended.
+            limiter: Learns from the outcome.
+
+        Returns:
+            What the waiters of each entry get, and the events to report.
         """
         events: list[Event] = []
-        denied = isinstance(truth, NotFoundError)
-        if isinstance(truth, ThrottledError):
+        if isinstance(outcome, ThrottledError):
             self._counts.throttled += 1
-            if (wait := self._pace.hit(now)) is not None:
+            if (wait := limiter.on_throttled(now)) is not None:
                 events.append(Throttled(wait))
-        elif denied or not isinstance(truth, CloudMapError):
-            self._pace.answered(flight.started, now)
-        if not isinstance(truth, CloudMapError):
-            events += self._news(flight.query, truth, now - flight.started)
-        elif not denied:
+        elif limiter.is_slow and not _is_failure(outcome):
+            limiter.on_answer(call.started, now)
+        if not isinstance(outcome, CloudMapError):
+            events += self._success_events(call, outcome, now)
+        elif not isinstance(outcome, NotFoundError):
             self._counts.failures += 1
-        return {cell: self._settle(cell, flight, truth, now, events) for cell in flight.cells}, events
+        results = {
+            entry: self._apply_to(entry, call, outcome, now, limiter=limiter, events=events) for entry in call.entries
+        }
+        return results, events
 
-    def _settle(
-        self, cell: Cell, flight: Flight, truth: Answer | CloudMapError, now: float, events: list[Event]
-    ) -> Answer | CloudMapError:
-        current = may_write(flight, cell)
-        if isinstance(truth, ConfigurationError):
-            if current:
-                cell.misconfigured(truth)
-            return truth
-        if not current:
-            failed = isinstance(truth, CloudMapError) and not isinstance(truth, NotFoundError)
-            return or_else(good(cell, now), truth) if failed else truth
-        if not isinstance(truth, CloudMapError) and not is_empty(truth):
-            return self._write(cell, flight, truth, now, empty=False)
-        if not isinstance(truth, CloudMapError) or isinstance(truth, NotFoundError):
-            return self._settle_nothing(cell, flight, truth, now, events)
-        return self.fail(cell, truth, now, events)
+    def _apply_to(
+        self, entry: Entry, call: Call, outcome: Result, now: float, *, limiter: RateLimiter, events: list[Event]
+    ) -> Result:
+        is_newest = may_write(call, entry)
+        if isinstance(outcome, ConfigurationError):
+            if is_newest:
+                entry.write_misconfigured(outcome)
+            return outcome
+        if not is_newest:
+            # If an outdated call failed, the caller still gets the answer in memory.
+            return result_or_old(outcome, entry, now) if _is_failure(outcome) else outcome
+        if isinstance(outcome, NotFoundError):
+            return self._write_nothing(entry, call, outcome, now, events)
+        if isinstance(outcome, CloudMapError):
+            return self.write_failure(entry, outcome, now, limiter, events)
+        if is_empty(outcome):
+            return self._write_nothing(entry, call, outcome, now, events)
+        return self._write(entry, call, outcome, now, empty=False)
 
-    def fail(self, cell: Cell, error: CloudMapError, now: float, events: list[Event]) -> Answer | CloudMapError:
-        """A failed attempt: the old answer where it is still good, else the error."""
-        wait = max(backoff(cell.trouble.failures + 1, draw()), self._pace.floor - now)
-        cell.fail(error, until=now + wait)
-        snapshot = good(cell, now)
-        age = None if snapshot is None else last_good_age(cell, now)
-        events.append(RefreshFailed(cell.query, error, cell.trouble.failures, age, wait))
-        return or_else(snapshot, error)
+    def write_failure(
+        self, entry: Entry, error: CloudMapError, now: float, limiter: RateLimiter, events: list[Event]
+    ) -> Result:
+        """A call failed. Returns the old answer while it is usable, else the error."""
+        wait = max(backoff(entry.failures.in_a_row + 1, system_random.random()), limiter.throttled_until - now)
+        entry.write_failure(error, until=now + wait)
+        serving_age = None if entry.usable(now) is None else entry.age(now)
+        events.append(RefreshFailed(entry.query, error, entry.failures.in_a_row, serving_age, wait))
+        return result_or_old(error, entry, now)
 
-    def _settle_nothing(
-        self, cell: Cell, flight: Flight, truth: Answer | CloudMapError, now: float, events: list[Event]
-    ) -> Answer | CloudMapError:
-        old = good(cell, now)
-        end = NEVER if old is None or flight.truthful else hold_end(cell, now)
+    def _write_nothing(self, entry: Entry, call: Call, outcome: Result, now: float, events: list[Event]) -> Result:
+        old = entry.usable(now)
+        end = NEVER if old is None or call.believe_empty else hold_end(entry, now)
         if old is not None and end > now:
-            since = now if cell.trouble.empty_since == NEVER else cell.trouble.empty_since
-            cell.hold(since=since, until=min(end, now + cell.policy.negative_ttl))
-            events.append(EmptyAnswerHeld(cell.query, len(old), end - now))
+            since = now if entry.failures.empty_since == NEVER else entry.failures.empty_since
+            entry.hold(since=since, until=min(end, now + entry.policy.negative_ttl))
+            events.append(EmptyAnswerHeld(entry.query, len(old), end - now))
             return old
-        if not isinstance(truth, CloudMapError):
-            return self._write(cell, flight, truth, now, empty=True)
-        cell.deny(truth, until=now + cell.policy.negative_ttl, started=flight.started)
-        self._table.touch(cell)
-        return truth
+        if not isinstance(outcome, CloudMapError):
+            return self._write(entry, call, outcome, now, empty=True)
+        entry.write_not_found(outcome, until=now + entry.policy.negative_ttl, started=call.started)
+        self._store.touch(entry)
+        return outcome
 
-    def _write(self, cell: Cell, flight: Flight, snapshot: Answer, now: float, *, empty: bool) -> Answer:
-        written = now - flight.aged
-        soft, hard = lifetime(cell.policy, written, empty=empty, u=draw())
-        cell.write(snapshot, soft=soft, hard=hard, written=written, started=flight.started)
-        self._table.touch(cell)
-        return snapshot
+    def _write(self, entry: Entry, call: Call, answer: Answer, now: float, *, empty: bool) -> Answer:
+        written = now - call.age
+        soft, hard = lifetime(entry.policy, written, empty=empty, u=system_random.random())
+        entry.write(answer, soft=soft, hard=hard, written=written, started=call.started)
+        self._store.touch(entry)
+        return answer
 
-    def _news(self, query: Question, answer: Answer, duration: float) -> list[Event]:
-        truncated = isinstance(answer, Snapshot) and answer.maybe_truncated
-        if not truncated and not self._is_heard():
-            return []
+    def _success_events(self, call: Call, answer: Answer, now: float) -> list[Event]:
+        # Making an event costs a tenth of all else that is done about an answer.
+        is_heard = bool(self._listeners) or LOGGER.isEnabledFor(logging.DEBUG)
+        query, duration = call.query, now - call.started
         if isinstance(query, AttributesQuery):
-            return [AttributesRefreshed(query, len(answer), duration)]
-        return [Refreshed(query, len(answer), duration), *([AnswerTruncated(query, len(answer))] if truncated else [])]
+            return [AttributesRefreshed(query, len(answer), duration)] if is_heard else []
+        assert isinstance(answer, Snapshot)
+        size = len(answer.instances)
+        events: list[Event] = [Refreshed(query, size, duration)] if is_heard else []
+        if size >= MAX_INSTANCES:
+            events.append(AnswerTruncated(query, size))
+        return events
 
 
-def may_write(flight: Flight, cell: Cell) -> bool:
-    """Whether what becomes of the flight is newer than what the cell knows, and than every invalidation."""
-    return not flight.barred and cell.listed and cell.started <= flight.started
+def may_write(call: Call, entry: Entry) -> bool:
+    """Whether the call is newer than what the entry knows, and than every invalidation."""
+    return not call.invalidated and entry.listed and entry.started <= call.started
 
 
-def good(cell: Cell, now: float) -> Answer | None:
-    """The cell's answer, while it may be given."""
-    return cell.snapshot if now < cell.hard else None
+def result_or_old(result: Result, entry: Entry, now: float) -> Result:
+    """The old answer while it is usable, else the result."""
+    answer = entry.usable(now)
+    return result if answer is None else answer
 
 
-def or_else(snapshot: Answer | None, error: Answer | CloudMapError) -> Answer | CloudMapError:
-    """The snapshot if there is one; an empty one is one, though it is falsy."""
-    return error if snapshot is None else snapshot
+def outcome_for_max_age(outcome: Result, waiter: Waiter, now: float) -> Result:
+    """For a caller with a max_age: what the call brought; if it failed, an answer that is young enough."""
+    assert waiter.max_age is not None
+    if not _is_failure(outcome) or isinstance(outcome, ConfigurationError):
+        return outcome
+    return result_or_old(outcome, waiter.entry, now) if waiter.entry.is_young(waiter.max_age, now) else outcome
 
 
-def last_good_age(cell: Cell, now: float) -> float | None:
-    """Age in seconds of the last answer that was written, None if there never was one."""
-    return None if cell.written == NEVER else now - cell.written
+def _is_failure(outcome: Result) -> TypeGuard[CloudMapError]:
+    """Whether AWS did not answer. A not-found is an answer."""
+    return isinstance(outcome, CloudMapError) and not isinstance(outcome, NotFoundError)

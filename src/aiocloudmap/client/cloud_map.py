@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
-from aiocloudmap.cache.memory_store import MAX_CELLS
+from aiocloudmap.cache.memory_store import MAX_ENTRIES
 from aiocloudmap.client.engine import EngineKey
 from aiocloudmap.client.registry import registry
 from aiocloudmap.client.service import Service
@@ -156,7 +156,7 @@ class CloudMap:
         query = Query(
             service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
         )
-        handle = Service(self._engine, query, cache or self._cache, owner=self._listener)
+        handle = Service(self._engine, query, cache or self._cache, listener=self._listener)
         if plain:
             self._keep(name, handle)
         return handle
@@ -164,7 +164,7 @@ class CloudMap:
     def _keep(self, name: str | ServiceName, handle: Service) -> None:
         """For the next call; the oldest handle goes where there are as many as the table has cells."""
         handles = self._handles
-        if len(handles) >= MAX_CELLS:
+        if len(handles) >= MAX_ENTRIES:
             # Another thread may be at the same, and have taken the oldest one, or changed the dict in between.
             with contextlib.suppress(KeyError, RuntimeError, StopIteration):
                 del handles[next(iter(handles))]
@@ -190,7 +190,7 @@ class CloudMap:
                 the middle of making one.
         """
         running_loop()
-        self._engine.observe()
+        self._engine.resolver.check_clock()
         return await self._engine.aws().client(aws_service, **create_client_options)
 
     async def http_session(self, **options: Any) -> aiohttp.ClientSession:
@@ -208,7 +208,7 @@ class CloudMap:
                 read; or no running asyncio event loop.
         """
         running_loop()
-        self._engine.observe()
+        self._engine.resolver.check_clock()
         return await self._engine.aws().http_session(**options)
 
     async def prefetch(self, *services: str | ServiceName | Service, required: bool = False) -> None:
@@ -258,15 +258,15 @@ class CloudMap:
             ConfigurationError: AWS would refuse the name.
         """
         if name is None:
-            return self._engine.invalidate(lambda _: True)
+            return self._engine.resolver.invalidate(lambda _: True)
         if isinstance(name, Service):
             name = name.name
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
-        return self._engine.invalidate(lambda query: query.service == service)
+        return self._engine.resolver.invalidate(lambda query: query.service == service)
 
     def clear(self) -> int:
         """Answers are forgotten, for everybody who shares this engine. Returns how many could have been given."""
-        return self._engine.clear()
+        return self._engine.resolver.clear()
 
     def before_snapshot(self) -> None:
         """Make ready for a snapshot of the process, as AWS Lambda's SnapStart takes one. Answers stay.

@@ -74,12 +74,12 @@ class Registry:
         """Log what concerns the whole process once, and tell the listeners of every engine."""
         log(event)
         for engine in list(self._all):
-            engine.tell(event)
+            engine.notify(event)
 
-    def observe(self) -> None:
+    def check_clocks(self) -> None:
         """Every engine notices whether time passed unseen."""
         for engine in list(self._all):
-            engine.observe()
+            engine.resolver.check_clock()
 
     def before_snapshot(self) -> None:
         """Every engine makes ready for a snapshot of the process."""
@@ -96,7 +96,7 @@ class Registry:
         with self._lock:
             self._shared.clear()
         for engine in list(self._all):
-            engine.begin_anew(self._override)
+            engine.start_over(self._override)
 
     @contextlib.contextmanager
     def overridden(self, *, backend: Backend | None, clock: Clock) -> Iterator[None]:

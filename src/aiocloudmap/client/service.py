@@ -7,10 +7,11 @@ rather than awaiting another, because an await costs as much as the whole hit.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
-from aiocloudmap.cache.entry import Cell
+from aiocloudmap.cache.entry import Entry
 from aiocloudmap.cache.resolver import Resolver
+from aiocloudmap.client.engine import Engine
 from aiocloudmap.errors import CloudMapError, ConfigurationError, InvalidAttributeError, NotFoundError
 from aiocloudmap.model.answer import ServiceAttributes, Snapshot, no_attribute_error, no_instances_error
 from aiocloudmap.model.instance import Instance
@@ -21,25 +22,11 @@ if TYPE_CHECKING:
     from aiocloudmap.model.policy import CachePolicy
     from aiocloudmap.model.stats import Explanation
 
-__all__ = ["Resolvers", "Service"]
+__all__ = ["Service"]
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
 _MISSING: Final = object()
-
-
-class Resolvers(Protocol):
-    """What handles ask: an engine, as they see it. Where it begins anew, as between two tests, it has others."""
-
-    @property
-    def resolver(self) -> Resolver:
-        """For instances."""
-        ...
-
-    @property
-    def attributes(self) -> Resolver:
-        """For the attributes of services."""
-        ...
 
 
 class Service:
@@ -50,18 +37,18 @@ class Service:
     with everybody who asks the same meanwhile. Cancelling one disturbs nobody else.
     """
 
-    __slots__ = ("_cell", "_now", "_own_cell", "_owner", "_resolver", "_resolvers", "name", "query")
+    __slots__ = ("_attributes_entry", "_engine", "_entry", "_listener", "_now", "_resolver", "name", "query")
 
-    def __init__(self, resolvers: Resolvers, query: Query, policy: CachePolicy, *, owner: object = None) -> None:
+    def __init__(self, engine: Engine, query: Query, policy: CachePolicy, *, listener: object = None) -> None:
         self.name: Final[ServiceName] = query.service
         self.query: Final = query
-        self._resolvers = resolvers
-        self._resolver = resolver = resolvers.resolver
+        self._engine = engine
+        self._resolver = resolver = engine.resolver
         self._now = resolver.clock.monotonic
-        self._cell = resolver.cell(query, policy)
-        self._own_cell: Cell | None = None
-        # The handle keeps alive the listener that somebody gave to its CloudMap.
-        self._owner = owner
+        self._entry = resolver.find(query, policy)
+        self._attributes_entry: Entry | None = None
+        # The handle keeps the listener of its CloudMap alive.
+        self._listener = listener
 
     async def resolve(self, max_age: float | None = None) -> Snapshot:
         """Every matching instance, sorted by id; possibly none.
@@ -82,9 +69,9 @@ class Service:
             ConfigurationError: No region, no credentials, a bad `max_age`, or no running asyncio event loop.
         """
         if max_age is None:
-            cell = self._cell
-            if self._now() < cell.serve_until:
-                return cell.snapshot  # type: ignore[return-value]
+            entry = self._entry
+            if self._now() < entry.serve_until:
+                return entry.answer  # type: ignore[return-value]
         return await self._miss(max_age)
 
     async def pick(self) -> Instance:
@@ -97,12 +84,12 @@ class Service:
             NoInstancesError: No instance matches.
             CloudMapError: As `resolve`.
         """
-        cell = self._cell
-        snapshot: Snapshot = cell.snapshot if self._now() < cell.serve_until else await self._miss()  # type: ignore[assignment]
+        entry = self._entry
+        snapshot: Snapshot = entry.answer if self._now() < entry.serve_until else await self._miss()  # type: ignore[assignment]
         if not snapshot:
             raise no_instances_error(self.query)
         instances = snapshot.instances
-        return instances[self._cell.next_turn() % len(instances)]
+        return instances[self._entry.next_turn() % len(instances)]
 
     @overload
     async def attribute(self, key: str) -> str: ...
@@ -129,9 +116,9 @@ class Service:
             CloudMapError: As `resolve`.
         """
         # A hit looks at no argument: what is wrong with them fails there, and is told where that is dealt with.
-        cell = self._cell
-        if self._now() < cell.serve_until:
-            snapshot: Snapshot = cell.snapshot  # type: ignore[assignment]
+        entry = self._entry
+        if self._now() < entry.serve_until:
+            snapshot: Snapshot = entry.answer  # type: ignore[assignment]
         else:
             check_attribute(key, cast)
             try:
@@ -175,10 +162,10 @@ class Service:
 
         Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_GetServiceAttributes.html
         """
-        cell = self._own_cell
-        if cell is not None and self._now() < cell.serve_until:
-            return cell.snapshot  # type: ignore[return-value]
-        return await self._miss_own()
+        entry = self._attributes_entry
+        if entry is not None and self._now() < entry.serve_until:
+            return entry.answer  # type: ignore[return-value]
+        return await self._miss_attributes()
 
     async def grpc_target(self) -> str:
         """All matching instances as one target of a gRPC channel: `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
@@ -210,70 +197,64 @@ class Service:
 
         A service that is known to have no instances gives an empty snapshot, which is falsy.
         """
-        cell = self._cell
-        if self._now() < cell.serve_until:
-            return cell.snapshot  # type: ignore[return-value]
-        return self._peek()
+        entry = self._entry
+        if self._now() < entry.serve_until:
+            return entry.answer  # type: ignore[return-value]
+        entry = self._listed_entry()
+        return entry.usable(self._now())  # type: ignore[return-value]
 
     def invalidate(self) -> None:
-        """The answer counts as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
+        """Expire the answer: the next caller asks AWS, and gets the old answer only if AWS does not answer.
 
-        For every handle of this question, whatever its cache policy, and for the service's own attributes. Costs
-        nothing now.
+        For every handle of this question, whatever its cache policy, and for the service's own attributes. No I/O.
         """
-        query, own = self.query, self._own_query
-        self._resolvers.resolver.invalidate(query.__eq__)
-        self._resolvers.attributes.invalidate(own.__eq__)
+        questions = (self.query, self._attributes_query)
+        self._engine.resolver.invalidate(questions.__contains__)
 
     def explain(self) -> Explanation:
-        """Why the next snapshot will be what it is: state, age, next refresh, last error, fetch under way. No I/O."""
-        return self._current().explain(self._listed())
+        """Why the answer is what it is: state, age, next refresh, last error, call in flight. No I/O."""
+        return self._current_resolver().explain(self._listed_entry())
 
     def _miss(self, max_age: float | None = None) -> Awaitable[Snapshot]:
-        # No coroutine of its own: thousands may wait here.
-        resolver = self._current()
-        cell = self._cell = resolver.adopt(self._cell)
-        return resolver.resolve(cell, max_age)  # type: ignore[return-value]
+        # Not a coroutine: thousands of callers may wait here.
+        resolver = self._current_resolver()
+        entry = self._entry = resolver.list_entry(self._entry)
+        return resolver.resolve(entry, max_age)  # type: ignore[return-value]
 
-    async def _miss_own(self) -> ServiceAttributes:
-        self._current()
-        own = self._resolvers.attributes
-        cell = self._own_cell or Cell(self._own_query, self._cell.policy)
-        cell = self._own_cell = own.adopt(cell)
-        return await own.resolve(cell)  # type: ignore[return-value]
+    async def _miss_attributes(self) -> ServiceAttributes:
+        resolver = self._current_resolver()
+        entry = self._attributes_entry or Entry(self._attributes_query, self._entry.policy)
+        entry = self._attributes_entry = resolver.list_entry(entry)
+        return await resolver.resolve(entry)  # type: ignore[return-value]
 
-    def _current(self) -> Resolver:
-        """The resolver of now: where the engine has begun anew, with its clock and without the cells of before.
+    def _current_resolver(self) -> Resolver:
+        """The engine's resolver, which a test that starts or ends replaces, with its clock and entries.
 
-        Hits need not look: the cells of before have been emptied.
+        Hits need not look: the entries of the previous one were emptied.
         """
-        resolver = self._resolvers.resolver
+        resolver = self._engine.resolver
         if resolver is not self._resolver:
-            # The clock first: another thread that finds the new cell already must not read it by the old clock.
+            # The clock first: another thread that finds the new entry must not read it by the old clock.
             self._now = resolver.clock.monotonic
-            self._own_cell = None
-            self._cell = resolver.cell(self.query, self._cell.policy)
+            self._attributes_entry = None
+            self._entry = resolver.find(self.query, self._entry.policy)
             self._resolver = resolver
         return resolver
 
     @property
-    def _own_query(self) -> AttributesQuery:
+    def _attributes_query(self) -> AttributesQuery:
         return AttributesQuery(self.name, self.query.owner_account)
 
-    def _peek(self) -> Snapshot | None:
-        cell = self._listed()
-        return cell.snapshot if self._now() < cell.hard else None  # type: ignore[return-value]
-
-    def _listed(self) -> Cell:
-        """The cell that other handles of the question write, where there is one."""
-        resolver, cell = self._current(), self._cell
-        if not cell.listed:
-            cell = self._cell = resolver.cell(cell.query, cell.policy)
-        return cell
+    def _listed_entry(self) -> Entry:
+        """The entry that other handles of the question write, if there is one."""
+        resolver, entry = self._current_resolver(), self._entry
+        if not entry.listed:
+            entry = self._entry = resolver.find(entry.query, entry.policy)
+        return entry
 
     def _rotate(self, instances: tuple[Instance, ...], key: str) -> str | None:
         count = len(instances)
-        first = self._cell.next_turn() if count > 1 else 0
+        first = self._entry.next_turn() if count > 1 else 0
         for step in range(count):
             text = instances[(first + step) % count].attributes.get(key)
             if text is not None:

@@ -144,7 +144,7 @@ def _second_parameter(handler: object) -> str:
 
 
 async def _invocation(call: Callable[[], Coroutine[Any, Any, _R]], context: object, margin: float) -> _R:
-    registry.observe()
+    registry.check_clocks()
     for _ in range(_TURNS):
         await asyncio.sleep(0)
     if (remaining := _remaining(context)) is None:

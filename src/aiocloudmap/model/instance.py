@@ -183,6 +183,7 @@ class Discovery:
 
     instances: tuple[Instance, ...]
     revision: int | None = None
+    age: float = 0.0
 
 
 def _address(value: str, version: int) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model.query import Query
 
-__all__ = ["Explanation", "Freshness", "Stats"]
+__all__ = ["Counts", "Explanation", "Freshness", "Stats"]
 
 
 # MERGED model/freshness: What an answer in memory is good for (RFC 9111, RFC 5861).
@@ -93,3 +93,11 @@ class Stats:
     throttled: int
     entries: int
     open_connections: int
+
+
+class Counts:
+    """The running counts of an engine, by the names of the fields of `Stats`."""
+
+    def __init__(self) -> None:
+        self.misses = self.coalesced = self.refreshes = 0
+        self.stale_served = self.failures = self.throttled = 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiocloudmap import CachePolicy, Freshness, HealthFilter, Instance, Query, ServiceName, Snapshot
-from aiocloudmap.cache.entry import NEVER, Cell
+from aiocloudmap.cache.entry import NEVER, Entry
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime, stale_until, state
 
 ORDERS = ServiceName("shop", "orders")
@@ -25,13 +25,13 @@ POLICIES = st.builds(
 )
 
 
-def cell_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, instances=1, written=0.0, u=0.0) -> Cell:
-    """A cell with an answer of so many instances."""
-    cell = Cell(Query(ORDERS, health=health), policy)
+def entry_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, instances=1, written=0.0, u=0.0) -> Entry:
+    """A entry with an answer of so many instances."""
+    entry = Entry(Query(ORDERS, health=health), policy)
     snapshot = Snapshot(ORDERS, [Instance(str(n), ORDERS) for n in range(instances)])
     soft, hard = lifetime(policy, written, empty=not instances, u=u)
-    cell.write(snapshot, soft=soft, hard=hard, written=written, started=written)
-    return cell
+    entry.write(snapshot, soft=soft, hard=hard, written=written, started=written)
+    return entry
 
 
 @pytest.mark.parametrize(
@@ -53,34 +53,34 @@ def cell_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, ins
 )
 def test_the_times_of_an_answer_are_those_of_the_formulas(policy, u, expected):
     """soft = written + ttl·(1 - jitter·U); hard = written + ttl + stale_if_error; stale to the earlier of its ends."""
-    cell = cell_of(CachePolicy(**{"refresh": "background", **policy}), written=100.0, u=u)
-    assert (cell.soft, stale_until(cell), cell.hard) == pytest.approx(expected)
+    entry = entry_of(CachePolicy(**{"refresh": "background", **policy}), written=100.0, u=u)
+    assert (entry.soft, stale_until(entry), entry.hard) == pytest.approx(expected)
 
 
 def test_an_empty_answer_lives_for_negative_ttl_and_has_no_stale_period():
     """Its three ends are one; ttl, jitter and stale do not touch it."""
     for negative_ttl, end in ((5, 105), (0, 100)):
-        cell = cell_of(CachePolicy(negative_ttl=negative_ttl), instances=0, written=100.0, u=0.7)
-        assert (cell.soft, stale_until(cell), cell.hard) == (end, end, end)
+        entry = entry_of(CachePolicy(negative_ttl=negative_ttl), instances=0, written=100.0, u=0.7)
+        assert (entry.soft, stale_until(entry), entry.hard) == (end, end, end)
 
 
 @given(POLICIES, st.floats(-1e6, 1e6), st.booleans(), UNIT)
 def test_soft_stale_and_hard_come_in_this_order(policy, written, empty, u):
     """Whatever the policy: an answer is never given unasked after it may be given at all, nor before it was written."""
-    cell = cell_of(policy, instances=0 if empty else 1, written=written, u=u)
-    assert written <= cell.soft + 1e-6
-    assert cell.soft <= stale_until(cell) + 1e-6
-    assert stale_until(cell) <= cell.hard + 1e-6
+    entry = entry_of(policy, instances=0 if empty else 1, written=written, u=u)
+    assert written <= entry.soft + 1e-6
+    assert entry.soft <= stale_until(entry) + 1e-6
+    assert stale_until(entry) <= entry.hard + 1e-6
     if not empty:
-        assert cell.hard == written + policy.ttl + policy.stale_if_error
+        assert entry.hard == written + policy.ttl + policy.stale_if_error
 
 
 @given(POLICIES, SECONDS)
 def test_a_state_ends_where_the_next_one_begins(policy, moment):
     """At every moment exactly one state, by the first end that is still to come."""
-    cell = cell_of(policy)
-    soft, stale, hard = cell.soft, stale_until(cell), cell.hard
-    judged = state(cell, moment)
+    entry = entry_of(policy)
+    soft, stale, hard = entry.soft, stale_until(entry), entry.hard
+    judged = state(entry, moment)
     assert (judged is Freshness.FRESH) == (moment < soft)
     assert (judged is Freshness.STALE) == (soft <= moment < stale)
     assert (judged is Freshness.FALLBACK) == (max(soft, stale) <= moment < hard)
@@ -90,13 +90,13 @@ def test_a_state_ends_where_the_next_one_begins(policy, moment):
 @given(POLICIES.filter(lambda policy: policy.inline), SECONDS)
 def test_inline_has_no_stale_state(policy, moment):
     """Its time is fallback."""
-    assert state(cell_of(policy), moment) is not Freshness.STALE
+    assert state(entry_of(policy), moment) is not Freshness.STALE
 
 
 def test_what_was_never_written_is_absent():
     """Whatever the clock says."""
-    cell = Cell(Query(ORDERS), CachePolicy())
-    assert {state(cell, now) for now in (-1e300, 0.0, 1e300)} == {Freshness.ABSENT}
+    entry = Entry(Query(ORDERS), CachePolicy())
+    assert {state(entry, now) for now in (-1e300, 0.0, 1e300)} == {Freshness.ABSENT}
 
 
 @pytest.mark.parametrize(
@@ -121,37 +121,37 @@ def test_the_backoff_lies_between_the_half_and_the_whole(failures, u):
 @pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (610.0, 630.0), (630.0, NEVER), (700.0, NEVER)])
 def test_a_hold_that_begins_lasts_for_its_time_or_to_the_hard_end(now, end):
     """The earlier of hard and empty_hold_time after the first empty answer."""
-    assert hold_end(cell_of(CachePolicy(jitter=0)), now) == end
+    assert hold_end(entry_of(CachePolicy(jitter=0)), now) == end
 
 
 @pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (89.9, 90.0), (90.0, NEVER), (100.0, NEVER)])
 def test_a_hold_that_goes_on_ends_by_its_first_empty_answer(now, end):
     """At its end the next empty answer is believed."""
-    cell = cell_of(CachePolicy(jitter=0))
-    cell.hold(since=60.0, until=65.0)
-    assert hold_end(cell, now) == end
+    entry = entry_of(CachePolicy(jitter=0))
+    entry.hold(since=60.0, until=65.0)
+    assert hold_end(entry, now) == end
 
 
 @pytest.mark.parametrize("health", list(HealthFilter))
 def test_a_health_filter_is_believed(health):
     """HEALTHY and UNHEALTHY hold nothing off; the other two do."""
-    held = hold_end(cell_of(CachePolicy(), health=health), 60.0) > NEVER
+    held = hold_end(entry_of(CachePolicy(), health=health), 60.0) > NEVER
     assert held == (health in (HealthFilter.ALL, HealthFilter.HEALTHY_OR_ELSE_ALL))
 
 
 def test_there_is_no_hold_without_a_time_or_without_anything_to_keep():
     """empty_hold_time=0, an empty answer before, or none at all."""
-    assert hold_end(cell_of(CachePolicy(empty_hold_time=0)), 60.0) == NEVER
-    assert hold_end(cell_of(CachePolicy(), instances=0), 1.0) == NEVER
-    assert hold_end(Cell(Query(ORDERS), CachePolicy()), 60.0) == NEVER
+    assert hold_end(entry_of(CachePolicy(empty_hold_time=0)), 60.0) == NEVER
+    assert hold_end(entry_of(CachePolicy(), instances=0), 1.0) == NEVER
+    assert hold_end(Entry(Query(ORDERS), CachePolicy()), 60.0) == NEVER
 
 
 @given(POLICIES, SECONDS, SECONDS)
 def test_a_hold_never_passes_hard_nor_its_own_time(policy, first, later):
     """For any policy, and whenever the first and the present empty answer came."""
-    cell = cell_of(policy)
+    entry = entry_of(policy)
     now = first + later
-    cell.hold(since=first, until=first)
-    end = hold_end(cell, now)
-    assert end == NEVER or now < end <= min(cell.hard, first + policy.empty_hold_time)
-    assert math.isfinite(end) == (policy.empty_hold_time > 0 and now < min(cell.hard, first + policy.empty_hold_time))
+    entry.hold(since=first, until=first)
+    end = hold_end(entry, now)
+    assert end == NEVER or now < end <= min(entry.hard, first + policy.empty_hold_time)
+    assert math.isfinite(end) == (policy.empty_hold_time > 0 and now < min(entry.hard, first + policy.empty_hold_time))

@@ -1,367 +1,213 @@
-"""Flights: one call a question and loop, futures of the waiters' own, and a slot that only its flight frees."""
+"""The books of single flight: who may join which call, and what is left when one ends. Synchronous, no call is made."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import weakref
 
 import pytest
 
-from aiocloudmap import (
-    CachePolicy,
-    ConnectError,
-    DeadlineError,
-    Instance,
-    Query,
-    ServiceName,
-    Snapshot,
-    UnavailableError,
-)
-from aiocloudmap.cache.entry import Cell
-from aiocloudmap.cache.singleflight import Flight, Flights, Outcome, Waiter
+from aiocloudmap import CachePolicy, ConnectError, Instance, Query, ServiceName, Snapshot
+from aiocloudmap.cache.entry import Entry
+from aiocloudmap.cache.singleflight import Call, SingleFlight, Waiter
+from aiocloudmap.model.stats import Counts
 from aiocloudmap.testing import ManualClock
 
 ORDERS = Query(ServiceName("shop", "orders"))
 CARTS = Query(ServiceName("shop", "carts"))
+ANSWER = Snapshot(ORDERS.service, [Instance("a", ORDERS.service)])
 
 
-def answer(flight: Flight, name: str = "a") -> Snapshot:
-    """What a call brings."""
-    service = flight.query.service
-    return Snapshot(service, [Instance(name, service)])
+class Books(SingleFlight):
+    """Single flight, with the steps that a resolver takes."""
 
+    def __init__(self) -> None:
+        self.counts = Counts()
+        super().__init__(self.counts, 5.0)
 
-class Tower:
-    """Sends flights off, keeps what they brought, and tells the waiters."""
+    def ask(self, query: Query = ORDERS, max_age: float | None = None, *, keep: bool = True) -> Waiter:
+        """A caller that waits."""
+        return self.join_and_wait(Entry(query, CachePolicy()), max_age, keep=keep)
 
-    def __init__(self, timeout: float = 5.0) -> None:
-        self.clock = ManualClock()
-        self.flights = Flights(lambda now: now, self.turn, self.fetch, self.land, clock=self.clock, timeout=timeout)
-        self.held: asyncio.Future[None] | None = None
-        self.calls: list[asyncio.Future[Snapshot]] = []
-        self.landed: list[tuple[Flight, Outcome]] = []
-        self.slot_was_taken: list[bool] = []
+    def start(self, call: Call) -> Call:
+        """The call's task exists, and has taken its first step."""
+        call.task = asyncio.get_running_loop().create_task(asyncio.sleep(0))
+        call.began = True
+        return call
 
-    async def turn(self, flight: Flight) -> None:
-        if self.held is not None:
-            await self.held
-
-    async def fetch(self, flight: Flight) -> Snapshot:
-        call: asyncio.Future[Snapshot] = asyncio.get_running_loop().create_future()
-        self.calls.append(call)
-        return await call
-
-    def land(self, flight: Flight, outcome: Outcome) -> None:
-        self.landed.append((flight, outcome))
-        self.slot_was_taken.append(flight.is_current)
-        for waiter in list(flight.waiters):
-            waiter.tell(outcome)
-
-    def ask(self, query: Query = ORDERS, *, keep: bool = True, fresh: bool = False, patience: float | None = None):
-        """A caller: aboard, launched, waiting."""
-        cell = Cell(query, CachePolicy())
-        flight = self.flights.board(cell, keep=keep, fresh=fresh)
-        waiter = Waiter(flight, cell, None, patience)
-        flight.waiters.add(waiter)
-        self.flights.launch(flight)
-        return waiter
-
-
-async def settle() -> None:
-    """Let every task run until it waits."""
-    for _ in range(10):
-        await asyncio.sleep(0)
+    def end(self, call: Call, outcome: object = ANSWER) -> Call | None:
+        """The call ends with this outcome for all of its waiters."""
+        call.done = True
+        return self.complete(call, dict.fromkeys(call.waiters, outcome))
 
 
 @pytest.fixture
-def tower() -> Tower:
-    """Flights whose calls the test answers."""
-    return Tower()
+def books() -> Books:
+    """Empty books."""
+    return Books()
 
 
-async def test_callers_of_one_question_share_a_flight(tower):
-    """Ten callers, one call, ten answers: the same object for all."""
-    waiters = [tower.ask() for _ in range(10)]
-    await settle()
-    assert len(tower.calls) == 1
-    assert tower.flights.under_way(ORDERS)
-    snapshot = answer(waiters[0].flight)
-    tower.calls[0].set_result(snapshot)
-    outcomes = await asyncio.gather(*(waiter.outcome(tower.clock) for waiter in waiters))
-    assert all(outcome is snapshot for outcome in outcomes)
-    assert not tower.flights.under_way(ORDERS)
+async def test_callers_of_one_question_share_a_call(books):
+    """Ten callers, one call, and the same outcome object for all."""
+    waiters = [books.ask() for _ in range(10)]
+    assert len({waiter.call for waiter in waiters}) == 1
+    assert books.in_flight(ORDERS)
+    assert (books.counts.misses, books.counts.coalesced) == (10, 9)
+    assert books.end(waiters[0].call) is None
+    assert [waiter.future.result() for waiter in waiters] == [ANSWER] * 10
+    assert not books.in_flight(ORDERS)
 
 
-async def test_another_question_is_another_flight(tower):
+async def test_another_question_is_another_call(books):
     """Two questions, two calls."""
-    one, two = tower.ask(ORDERS), tower.ask(CARTS)
-    await settle()
-    assert one.flight is not two.flight
-    for call, waiter in zip(tower.calls, (one, two), strict=True):
-        call.set_result(answer(waiter.flight))
-    await settle()
-    assert len(tower.landed) == 2
+    assert books.ask(ORDERS).call is not books.ask(CARTS).call
 
 
-async def test_cancelling_a_waiter_touches_nobody_else(tower):
-    """Its future is its own."""
-    waiters = [tower.ask() for _ in range(3)]
-    tasks = [asyncio.ensure_future(waiter.outcome(tower.clock)) for waiter in waiters]
-    await settle()
-    tasks[1].cancel()
-    await settle()
-    tower.calls[0].set_result(answer(waiters[0].flight))
-    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [Snapshot, asyncio.CancelledError, Snapshot]
+async def test_a_call_that_is_not_needed_is_returned_unless_it_is_kept(books):
+    """leave() returns the running call of the last waiter. A call to keep goes on."""
+    kept, dropped = books.ask(ORDERS, keep=True), books.ask(CARTS, keep=False)
+    other = books.ask(CARTS, keep=False)
+    books.start(kept.call), books.start(dropped.call)
+    assert books.leave(kept) is None
+    assert books.leave(other) is None
+    assert books.leave(dropped) is dropped.call
+    assert books.in_flight(ORDERS)
 
 
-async def test_a_flight_that_nobody_needs_is_cancelled_unless_it_is_kept(tower):
-    """leave() gives the task of the last waiter's flight back, to be awaited; a kept one goes on."""
-    kept, dropped = tower.ask(ORDERS, keep=True), tower.ask(CARTS, keep=False)
-    other = tower.ask(CARTS, keep=False)
-    await settle()
-    assert tower.flights.leave(kept) is None
-    assert tower.flights.leave(other) is None
-    task = tower.flights.leave(dropped)
-    await asyncio.wait({task})
-    assert task.cancelled()
-    assert not tower.flights.under_way(CARTS)
-    assert tower.landed == [(dropped.flight, None)]
-    assert tower.flights.under_way(ORDERS)
-    tower.calls[0].set_result(answer(kept.flight))
-    await settle()
+async def test_one_caller_who_keeps_the_call_is_enough(books):
+    """An inline caller may leave a call that a background caller has joined."""
+    inline, background = books.ask(keep=False), books.ask(keep=True)
+    books.start(inline.call)
+    assert books.leave(inline) is None
+    assert books.leave(background) is None
+    assert books.in_flight(ORDERS)
 
 
-async def test_one_who_wants_it_kept_is_enough(tower):
-    """An inline caller may leave a flight that a background caller has joined."""
-    inline = tower.ask(keep=False)
-    background = tower.ask(keep=True)
-    await settle()
-    assert tower.flights.leave(inline) is None
-    assert tower.flights.leave(background) is None
-    assert tower.flights.under_way(ORDERS)
-    tower.calls[0].set_result(answer(inline.flight))
-    await settle()
+async def test_a_call_that_nobody_started_is_dropped_with_its_last_waiter(books):
+    """There is no task to cancel."""
+    waiter = books.ask(keep=False)
+    assert books.leave(waiter) is None
+    assert not books.in_flight(ORDERS)
 
 
-async def test_who_wants_it_fresh_gets_a_successor_that_begins_when_the_first_has_ended(tower):
-    """Never two calls of one question under way; all who want it fresh meanwhile share the next one."""
-    early = tower.ask()
-    await settle()
-    late = [tower.ask(fresh=True) for _ in range(5)]
-    await settle()
-    assert len(tower.calls) == 1
-    assert {waiter.flight for waiter in late} == {early.flight.successor}
-    tower.calls[0].set_result(answer(early.flight))
-    await settle()
-    assert len(tower.calls) == 2
-    assert late[0].flight.is_current
-    tower.calls[1].set_result(answer(late[0].flight, "b"))
-    assert [(await waiter.outcome(tower.clock))[0].id for waiter in late] == ["b"] * 5
+async def test_callers_with_a_max_age_share_a_successor(books):
+    """They join no call that began before they asked. The successor is current once that call has ended."""
+    early = books.ask()
+    books.start(early.call)
+    late = [books.ask(max_age=10) for _ in range(5)]
+    assert {waiter.call for waiter in late} == {early.call.successor}
+    assert not late[0].call.is_current
+    assert books.end(early.call) is late[0].call
+    assert late[0].call.is_current
+    assert books.end(late[0].call) is None
 
 
-async def test_a_flight_that_has_not_begun_is_fresh_enough(tower):
-    """Until the task's first step, whoever comes still counts as having come before."""
-    early, late = tower.ask(), tower.ask(fresh=True)
-    assert early.flight is late.flight
-    await settle()
-    tower.calls[0].set_result(answer(early.flight))
-    await settle()
+async def test_a_caller_who_waits_for_another_call_first_has_a_time_out_of_its_own(books):
+    """The deadline of a call begins when it starts."""
+    early = books.ask()
+    books.start(early.call)
+    assert early.timeout is None
+    assert books.ask(max_age=10).timeout == 5.0
 
 
-async def test_a_barred_flight_is_joined_by_nobody(tower):
-    """After an invalidation callers get the successor, and the barred one still answers its own."""
-    early = tower.ask()
-    await settle()
-    tower.flights.bar(lambda query: query == ORDERS)
-    late = tower.ask()
-    assert early.flight.barred
-    assert late.flight is early.flight.successor
-    assert not late.flight.barred
-    tower.calls[0].set_result(answer(early.flight))
-    await settle()
-    tower.calls[1].set_result(answer(late.flight, "b"))
-    assert (await early.outcome(tower.clock))[0].id == "a"
-    assert (await late.outcome(tower.clock))[0].id == "b"
+async def test_a_call_that_has_not_begun_is_fresh_enough(books):
+    """Until the task's first step, a caller with a max_age may still join."""
+    assert books.ask().call is books.ask(max_age=10).call
 
 
-async def test_a_successor_that_everybody_left_never_begins(tower):
-    """No call for nobody; the first flight is not disturbed."""
-    early = tower.ask()
-    await settle()
-    late = tower.ask(keep=False, fresh=True)
-    assert tower.flights.leave(late) is None
-    tower.calls[0].set_result(answer(early.flight))
-    await settle()
-    assert len(tower.calls) == 1
-    assert not tower.flights.under_way(ORDERS)
+async def test_only_a_max_age_of_zero_insists_on_an_empty_answer(books):
+    """Any other caller is content with a held one."""
+    assert not books.ask(max_age=10).call.believe_empty
+    assert books.ask(max_age=0).call.believe_empty
 
 
-async def test_the_outcome_is_landed_before_the_slot_is_free(tower):
-    """Or else somebody would ask again between the two."""
-    waiter = tower.ask()
-    await settle()
-    tower.calls[0].set_result(answer(waiter.flight))
-    await settle()
-    assert tower.slot_was_taken == [True]
+async def test_an_invalidated_call_is_not_joined(books):
+    """After an invalidation callers get the successor. The call still answers its own waiters."""
+    early, other = books.ask(ORDERS), books.ask(CARTS)
+    books.start(early.call)
+    books.invalidate(lambda query: query == ORDERS)
+    late = books.ask()
+    assert early.call.invalidated
+    assert not other.call.invalidated
+    assert late.call is early.call.successor
+    assert not late.call.invalidated
 
 
-async def test_an_error_is_an_outcome_and_not_an_exception_of_a_task(tower):
-    """Nothing can be "never retrieved", even where nobody waits."""
-    waiter = tower.ask()
-    await settle()
-    tower.flights.leave(waiter)
+async def test_a_successor_that_all_waiters_left_is_dropped(books):
+    """The call before it is not disturbed."""
+    early = books.ask()
+    books.start(early.call)
+    late = books.ask(keep=False, max_age=10)
+    assert books.leave(late) is None
+    assert books.end(early.call) is None
+    assert not books.in_flight(ORDERS)
+
+
+async def test_an_outcome_is_a_value_even_if_it_is_an_error(books):
+    """No exception of a future or task can be reported as never retrieved."""
+    waiter = books.ask()
     error = ConnectError("refused")
-    tower.calls[0].set_exception(error)
-    await settle()
-    assert tower.landed == [(waiter.flight, error)]
+    books.end(waiter.call, error)
+    assert waiter.future.result() is error
 
 
-async def test_an_error_that_is_remembered_keeps_no_flight_alive(tower):
-    """A traceback holds frames, and the frame of a flight all who waited for it."""
-    waiter = tower.ask()
-    await settle()
-    error = ConnectError("refused")
-    tower.calls[0].set_exception(error)
-    assert await waiter.outcome(tower.clock) is error
-    assert error.__traceback__ is None
-
-
-async def test_an_unknown_error_becomes_a_named_one(tower):
-    """With the unknown one as its cause, and the service."""
-    waiter = tower.ask()
-    await settle()
-    bug = KeyError("x")
-    tower.calls[0].set_exception(bug)
-    outcome = await waiter.outcome(tower.clock)
-    assert type(outcome) is UnavailableError
-    assert outcome.__cause__ is bug
-    assert outcome.service == str(ORDERS.service)
-
-
-async def test_the_deadline_lands_the_flight_and_cancels_the_call(tower):
-    """At its time and not before; what the call brings later is not landed again."""
-    waiter = tower.ask()
-    await settle()
-    tower.clock.tick(4.999)
-    assert tower.landed == []
-    tower.clock.tick(0.001)
-    [(_, outcome)] = tower.landed
-    assert isinstance(outcome, DeadlineError)
-    assert await waiter.outcome(tower.clock) is outcome
-    await settle()
-    assert tower.calls[0].cancelled()
-    assert len(tower.landed) == 1
-    assert tower.clock.timers == 0
-
-
-async def test_a_waiter_without_patience_is_told_nothing(tower):
-    """None after its time; the flight goes on."""
-    waiter = tower.ask(patience=1.0)
-    waiting = asyncio.ensure_future(waiter.outcome(tower.clock))
-    await settle()
-    tower.clock.tick(1.0)
+async def test_a_waiter_with_a_time_out_gets_none_after_it(books):
+    """The call goes on."""
+    clock, call = ManualClock(), books.ask().call
+    waiter = books.wait(call, Entry(ORDERS, CachePolicy()), None, 1.0)
+    waiting = asyncio.ensure_future(waiter.outcome_in_time(clock))
+    await asyncio.sleep(0)
+    clock.tick(1.0)
     assert await waiting is None
-    assert tower.flights.under_way(ORDERS)
-    tower.calls[0].set_result(answer(waiter.flight))
-    await settle()
-    assert tower.clock.timers == 0
+    assert books.in_flight(ORDERS)
+    assert clock.timers == 0
 
 
-async def test_a_call_that_is_cancelled_from_outside_tells_nothing_about_the_question(tower):
-    """Its loop cancels its tasks: waiters are told None, and the successor is not begun."""
-    early = tower.ask()
-    await settle()
-    late = tower.ask(fresh=True)
-    early.flight.task.cancel()
-    await settle()
-    assert [(flight, outcome) for flight, outcome in tower.landed] == [(early.flight, None), (late.flight, None)]
-    assert len(tower.calls) == 1
-    assert not tower.flights.under_way(ORDERS)
-
-
-def test_a_flight_whose_loop_was_closed_counts_as_none():
-    """A loop died in the middle of a call: the next one asks anew, and the dead one's flight is swept away."""
-    tower = Tower()
-
-    async def begin():
-        tower.ask()
-        await settle()
-
+def test_the_calls_of_a_closed_loop_count_as_none():
+    """A loop was closed during a call: the next loop to ask removes it."""
+    books = Books()
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(begin())
-    [pending] = asyncio.all_tasks(loop)
+
+    async def ask():
+        return books.ask()
+
+    waiter = loop.run_until_complete(ask())
     loop.close()
-
-    async def again():
-        waiter = tower.ask()
-        await settle()
-        tower.calls[1].set_result(answer(waiter.flight))
-        return await waiter.outcome(tower.clock)
-
-    assert asyncio.run(again())[0].id == "a"
-    assert len(tower.flights._current) == 0
-    # What it was about to do is not done now, in the middle of somebody else's call.
-    flights = [flight for flight, _ in tower.landed]
-    tower.calls.clear()
-    tower.clock._timers.clear()
-    known, pending = weakref.ref(pending), None
-    gc.collect()
-    assert known() is not None
-    assert [flight for flight, _ in tower.landed] == flights
-    assert len(flights) == 1
-    # Ends the task, whose loop cannot any more.
-    pending = known()
-    pending._log_destroy_pending = False
-    pending.get_coro().close()
+    assert asyncio.run(ask()).call is not waiter.call
+    assert waiter.call not in books.calls()
+    assert not waiter.call.is_current
 
 
-async def test_loops_have_flights_of_their_own(tower):
-    """What runs on one event loop is not joined from another."""
-    waiter = tower.ask()
-    await settle()
+async def test_event_loops_have_calls_of_their_own(books):
+    """A call on one loop is not joined from another."""
+    waiter = books.ask()
 
-    async def elsewhere():
-        assert not tower.flights.under_way(ORDERS)
-        other = tower.ask()
-        await settle()
-        tower.calls[1].set_result(answer(other.flight, "elsewhere"))
-        return await other.outcome(tower.clock)
+    async def ask_elsewhere():
+        assert not books.in_flight(ORDERS)
+        return books.ask()
 
-    assert (await asyncio.to_thread(lambda: asyncio.run(elsewhere())))[0].id == "elsewhere"
-    tower.calls[0].set_result(answer(waiter.flight))
-    assert (await waiter.outcome(tower.clock))[0].id == "a"
+    elsewhere = await asyncio.to_thread(lambda: asyncio.run(ask_elsewhere()))
+    assert elsewhere.call is not waiter.call
 
 
-def test_without_a_loop_nothing_is_under_way(tower):
-    """Asking is no error."""
-    assert tower.flights.under_way(ORDERS) is False
+def test_without_a_running_loop_nothing_is_in_flight(books):
+    """Asking is not an error."""
+    assert books.in_flight(ORDERS) is False
 
 
-async def test_time_that_passed_unseen_is_noted_by_what_is_under_way(tower):
-    """What it brings may be that much older."""
-    waiter = tower.ask()
-    await settle()
-    tower.flights.age(45)
-    assert waiter.flight.aged == 45
-    tower.calls[0].set_result(answer(waiter.flight))
-    await settle()
-    assert tower.ask().flight.aged == 0
-    await settle()
-    tower.calls[1].set_result(answer(waiter.flight))
-    await settle()
+async def test_after_a_fork_no_call_is_current(books):
+    """They are the parent's."""
+    waiter = books.ask()
+    books.forget()
+    assert books.calls() == []
+    assert books.complete(waiter.call, {}) is None
 
 
-async def test_the_repr_shows_where_a_flight_is(tower):
-    """Waiting, launched, landed, and for how many."""
-    early = tower.ask()
-    await settle()
-    late = tower.ask(fresh=True)
-    assert repr(early.flight) == "<Flight shop/orders launched, 1 waiting>"
-    assert repr(late.flight) == "<Flight shop/orders waiting, 1 waiting>"
-    tower.calls[0].set_result(answer(early.flight))
-    await settle()
-    assert repr(early.flight) == "<Flight shop/orders landed, 0 waiting>"
-    tower.calls[1].set_result(answer(late.flight))
-    await settle()
+async def test_the_repr_shows_the_state_of_a_call(books):
+    """Pending, started or done, and its waiters."""
+    early = books.ask()
+    books.start(early.call)
+    late = books.ask(max_age=10)
+    assert repr(early.call) == "<Call for shop/orders started, 1 waiting>"
+    assert repr(late.call) == "<Call for shop/orders pending, 1 waiting>"
+    books.end(early.call)
+    assert repr(early.call) == "<Call for shop/orders done, 0 waiting>"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from aiocloudmap import CachePolicy, CloudMap, ConfigurationError, ConnectionPolicy, HealthFilter, Service, ServiceName
-from aiocloudmap.cache.memory_store import MAX_CELLS
+from aiocloudmap.cache.memory_store import MAX_ENTRIES
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_what_stays_in_its_process_says_what_to_do_in_another(cloud_map, copying
 
 def test_of_more_handles_than_are_kept_the_oldest_goes_first(cloud_map):
     """A name that came last is still at hand, however many came before it."""
-    names = [f"shop/orders-{number}" for number in range(MAX_CELLS + 10)]
+    names = [f"shop/orders-{number}" for number in range(MAX_ENTRIES + 10)]
     made = [cloud_map.service(name) for name in names]
     assert all(cloud_map.service(name) is handle for name, handle in list(zip(names, made, strict=True))[10:])
     assert all(cloud_map.service(name) is not handle for name, handle in zip(names[:10], made, strict=False))

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from aiocloudmap.cache.memory_store import MAX_CELLS
+from aiocloudmap.cache.memory_store import MAX_ENTRIES
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.quotas import Quotas, Rate
 from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy
@@ -63,7 +63,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         _check("processes", self.processes, least=1, whole=True)
-        _check("services", self.services, least=1, most=MAX_CELLS, whole=True)
+        _check("services", self.services, least=1, most=MAX_ENTRIES, whole=True)
         _check("loops", self.loops, least=1, most=_MOST_LOOPS, whole=True)
         _check("empty", self.empty, least=0, most=self.services, whole=True)
         _check("instances", self.instances, least=0, whole=True)
