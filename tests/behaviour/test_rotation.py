@@ -149,7 +149,9 @@ async def test_cast_makes_a_value_of_the_text(stage):
 async def test_a_cast_that_fails_is_an_error_with_a_default_too(stage, default):
     """What is there and wrong is not covered up; the message keeps the value to itself."""
     service = service_of(stage, {"N": "hidden-value"})
-    with pytest.raises(InvalidAttributeError, match=r"^shop/carts: 'N' cannot be read as int \(ValueError\)") as caught:
+    with pytest.raises(
+        InvalidAttributeError, match=r"^shop/carts: attribute 'N' cannot be read as int \(ValueError\)"
+    ) as caught:
         await service.attribute("N", int, **default)
     assert "hidden-value" not in str(caught.value)
     assert isinstance(caught.value, ValueError)

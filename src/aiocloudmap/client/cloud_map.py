@@ -1,4 +1,4 @@
-"""The root: `CloudMap`, a cheap view of what equal settings share."""
+"""`CloudMap`, a cheap view of the engine that equal settings share."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ _DEFAULT_HEALTH: Final = HealthFilter.HEALTHY_OR_ELSE_ALL
 
 
 class CloudMap:
-    """Service discovery through AWS Cloud Map, from memory whenever it can be.
+    """Service discovery through AWS Cloud Map, from memory whenever possible.
 
-    Constructing one costs no I/O and needs no event loop: do it at import, in a request, anywhere. All that are made
-    with equal settings in an equal `AWS_*` environment share one session, one set of credentials and one set of
-    answers per process, and one bounded set of connections per event loop.
+    Constructing one does no I/O and needs no event loop: do it at import, in a request, anywhere. Objects with equal
+    settings, in an equal `AWS_*` environment, share one session, one set of credentials and one set of answers per
+    process, and one bounded set of connections per event loop.
 
-    `async with` holds this loop's connections until its end. Without it, the first call holds them until the loop
-    ends. Either way the answers stay, and the object may be used again, on any event loop.
+    `async with` holds this loop's connections until the block ends. Without it, the first call holds them until the
+    loop ends. Either way the answers stay, and the object may be used again, on any event loop.
 
     Args:
         region: AWS Region; None follows AWS's own chain (AWS_REGION, profile, ...).
         endpoint_url: Another endpoint for Cloud Map; None follows AWS_ENDPOINT_URL_SERVICEDISCOVERY and the rest of
             AWS's chain.
-        cache: How long answers are good for. Not part of what is shared: it belongs to the handles made here.
+        cache: How long answers are served. It belongs to the handles made here, and does not affect sharing.
         connections: How the network is used.
-        session_factory: Makes the aiobotocore session; None is aiobotocore's own `get_session`. Objects made with
-            another factory share nothing, so give each tenant one factory object and keep it.
-        backend: Another source of truth than AWS; implies `shared=False`.
-        clock: Another source of time; implies `shared=False`.
-        shared: False gives an engine of its own, with its own session and answers.
-        on_event: Called with every `Event` of the engine for as long as this object or a handle of it lives. It is
-            called on the thread that the event happened on and must not block.
+        session_factory: Makes the aiobotocore session; None is aiobotocore's own `get_session`. Objects with different
+            factories share nothing, so keep one factory object per tenant.
+        backend: A source of truth in place of AWS; implies `shared=False`.
+        clock: A source of time in place of the system's; implies `shared=False`.
+        shared: False for an engine of its own, with its own session and answers.
+        on_event: Called with every `Event` of the engine while this object or one of its handles lives. Called on the
+            thread of the event. It must not block.
 
     Raises:
-        ConfigurationError: An argument cannot be what it is.
+        ConfigurationError: An argument is invalid.
     """
 
     __slots__ = ("__weakref__", "_cache", "_engine", "_handles", "_listener")
@@ -90,7 +90,7 @@ class CloudMap:
             self._engine = registry.unshared(key, clock=clock, backend=backend)
         self._cache = cache
         self._handles: dict[str | ServiceName, Service] = {}
-        # Handles refer to the listener, not to this object: it may go while they are in use, and takes no cycle along.
+        # Handles refer to the listener, not to this object, which may be collected while they are in use.
         self._listener = None if on_event is None else self._engine.listen(on_event)
 
     @classmethod
@@ -98,23 +98,23 @@ class CloudMap:
         """A CloudMap whose policies come from the environment, one variable a field.
 
         `AIOCLOUDMAP_TTL`, `AIOCLOUDMAP_STALE_IF_ERROR`, `AIOCLOUDMAP_MAX_CONNECTIONS`, ...: the fields of `CachePolicy`
-        and `ConnectionPolicy`. Region, endpoint and credentials have AWS's own variables. A variable that names no
-        field is warned of in the log.
+        and `ConnectionPolicy`. Region, endpoint and credentials have AWS's own variables. An unknown variable is
+        logged as a warning.
 
         Args:
-            overrides: Fields of the policies, or arguments of `CloudMap`; they win over the environment.
+            overrides: Fields of the policies, or arguments of `CloudMap`. They take precedence over the environment.
 
         Raises:
-            ConfigurationError: A variable holds something that its field cannot be.
+            ConfigurationError: A variable or an override is invalid.
         """
         arguments = dict(overrides)
         cache, connections = policies_from_env(arguments)
         for argument, policy in (("cache", cache), ("connections", connections)):
-            # A field beside the whole policy would be lost without a word.
+            # A field beside the whole policy would be ignored silently.
             if argument in arguments and (lost := overrides.keys() & {field.name for field in fields(policy)}):
                 raise ConfigurationError(
-                    f"{argument}= and {', '.join(sorted(lost))}= say the same thing twice",
-                    advice="Say it in one of them.",
+                    f"{argument}= and {', '.join(sorted(lost))}= are both given",
+                    advice=f"Set the fields in {argument}=, or leave {argument}= out.",
                 )
             arguments.setdefault(argument, policy)
         return cls(**arguments)
@@ -135,14 +135,14 @@ class CloudMap:
             name: `namespace/service`, the namespace by its HttpName.
             health: Which instances count. Cloud Map ignores it for a service without a health check.
             where: Attributes that every instance must have (AWS's QueryParameters).
-            prefer: Attributes asked for where anything matches them (AWS's OptionalParameters).
-            owner_account: The account that shares the namespace with this one; AWS finds shared ones only with it.
-            cache: Another policy than this object's.
+            prefer: Attributes that matching instances should have. Ignored if none has them (AWS's OptionalParameters).
+            owner_account: The account that shares the namespace. AWS finds shared namespaces only with it.
+            cache: A policy in place of this object's.
 
         Raises:
-            ConfigurationError: AWS would refuse one of them.
+            ConfigurationError: An argument is invalid by AWS's own patterns.
         """
-        # A name alone is the common case, and must cost next to nothing: no key is built, no enum is looked up.
+        # A name alone is the usual case, and has to be cheap: no key is built, no enum is looked up.
         plain = False
         if health is _DEFAULT_HEALTH and where is None and prefer is None and owner_account is None and cache is None:
             try:
@@ -152,7 +152,7 @@ class CloudMap:
         service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
         if cache is not None:
             check_type("cache", cache, CachePolicy, example="cache=CachePolicy(ttl=30)")
-        # Query checks and orders what it is given, whatever its type.
+        # Query checks and sorts its arguments.
         query = Query(
             service, cast("HealthFilter", health), cast("Any", where or ()), cast("Any", prefer or ()), owner_account
         )
@@ -162,10 +162,10 @@ class CloudMap:
         return handle
 
     def _keep(self, name: str | ServiceName, handle: Service) -> None:
-        """For the next call; the oldest handle goes where there are as many as the table has cells."""
+        """Keep the handle for the next call. The oldest one makes room for it."""
         handles = self._handles
         if len(handles) >= MAX_ENTRIES:
-            # Another thread may be at the same, and have taken the oldest one, or changed the dict in between.
+            # Another thread may have removed the oldest one, or changed the dict.
             with contextlib.suppress(KeyError, RuntimeError, StopIteration):
                 del handles[next(iter(handles))]
         handles[name] = handle
@@ -173,21 +173,19 @@ class CloudMap:
     async def client(self, aws_service: str, **create_client_options: Any) -> Any:
         """An aiobotocore client for any AWS service, on the shared session and connections.
 
-        Made once per service and options, then handed out again: get one per use, keep none across event loops. Its
-        `close` and `async with` do nothing. It has botocore's own time-outs and retries, or those of your `config`.
-        Where all connections but the two that are kept for discovery are in use, a call queues for as long as it may
-        wait to connect, and then raises ConnectionLimitError. For type checkers, annotate it with a type of
-        types-aiobotocore.
+        There is one per service and options. Get it at each use, and do not keep it across event loops. Its `close` and
+        `async with` do nothing. It has botocore's own time-outs and retries, or those of your `config`. While all
+        connections are in use, except for two that are reserved for discovery, a call queues for its own connect
+        time-out, then raises ConnectionLimitError. For type checkers, annotate it with a type of types-aiobotocore.
 
         Args:
             aws_service: botocore's name, such as `sqs`.
             create_client_options: As for `AioSession.create_client`.
 
         Raises:
-            ConfigurationError: No such service, no region, options that botocore refuses or that would bypass the
+            ConfigurationError: Unknown service, no Region, options that botocore refuses or that would bypass the
                 shared connections, or no running asyncio event loop.
-            UnavailableError: No file descriptor is left to make it with, or another thread's event loop has stopped in
-                the middle of making one.
+            UnavailableError: No file descriptor is left, or another thread's event loop stopped while making a client.
         """
         running_loop()
         self._engine.resolver.check_clock()
@@ -196,33 +194,33 @@ class CloudMap:
     async def http_session(self, **options: Any) -> aiohttp.ClientSession:
         """An aiohttp session for your own HTTP calls, on the shared bounded connections of this loop.
 
-        Kept per event loop and options; its `close` and `async with` do nothing. It has aiohttp's own time-outs. Where
-        all connections but the two that are kept for discovery are in use, a call queues for as long as it may wait to
-        connect, and then raises ConnectionLimitError: read or release every response.
+        There is one per event loop and options. Its `close` and `async with` do nothing. It has aiohttp's own
+        time-outs. While all connections are in use, except for two that are reserved for discovery, a call queues for
+        its own connect time-out, then raises ConnectionLimitError. So read or release every response.
 
         Args:
-            options: As for `aiohttp.ClientSession`, but for the connector.
+            options: As for `aiohttp.ClientSession`, without a connector.
 
         Raises:
-            ConfigurationError: An option that aiohttp refuses, or a connector among them; AWS settings that cannot be
-                read; or no running asyncio event loop.
+            ConfigurationError: An option that aiohttp refuses, a connector, unreadable AWS settings, or no running
+                asyncio event loop.
         """
         running_loop()
         self._engine.resolver.check_clock()
         return await self._engine.aws().http_session(**options)
 
     async def prefetch(self, *services: str | ServiceName | Service, required: bool = False) -> None:
-        """Ask for several services at once, so that their first callers need not wait.
+        """Resolve several services at once, so that their first callers need not wait.
 
-        Fresh ones cost nothing; the others one AWS call each, a bounded number of them at a time.
+        Makes no AWS call for fresh ones, and one for each of the others, a bounded number at a time.
 
         Args:
-            services: Names, or handles made with other filters.
-            required: Whether it is an error if one of them cannot be had.
+            services: Names, or handles with filters.
+            required: Whether a service that cannot be resolved is an error.
 
         Raises:
-            ExceptionGroup: `required`, and some could not be had; raised after all were tried.
-            ConfigurationError: A name, or the configuration, is wrong; raised whether `required` or not.
+            ExceptionGroup: With `required`, the errors of all services, after all were tried.
+            ConfigurationError: A name or the configuration is invalid, with `required` or without.
         """
         handles = [item if isinstance(item, Service) else self.service(item) for item in services]
         permits = asyncio.Semaphore(self._engine.key.connections.max_connections_per_host)
@@ -245,17 +243,17 @@ class CloudMap:
             raise ExceptionGroup(f"{len(errors)} of {len(handles)} services could not be prefetched", errors)
 
     def invalidate(self, name: str | ServiceName | Service | None = None) -> int:
-        """Answers count as expired: the next caller asks AWS, and gets the old one only where AWS does not answer.
+        """Expire answers: the next caller asks AWS, and gets the old answer only if AWS does not answer.
 
         Args:
-            name: Whose answers, for every filter and policy, and its own attributes; None for all of this engine. For
-                the answers to one question only there is `Service.invalidate`.
+            name: Expire the answers about this service, for every filter and policy, and its own attributes; None for
+                all answers of this engine. `Service.invalidate` expires the answers to one question.
 
         Returns:
-            How many answers could have been given until now.
+            How many answers could have been served until now.
 
         Raises:
-            ConfigurationError: AWS would refuse the name.
+            ConfigurationError: The name is invalid.
         """
         if name is None:
             return self._engine.resolver.invalidate(lambda _: True)
@@ -265,29 +263,29 @@ class CloudMap:
         return self._engine.resolver.invalidate(lambda query: query.service == service)
 
     def clear(self) -> int:
-        """Answers are forgotten, for everybody who shares this engine. Returns how many could have been given."""
+        """Forget all answers of this engine, for all who share it. Returns how many could have been served."""
         return self._engine.resolver.clear()
 
     def before_snapshot(self) -> None:
-        """Make ready for a snapshot of the process, as AWS Lambda's SnapStart takes one. Answers stay.
+        """Prepare for a snapshot of the process, such as AWS Lambda's SnapStart takes. Answers stay.
 
-        Idle connections are closed, on every event loop of the process, and the engine's credentials are forgotten, so
-        that neither is part of the snapshot; those that you set on a session of your own stay there. Costs no AWS
-        call. May be called with or without a running event loop: without one, the connections of loops that rest on
-        this thread are gone when it returns; with one, they go with the loop's next turn.
+        Closes the idle connections of every event loop of the process, and drops the engine's credentials, so that
+        neither is in the snapshot. Credentials that you set on a session of your own stay there. Makes no AWS call.
+        Works with or without a running event loop. Without one, the connections of stopped loops of this thread are
+        closed on return. With one, they are closed in the loop's next iteration.
 
-        Calls under way are left to themselves, so let them end first. Whoever has several engines calls it for each.
+        Calls in flight are not touched, so let them end first. With several engines, call it for each.
         """
         self._engine.before_snapshot()
 
     def after_restore(self) -> None:
-        """Go on from a restored snapshot: answers stay, and count as older by the time that passed unseen.
+        """Continue from a restored snapshot. Answers stay, and are older by the time that passed.
 
-        Connections from before the snapshot are closed before they could be used, and credentials are loaded anew by
-        the next call. Costs no AWS call, and may be called with or without a running event loop.
+        Connections from before the snapshot are closed before any is used, and the next call loads new credentials.
+        Makes no AWS call. Works with or without a running event loop.
 
-        Without it, time that passed is noticed all the same at the first call that goes to AWS, and expired credentials
-        when AWS refuses them. Whoever has several engines calls it for each.
+        Without it, the time that passed is noticed at the first call to AWS, and expired credentials when AWS refuses
+        them. With several engines, call it for each.
         """
         self._engine.after_restore()
 
@@ -296,11 +294,10 @@ class CloudMap:
         return self._engine.stats()
 
     async def aclose(self) -> None:
-        """Give back this event loop's connections; waits for calls in flight. Answers stay, and it may be used again.
+        """Release this event loop's connections, after calls in flight. Answers stay, and it may be used again.
 
-        Whoever holds the same connections with `async with` keeps them. A call of your own without a time-out may keep
-        it waiting: bound it with `asyncio.timeout`. Cancelling it loses nothing: the connections are then closed
-        together with the loop.
+        Connections held by another `async with` stay open. A call of your own without a time-out can delay it: bound it
+        with `asyncio.timeout`. If it is cancelled, the connections are closed together with the loop.
         """
         await self._engine.aclose()
 
@@ -314,7 +311,9 @@ class CloudMap:
         await self._engine.leave()
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a CloudMap is not copied or pickled; make a CloudMap() where it is needed, which costs no I/O")
+        raise TypeError(
+            "a CloudMap cannot be copied or pickled: make a CloudMap() where it is needed, which does no I/O"
+        )
 
     def __repr__(self) -> str:
         return f"<CloudMap on {self._engine!r}>"

@@ -1,8 +1,8 @@
-"""The engines of the process, and what happens to all of them at once: a fork, a snapshot, a test that begins.
+"""The engines of the process, and what happens to all of them at once: forks, snapshots, the start and end of a test.
 
-An engine outlives those who use it, so that a `CloudMap` made for one request finds the answers of the last one.
-Engines are few: one per combination of settings. A program that makes more and more of them is told so, and of those
-that nobody holds only the ones that were asked for last are kept: each has a session and clients, some megabytes.
+An engine outlives its users, so a `CloudMap` made for one request finds the answers of the previous one. There is one
+engine per combination of settings, usually a few. Each has a session and clients, some megabytes. So a program that
+makes many gets a warning, and of those without users only the most recently used are kept.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Registry:
         # Reentrant, because a signal handler may make a CloudMap in the middle of making one.
         self._lock = threading.RLock()
         self._shared: cachetools.LRUCache[EngineKey, Engine] = cachetools.LRUCache(_KEPT_ENGINES)
-        # A reset gives them up, and so does a full registry; whoever still holds one goes on sharing it.
+        # Engines that a reset or a full registry dropped. While in use, they are still shared.
         self._held: weakref.WeakValueDictionary[EngineKey, Engine] = weakref.WeakValueDictionary()
         self._all: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._override: Override | None = None
         self._transport: Transport | None = None
 
     def shared(self, key: EngineKey) -> Engine:
-        """The engine of these settings, by the machine's own clock."""
+        """The engine of these settings, on the system clock."""
         with self._lock:
             engine = self._shared.get(key)
             if engine is None:
@@ -54,7 +54,7 @@ class Registry:
             return engine
 
     def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
-        """An engine of its own."""
+        """A new engine that is not shared."""
         engine = Engine(key, clock=clock, backend=backend, transport=self.transport, override=self._override)
         self._all.add(engine)
         return engine
@@ -63,7 +63,7 @@ class Registry:
         """The connections of the process, per event loop."""
         if self._transport is None:
             with loading_aws():
-                from aiocloudmap.aws.transport.transport import Transport  # noqa: PLC0415 - heavy, and not needed for a hit
+                from aiocloudmap.aws.transport.transport import Transport  # noqa: PLC0415 - as in engine.py
 
             with self._lock:
                 if self._transport is None:
@@ -71,28 +71,28 @@ class Registry:
         return self._transport
 
     def _announce(self, event: Event) -> None:
-        """Log what concerns the whole process once, and tell the listeners of every engine."""
+        """Log an event of the whole process once, and notify the listeners of every engine."""
         log(event)
         for engine in list(self._all):
             engine.notify(event)
 
     def check_clocks(self) -> None:
-        """Every engine notices whether time passed unseen."""
+        """Every engine checks whether time passed unseen."""
         for engine in list(self._all):
             engine.resolver.check_clock()
 
     def before_snapshot(self) -> None:
-        """Every engine makes ready for a snapshot of the process."""
+        """Prepare every engine for a snapshot of the process."""
         for engine in list(self._all):
             engine.before_snapshot()
 
     def after_restore(self) -> None:
-        """Every engine goes on from a restored snapshot."""
+        """Every engine continues from a restored snapshot."""
         for engine in list(self._all):
             engine.after_restore()
 
     def reset(self) -> None:
-        """Every engine that asks AWS begins anew; those that nobody holds go. Connections close with their loops."""
+        """Start every engine that asks AWS over, and drop unused ones. Connections close with their loops."""
         with self._lock:
             self._shared.clear()
         for engine in list(self._all):
@@ -100,7 +100,7 @@ class Registry:
 
     @contextlib.contextmanager
     def overridden(self, *, backend: Backend | None, clock: Clock) -> Iterator[None]:
-        """Let every engine that would ask AWS, those to come included, go by these; all begin anew, here and after."""
+        """Replace backend and clock of every engine that asks AWS, new ones included. Each starts over at both ends."""
         before, self._override = self._override, Override(backend, clock)
         self.reset()
         try:
@@ -117,14 +117,14 @@ class Registry:
             return
         differing = sorted({name for other in self._shared for name in key.differences(other)})
         LOGGER.warning(
-            "%d combinations of settings, each with a session and answers of its own; they differ in: %s. "
-            "Pass the same objects each time, or shared=False where the isolation is meant.",
+            "%d combinations of settings, each with a session and answers of its own. They differ in: %s. "
+            "Pass the same objects each time, or shared=False if they are meant to be separate.",
             _MANY_ENGINES,
             ", ".join(differing),
         )
 
     def forget_after_fork(self) -> None:
-        """In the child: settings and answers stay; locks, calls under way and connections are the parent's."""
+        """In the child: settings and answers stay; locks, calls in flight and connections are the parent's."""
         self._lock = threading.RLock()
         if self._transport is not None:
             self._transport.forget_after_fork()

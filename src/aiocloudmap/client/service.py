@@ -1,7 +1,7 @@
-"""The handle of one question: the hot path.
+"""The handle of one question. A hit is answered here.
 
-A hit reads two slots of a cell, calls the clock once and compares once. Each of the hot methods reads the cell itself
-rather than awaiting another, because an await costs as much as the whole hit.
+A hit reads two slots of an entry, reads the clock once and compares once. Each hot method reads the entry itself rather
+than awaiting another method, because an await costs as much as the whole hit.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _MISSING: Final = object()
 
 
 class Service:
-    """The instances of one service that match one question. Made by `CloudMap.service`; cheap; never goes stale.
+    """The instances of one service that match one question. Made by `CloudMap.service`; cheap; keep it or not.
 
-    Every method but `peek`, `invalidate` and `explain` is a coroutine. One that finds a fresh answer in memory costs
-    no AWS call and does not suspend. One that does not costs at most one `DiscoverInstances` (and its retries), shared
-    with everybody who asks the same meanwhile. Cancelling one disturbs nobody else.
+    Every method but `peek`, `invalidate` and `explain` is a coroutine. With a fresh answer in memory it makes no AWS
+    call and does not suspend. Otherwise it makes at most one `DiscoverInstances` call (with retries), shared with all
+    callers who ask the same question at the same time. Cancelling one caller disturbs no other.
     """
 
     __slots__ = ("_attributes_entry", "_engine", "_entry", "_listener", "_now", "_resolver", "name", "query")
@@ -54,9 +54,8 @@ class Service:
         """Every matching instance, sorted by id; possibly none.
 
         Args:
-            max_age: Seconds. Nothing older is returned, not even where the fetch fails; 0 forces a fetch and believes
-                what it says. A fetch that takes longer than `ConnectionPolicy.discovery_timeout` is a DeadlineError,
-                one that would be made while AWS throttles a ThrottledError, at once.
+            max_age: Seconds. Nothing older is returned, not even if the call fails. 0 forces a call, and believes an
+                empty answer. While AWS throttles, no call is made: ThrottledError at once.
 
         Returns:
             The complete set, unless its `maybe_truncated` is true.
@@ -65,8 +64,8 @@ class Service:
             NamespaceNotFoundError: Cloud Map does not know the namespace.
             ServiceNotFoundError: Cloud Map does not know the service.
             RequestError: AWS refused the request.
-            UnavailableError: No answer can be had, within `ConnectionPolicy.discovery_timeout` at the latest.
-            ConfigurationError: No region, no credentials, a bad `max_age`, or no running asyncio event loop.
+            UnavailableError: No answer is available. Raised within `ConnectionPolicy.discovery_timeout`.
+            ConfigurationError: No Region, no credentials, an invalid `max_age`, or no running asyncio event loop.
         """
         if max_age is None:
             entry = self._entry
@@ -75,10 +74,10 @@ class Service:
         return await self._miss(max_age)
 
     async def pick(self) -> Instance:
-        """One matching instance, the next one at each call.
+        """One matching instance: the next one with each call.
 
-        The rotation is shared by all handles of the question and starts at a random instance, so that a handle made
-        for one request, or a process started for one, spreads its load like all others.
+        All handles of the question share the rotation, which starts at a random instance. So handles made per request,
+        and processes that live for one request, spread their load, too.
 
         Raises:
             NoInstancesError: No instance matches.
@@ -104,18 +103,18 @@ class Service:
 
         Args:
             key: The attribute's name, such as `QUEUE_URL`.
-            cast: What makes a value of the text, such as `int`.
-            default: Returned where the attribute, the instances, the service or AWS cannot be had: for a cold start in
-                the middle of an outage. A setting that is wrong is not covered up.
+            cast: Converts the text, such as `int`.
+            default: Returned if the attribute, the instances, the service or AWS are not available, as at a cold start
+                during an outage. It does not hide a wrong setting.
 
         Raises:
-            AttributeNotFoundError: No instance has it; the message lists the keys there are.
+            AttributeNotFoundError: No instance has it. The message lists the existing keys.
             NoInstancesError: No instance matches.
-            InvalidAttributeError: `cast` refused the value; raised with a default, too.
-            ConfigurationError: `key` is no string, or `cast` cannot be called; or as `resolve`.
+            InvalidAttributeError: `cast` raised an exception. Raised with a default, too.
+            ConfigurationError: `key` is not a string, or `cast` is not callable; or as `resolve`.
             CloudMapError: As `resolve`.
         """
-        # A hit looks at no argument: what is wrong with them fails there, and is told where that is dealt with.
+        # A hit checks no argument. Invalid ones fail below, and are checked there.
         entry = self._entry
         if self._now() < entry.serve_until:
             snapshot: Snapshot = entry.answer  # type: ignore[assignment]
@@ -131,7 +130,7 @@ class Service:
                 return default
         try:
             text = snapshot._only[key]
-        except (KeyError, TypeError):  # not one instance, or not this key, or none at all
+        except (KeyError, TypeError):  # several instances or none, or an instance without this key
             check_attribute(key, cast)
             instances = snapshot.instances
             found = self._rotate(instances, key)
@@ -143,21 +142,21 @@ class Service:
         return text if cast is str else self._cast(text, key, cast)
 
     async def attributes(self) -> ServiceAttributes:
-        """The service's own attributes, which are not those of its instances; possibly none.
+        """The service's own attributes, as opposed to those of its instances; possibly none.
 
-        Kept by the same `CachePolicy` as instances, and invalidated with them. One that is not fresh costs one
-        `GetServiceAttributes`; the first one of a service also what it takes to learn its id, once: `ListNamespaces`
-        and `ListServices`, one call for each 100 of them. These are calls to the control plane, whose rates are low,
-        which needs `servicediscovery:GetServiceAttributes`, `ListNamespaces` and `ListServices` allowed, and which a
-        VPC endpoint for the data plane does not reach. Its throttling holds up no `resolve`.
+        Cached by the same `CachePolicy` as instances, and invalidated with them. If they are not fresh, this makes one
+        `GetServiceAttributes` call. The first call for a service also looks up its id, with `ListNamespaces` and
+        `ListServices` (one call per 100 entries). These are control-plane calls: their rate limits are low, the
+        policy must allow `servicediscovery:GetServiceAttributes`, `ListNamespaces` and `ListServices`, and a VPC
+        endpoint for the data plane does not serve them. Throttling there does not delay `resolve`.
 
         Returns:
-            A read-only mapping that says when it was fetched. The filters of this handle play no part.
+            A read-only mapping with `fetched_at` and `age`. The filters of this handle do not apply.
 
         Raises:
             NamespaceNotFoundError: Cloud Map does not know the namespace.
             ServiceNotFoundError: The namespace has no such service.
-            ConfigurationError: As `resolve`; or a backend of your own that is no `AttributesBackend`.
+            ConfigurationError: As `resolve`; or the backend is one of your own and not an `AttributesBackend`.
             CloudMapError: As `resolve`.
 
         Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_GetServiceAttributes.html
@@ -170,22 +169,21 @@ class Service:
     async def grpc_target(self) -> str:
         """All matching instances as one target of a gRPC channel: `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
 
-        A target holds one family of addresses: the one that more of them have, IPv4 where it is even. It is the same
-        text for the same instances, so that a program can see when to make its channel anew: a channel keeps the
-        addresses it was made with. Spread calls with the load-balancing policy `round_robin`.
+        A target holds addresses of one family: the more frequent one, IPv4 if both are equal. The same instances make
+        the same text, so a program can tell when to replace its channel, which keeps the addresses it was made with.
+        Spread calls with the load-balancing policy `round_robin`.
 
-        An instance that says no port, has a host name only, or an address that is none is passed over as long as
-        there is another.
+        Instances without a port, with only a host name, or with an invalid address are skipped if there are others.
 
         Raises:
             NoInstancesError: No instance matches.
             AttributeNotFoundError: No instance has both an IP address and a port.
-            InvalidAttributeError: None can be reached, and one has an address or a port that is none.
+            InvalidAttributeError: None has a valid address, and one has an invalid address or port.
             CloudMapError: As `resolve`.
 
         Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
         """
-        from aiocloudmap.balancing.addresses import grpc_target, reachable  # noqa: PLC0415 - few programs ask for it
+        from aiocloudmap.balancing.addresses import grpc_target, reachable  # noqa: PLC0415 - few programs need it
 
         snapshot = await self.resolve()
         if not snapshot:
@@ -193,9 +191,9 @@ class Service:
         return grpc_target(reachable(snapshot))
 
     def peek(self) -> Snapshot | None:
-        """What is known now: the answer until its hard end, else None. Never any I/O, no event loop needed.
+        """The answer in memory until its hard end, else None. No I/O, and no event loop needed.
 
-        A service that is known to have no instances gives an empty snapshot, which is falsy.
+        For a service that is known to have no instances it is an empty snapshot, which is falsy.
         """
         entry = self._entry
         if self._now() < entry.serve_until:
@@ -274,14 +272,14 @@ class Service:
             # The value stays out of the message: it may be a secret, or hostile.
             name = getattr(cast, "__name__", type(cast).__name__)
             raise InvalidAttributeError(
-                f"{safe_repr(key)} cannot be read as {name} ({type(error).__name__})",
+                f"attribute {safe_repr(key)} cannot be read as {name} ({type(error).__name__})",
                 service=self.name,
                 advice="Correct the attribute where the instance is registered.",
             ) from error
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            f"a handle is not copied or pickled; write CloudMap().service('{self.name}') where it is needed"
+            f"a Service cannot be copied or pickled: write CloudMap().service('{self.name}') where it is needed"
         )
 
     def __repr__(self) -> str:
