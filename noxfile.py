@@ -6,6 +6,7 @@ seconds where pip takes minutes; without it by virtualenv, which comes with nox,
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -44,7 +45,7 @@ async def ask():
 
 assert asyncio.run(ask()) == "here"
 """
-# botocore knows four hundred services: these are kept, beside the tables that are none.
+# botocore brings four hundred services: the layer keeps these.
 LAYER_SERVICES = ("servicediscovery", "sqs", "sso", "sso-oidc", "sts")
 LAYER_PROOF = """
 import os, sys
@@ -189,16 +190,22 @@ def build(session: nox.Session) -> None:
 
 
 def _slim(folder: Path) -> None:
-    """Leave out what no function reads: other services' models, tests, commands."""
-    for path in (folder / "botocore" / "data").iterdir():
+    """Remove what no function reads: the data of other services, tests, commands."""
+    data = folder / "botocore" / "data"
+    for path in data.iterdir():
         if path.is_dir() and path.name not in LAYER_SERVICES:
             shutil.rmtree(path)
-    for path in [folder / "bin", *folder.rglob("__pycache__"), *folder.rglob("tests")]:
-        shutil.rmtree(path, ignore_errors=True)
+    for path in [folder / "bin", *folder.rglob("__pycache__"), *folder.rglob("tests"), *data.rglob("examples-1.json*")]:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+    # Every session reads the endpoints of all services, a megabyte of JSON.
+    endpoints = json.loads((data / "endpoints.json").read_text(encoding="utf-8"))
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: each for name, each in partition["services"].items() if name in LAYER_SERVICES}
+    (data / "endpoints.json").write_text(json.dumps(endpoints), encoding="utf-8")
 
 
 def _zip(folder: Path, target: Path) -> int:
-    """Zip what the folder holds, and its name; the bytes before."""
+    """Zip the folder's files below its name. Returns their size in bytes."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for path in files:
@@ -206,20 +213,25 @@ def _zip(folder: Path, target: Path) -> int:
     return sum(path.stat().st_size for path in files)
 
 
-@nox.session(name="lambda-layer")
-def lambda_layer(session: nox.Session) -> None:
-    """A slim layer for AWS Lambda, run from its zip alone. What follows `--` is for pip: another platform, say."""
-    _install(session, "build", project=False)
-    scratch = Path(session.create_tmp()).absolute()
-    folder, layer, unpacked = scratch / "layer" / "python", scratch / "aiocloudmap-layer.zip", scratch / "unpacked"
-    for path in (scratch / "dist", folder, unpacked):
+def _install_into(session: nox.Session, folder: Path, *arguments: str) -> None:
+    """Install the wheel of the tree, with its dependencies, into an empty folder."""
+    scratch = folder.parents[1]
+    for path in (scratch / "dist", folder):
         shutil.rmtree(path, ignore_errors=True)
     session.run("python", "-m", "build", "--wheel", "--outdir", str(scratch / "dist"), silent=True)
     [wheel] = (scratch / "dist").glob("*.whl")
-    session.run(
-        *("python", "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(folder)),
-        *(str(wheel), *session.posargs),
-    )
+    install = ("python", "-m", "pip", "install", "--quiet", "--no-compile", "--target", str(folder))
+    session.run(*install, str(wheel), *arguments)
+
+
+@nox.session(name="lambda-layer")
+def lambda_layer(session: nox.Session) -> None:
+    """A slim layer for AWS Lambda, run from its zip alone. Arguments after `--` are for pip: another platform, say."""
+    _install(session, "build", project=False)
+    scratch = Path(session.create_tmp()).absolute()
+    folder, layer, unpacked = scratch / "layer" / "python", scratch / "aiocloudmap-layer.zip", scratch / "unpacked"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    _install_into(session, folder, *session.posargs)
     _slim(folder)
     size = _zip(folder, layer)
     session.log("%s: %.1f MB, %.1f MB unzipped", layer, layer.stat().st_size / 1e6, size / 1e6)
@@ -231,6 +243,21 @@ def lambda_layer(session: nox.Session) -> None:
     world = {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
     found = [str(unpacked / "python"), str(HERE / "examples" / "lambda")]
     session.run("python", "-I", "-S", "-W", "error", "-c", LAYER_PROOF, *found, env=world)
+
+
+@nox.session(name="bench-layer")
+def bench_layer(session: nox.Session) -> None:
+    """The cold start in the layer, against bare aiobotocore with all of its data. A few minutes."""
+    _install(session, "bench", "build")
+    scratch = Path(session.create_tmp()).absolute()
+    whole, slim = scratch / "whole" / "python", scratch / "slim" / "python"
+    _install_into(session, whole)
+    shutil.rmtree(slim, ignore_errors=True)
+    shutil.copytree(whole, slim)
+    _slim(slim)
+    for folder in (whole, slim):
+        session.run("python", "-m", "compileall", "-q", str(folder), silent=True, success_codes=[0, 1])
+    session.run("python", "tests/benchmarks/layer.py", str(whole), str(slim), *session.posargs)
 
 
 @nox.session(python=PYTHONS)
