@@ -106,8 +106,9 @@ class Entry:
     def write_failure(self, error: CloudMapError, *, until: float) -> None:
         """A call failed: until then, serve the answer if it is still usable, else repeat the error."""
         self.failures = Failures(error, self.failures.in_a_row + 1, until, self.failures.empty_since)
-        # A forced call may fail while the answer is fresh. It stays fresh.
-        self.serve_until = min(max(until, self.soft), self.hard)
+        # A forced call may fail while the answer is fresh. It stays fresh, unless an empty answer is held off.
+        is_held = self.failures.empty_since > NEVER
+        self.serve_until = min(until if is_held else max(until, self.soft), self.hard)
 
     def write_misconfigured(self, error: CloudMapError) -> None:
         """No call could be made: the next caller may try again at once."""

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, NamedTuple
 
 from aiocloudmap.cache.entry import NEVER, Entry
@@ -98,8 +98,10 @@ class Resolver:
         self._cancelled: set[asyncio.Task[None]] = set()
         self._lookup = Lookup(self._calls, self.counts, timeout)
         self._update = Update(self._store, self.counts, listeners)
-        # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
+        # Reentrant, because a signal handler may call anything in the middle of a change on the same thread.
         self._lock = threading.RLock()
+        self._changes = 0
+        self._deferred: list[Callable[[], None]] = []
 
     # --- entries ---
 
@@ -110,8 +112,33 @@ class Resolver:
 
     def list_entry(self, entry: Entry) -> Entry:
         """List the entry, and return it; or return the one that is listed for the same question and policy."""
-        with self._lock:
+        with self._change():
             return self._store.list_entry(entry)
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[None]:
+        """Around every change: what a signal handler asks for in the middle of one (`_change_all`) is done after it."""
+        with self._lock:
+            self._changes += 1
+            try:
+                yield
+            finally:
+                while True:
+                    while self._changes == 1 and self._deferred:
+                        self._deferred.pop(0)()
+                    self._changes -= 1
+                    if self._changes or not self._deferred:
+                        break
+                    self._changes += 1  # a signal arrived after the last look
+
+    def _change_all(self, change: Callable[[], None]) -> None:
+        """Make a change now, or after the one that this thread is in the middle of."""
+        with self._lock:
+            if self._changes:
+                self._deferred.append(change)
+            else:
+                with self._change():
+                    change()
 
     # --- a miss, from top to bottom ---
 
@@ -129,7 +156,7 @@ class Resolver:
             check_max_age(max_age)
         self._prepare(entry)
         limiter = self._limiter(entry.query)
-        with self._lock:
+        with self._change():
             answer, call, waiter = self._lookup.decide(entry, max_age, self.clock.monotonic(), limiter)
         if call is not None:
             self._start(call)
@@ -253,7 +280,7 @@ class Resolver:
         """Write the outcome. Returns what each waiter gets, and the events to report."""
         if isinstance(outcome, CloudMapError | None):  # the clock was checked when an answer arrived
             self.check_clock()
-        with self._lock:
+        with self._change():
             now = self.clock.monotonic()
             result = UnavailableError("the call was cancelled with its event loop") if outcome is None else outcome
             if isinstance(result, CloudMapError) and result.service is None:
@@ -313,7 +340,7 @@ class Resolver:
             f"no answer within {waiter.timeout:g} s", advice="Check the network path to AWS, or ask again later."
         )
         outcome: Answer | CloudMapError = error
-        with self._lock:
+        with self._change():
             task = self._leave(waiter)
             now = self.clock.monotonic()
             answer = entry.usable(now)
@@ -338,21 +365,28 @@ class Resolver:
 
     def invalidate(self, matches: Callable[[Question], bool]) -> int:
         """Expire the answers to these questions. Returns how many could have been served."""
-        with self._lock:
-            now = self.clock.monotonic()
-            entries = [entry for entry in self._store.entries() if matches(entry.query)]
-            usable = sum(now < entry.hard for entry in entries)
-            for entry in entries:
-                entry.expire()
+
+        def expire() -> None:
+            for entry in self._store.entries():
+                if matches(entry.query):
+                    entry.expire()
             self._calls.invalidate(matches)
+
+        with self._lock:
+            usable = self._count_usable(matches)
+            self._change_all(expire)
             return usable
 
     def clear(self) -> int:
         """Forget every answer. Returns how many could have been served."""
-        with self._lock:
-            usable = self.usable_entries
+
+        def forget() -> None:
             self._store.clear()
             self._calls.invalidate(lambda _: True)
+
+        with self._lock:
+            usable = self.usable_entries
+            self._change_all(forget)
             return usable
 
     def shut_down(self) -> None:
@@ -374,17 +408,21 @@ class Resolver:
             unseen, self._clock_difference = difference - self._clock_difference, difference
             if unseen <= FREEZE_THRESHOLD:
                 return
-            for entry in self._store.entries():
-                entry.add_age(unseen)
-            for limiter in self._limiters:
-                limiter.add_age(unseen)
-            for call in self._calls.calls():
-                call.age += unseen
+            self._change_all(lambda: self._add_age(unseen))
         self._emit(ClockJumped(unseen))
+
+    def _add_age(self, seconds: float) -> None:
+        for entry in self._store.entries():
+            entry.add_age(seconds)
+        for limiter in self._limiters:
+            limiter.add_age(seconds)
+        for call in self._calls.calls():
+            call.age += seconds
 
     def forget_after_fork(self) -> None:
         """In the child: the calls in flight are the parent's, and its lock may be held."""
         self._lock = threading.RLock()
+        self._changes, self._deferred = 0, []
         self._calls.forget()
         self._cancelled.clear()
         for entry in self._store.entries():
@@ -394,8 +432,11 @@ class Resolver:
     def usable_entries(self) -> int:
         """How many answers could be served now."""
         with self._lock:
-            now = self.clock.monotonic()
-            return sum(now < entry.hard for entry in self._store.entries())
+            return self._count_usable(lambda _: True)
+
+    def _count_usable(self, matches: Callable[[Question], bool]) -> int:
+        now = self.clock.monotonic()
+        return sum(now < entry.hard for entry in self._store.entries() if matches(entry.query))
 
     def explain(self, entry: Entry) -> Explanation:
         """Why the entry's answer is what it is at this moment."""

@@ -17,6 +17,7 @@ Outcomes travel as values, not as exceptions of futures or tasks, so asyncio nev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -127,7 +128,6 @@ class SingleFlight:
         self._counts: Final = counts
         self._timeout: Final = timeout
         self._current: dict[asyncio.AbstractEventLoop, dict[Question, Call]] = {}
-        self._abandoned: list[asyncio.Task[None]] = []
 
     def in_flight(self, query: Question) -> bool:
         """Whether a call for this question is in flight on the running event loop, if one runs."""
@@ -220,7 +220,6 @@ class SingleFlight:
         for call in self.calls():
             call.is_current = False
         self._current.clear()
-        self._abandoned.clear()
 
     def calls(self) -> list[Call]:
         """The current calls of all event loops."""
@@ -237,10 +236,20 @@ class SingleFlight:
         """Drop the calls of event loops that were closed in the middle of one."""
         for loop in [loop for loop in list(self._current) if loop.is_closed()]:
             for call in self._current.pop(loop, _NO_CALLS).values():
-                call.is_current = False
+                call.is_current, call.done = False, True
                 if call.task is not None:
-                    # The task never ends. Destroyed, it would log a complaint, and complete the call here and now.
-                    self._abandoned.append(call.task)
+                    _end_on_closed_loop(call.task)
+
+
+def _end_on_closed_loop(task: asyncio.Task[None]) -> None:
+    """End a task whose loop cannot run it any more, so that neither is kept."""
+    # As asyncio does for a task that it gives up itself: no complaint about it when it is collected.
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine = task.get_coro()
+    assert coroutine is not None
+    # What the backend does in its `finally` may need the loop.
+    with contextlib.suppress(Exception):
+        coroutine.close()
 
 
 _NO_CALLS: Final[dict[Question, Call]] = {}

@@ -227,7 +227,9 @@ class Engine:
         for listener in list(self._listeners):
             try:
                 listener.on_event(event)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:  # a CancelledError, or what a test framework raises, must not reach the callers
                 LOGGER.exception("on_event raised an exception for %s", type(event).__name__)
 
     # --- snapshots and forks ---

@@ -50,7 +50,8 @@ class Registry:
             if engine is None:
                 self._warn_of_many(key)
                 engine = self._held.get(key) or self.unshared(key, clock=SYSTEM_CLOCK, backend=None)
-                self._shared[key] = self._held[key] = engine
+                # A signal handler may have made one meanwhile.
+                engine = self._shared[key] = self._held.setdefault(key, engine)
             return engine
 
     def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
