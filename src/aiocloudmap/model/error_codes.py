@@ -44,7 +44,7 @@ class Row(NamedTuple):
         return self.kind(what or self.what, advice=self.advice, service=service, **fields)
 
 
-THROTTLED = Row(
+_THROTTLED = Row(
     ThrottledError,
     "AWS limits the rate of requests of this account",
     "Raise CachePolicy.ttl, or ask AWS for a higher DiscoverInstances quota.",
@@ -105,7 +105,7 @@ _ROWS: Final = (
         ForbiddenException OptInRequired NotSignedUp""",
     ),
     (
-        THROTTLED,
+        _THROTTLED,
         """RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled
         RequestThrottledException TooManyRequestsException ProvisionedThroughputExceededException
         BandwidthLimitExceeded LimitExceededException SlowDown EC2ThrottledException 429""",
@@ -132,7 +132,7 @@ def row_of(code: str, status: int) -> Row:
     `RequestError`.
     """
     row = CODES.get(code)
-    if status >= 500 and row is not THROTTLED:
+    if status >= 500 and row is not _THROTTLED:
         return Row(UnavailableError, f"AWS failed with status {status}")
     return row or Row(
         RequestError,

@@ -66,10 +66,10 @@ class LateClock(ManualClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[float] = []
+        self.delays: list[float] = []
 
     def call_later(self, delay, callback):
-        self.asked.append(delay)
+        self.delays.append(delay)
         self.callback = callback
         return super().call_later(1_000_000, callback)
 
@@ -113,7 +113,7 @@ def test_a_deadline_starts_again_after_a_freeze(ends):
     for _ in range(2):
         clock.tick(35)
         clock.callback()
-    assert (ends, clock.asked) == ([], [5, 5, 5])
+    assert (ends, clock.delays) == ([], [5, 5, 5])
     clock.tick(5)
     clock.callback()
     assert ends == [1]
