@@ -5,6 +5,7 @@ The terms are those of RFC 9111 (ttl as max-age) and RFC 5861 (stale-while-reval
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +18,7 @@ from aiocloudmap.model.validation import check_number, safe_repr
 __all__ = ["CachePolicy", "ConnectionPolicy", "policies_from_env"]
 
 _PREFIX = "AIOCLOUDMAP_"
+_MINIMUMS = {"max_connections": 3, "max_connections_per_host": 1, "max_attempts": 1, "dns_ttl": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +56,9 @@ class CachePolicy:
     for AWS Lambda, which freezes between invocations. `auto` is inline if AWS_LAMBDA_RUNTIME_API is set."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "ttl",
-            "stale_while_revalidate",
-            "stale_if_error",
-            "negative_ttl",
-            "empty_hold_time",
-            "soft_timeout",
-        ):
-            check_number(name, getattr(self, name))
-        check_number("jitter", self.jitter, 0, 1)
+        for item in fields(self):
+            if item.name != "refresh":
+                check_number(item.name, getattr(self, item.name), 0, 1 if item.name == "jitter" else math.inf)
         if self.refresh not in ("auto", "background", "inline"):
             raise ConfigurationError(
                 f"invalid refresh {safe_repr(self.refresh)}: expected 'auto', 'background' or 'inline'"
@@ -118,18 +113,9 @@ class ConnectionPolicy:
     """Seconds that the addresses of a host are cached. 0 or more."""
 
     def __post_init__(self) -> None:
-        check_number("max_connections", self.max_connections, 3, whole=True)
-        for name in ("max_connections_per_host", "max_attempts"):
-            check_number(name, getattr(self, name), 1, whole=True)
-        for name in (
-            "keepalive_timeout",
-            "connect_timeout",
-            "read_timeout",
-            "discovery_timeout",
-            "max_calls_per_second",
-        ):
-            check_number(name, getattr(self, name), 0.001)
-        check_number("dns_ttl", self.dns_ttl)
+        for item in fields(self):
+            minimum = _MINIMUMS.get(item.name, 0.001)
+            check_number(item.name, getattr(self, item.name), minimum, whole=isinstance(item.default, int))
 
 
 def policies_from_env(
