@@ -11,20 +11,20 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeVar
 
-__all__ = ["draw", "random_sample", "start_rotation"]
+__all__ = ["draw", "random_sample", "start_rotation", "system_random"]
 
 _T = TypeVar("_T")
-_random: Final = random.SystemRandom()
+system_random: Final = random.SystemRandom()
 
 
 def draw() -> float:
     """A random number, at least 0 and less than 1."""
-    return _random.random()
+    return system_random.random()
 
 
 def random_sample(items: Sequence[_T], size: int) -> list[_T]:
     """`size` of the items, in random order."""
-    return _random.sample(items, size)
+    return system_random.sample(items, size)
 
 
 def start_rotation() -> Iterator[int]:
