@@ -1,16 +1,13 @@
-"""What can go wrong: one tree with one base.
+"""The exceptions, all derived from `CloudMapError`.
 
-Every error says what happened, to which service, how old the last good answer is where there is one, and what to do
-about it. The edges (`aiocloudmap.aws`, `aiocloudmap.local`) translate into these classes once; nothing else does.
+A message says what happened, for which service, how old the last good answer is, and what to do about it. Errors of AWS
+and of the network are translated into these classes once, where they arise.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+from collections.abc import Iterable
+from typing import Any, Self
 
 __all__ = [
     "AccessDeniedError",
@@ -36,13 +33,13 @@ __all__ = [
 
 
 class CloudMapError(Exception):
-    """Base of every error this library raises on purpose.
+    """Base class of this library's errors.
 
     Args:
-        what: What happened, as a clause without a full stop.
-        service: The service that was asked for, as text like `shop/orders`; None where there is none.
+        what: What happened, without a full stop.
+        service: The service that the call was about, as text like `shop/orders`, or None.
         advice: What to do about it, as a sentence.
-        last_good_age: Age in seconds of the last good answer, None if there never was one.
+        last_good_age: Age of the last good answer in seconds; None if there is no such answer.
     """
 
     def __init__(
@@ -64,14 +61,20 @@ class CloudMapError(Exception):
         age = "" if self.last_good_age is None else f"; the last good answer is {self.last_good_age:.0f} s old"
         advice = f". {self.advice}" if self.advice else ""
         text = f"{subject}{self.what}{age}{advice}"
-        # Ids and attribute names come from whoever registers instances, and a message ends in logs and on terminals.
-        return text if text.isprintable() else "".join(map(_escaped, text))
+        # Ids and attribute names are untrusted, and a message is written to logs and terminals.
+        return (
+            text
+            if text.isprintable()
+            else "".join(
+                letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+            )
+        )
 
     def again(self, **changes: Any) -> Self:
-        """A fresh exception that says the same, so that a remembered error never grows a traceback.
+        """A copy without a traceback, so that a remembered error can be raised many times.
 
         Args:
-            changes: Fields that differ, such as `service`, `last_good_age` or `retry_after`.
+            changes: Attributes that differ, such as `service`, `last_good_age` or `retry_after`.
         """
         fresh = type(self)(self.what)
         fresh.__dict__.update(self.__dict__ | changes)
@@ -80,34 +83,34 @@ class CloudMapError(Exception):
 
 
 class ConfigurationError(CloudMapError, ValueError):
-    """A setting or an argument is wrong: no region, no credentials, a bad value, no running asyncio loop.
+    """A setting or an argument is wrong: no region, no credentials, an invalid value, no running asyncio event loop.
 
-    Never hidden behind an old answer, never retried: only a change of the program or its environment helps.
+    It is never retried and never hidden by an old answer: the program or its environment has to change.
     """
 
 
 class NotFoundError(CloudMapError, LookupError):
-    """AWS answered, and what was asked for is not there."""
+    """AWS answered that something does not exist."""
 
 
 class NamespaceNotFoundError(NotFoundError):
-    """Cloud Map does not know the namespace, for this account, Region and spelling."""
+    """The namespace does not exist in this account and Region."""
 
 
 class ServiceNotFoundError(NotFoundError):
-    """The namespace is there, and has no service of this name."""
+    """The namespace exists, but the service does not."""
 
 
 class NoInstancesError(NotFoundError):
-    """The service is there, and no instance matches."""
+    """The service exists, but no instance matches."""
 
 
 class AttributeNotFoundError(NotFoundError):
-    """Instances are there, and none has the attribute.
+    """Instances match, but none of them has the attribute.
 
     Args:
-        key: The attribute that was asked for.
-        available: The keys there are; the message lists them sorted.
+        key: The attribute that was requested.
+        available: The attributes that do exist; kept sorted.
     """
 
     def __init__(self, what: str, *, key: str = "", available: Iterable[str] = (), **fields: Any) -> None:
@@ -117,11 +120,11 @@ class AttributeNotFoundError(NotFoundError):
 
 
 class InvalidAttributeError(CloudMapError, ValueError):
-    """An attribute is there, and its value is not what it is read as."""
+    """An attribute exists, but its value is not valid."""
 
 
 class RequestError(CloudMapError):
-    """AWS refused the request (a status below 500).
+    """AWS rejected the request (a status below 500).
 
     Args:
         code: AWS's own error code, such as `InvalidInput`.
@@ -133,19 +136,19 @@ class RequestError(CloudMapError):
 
 
 class InvalidRequestError(RequestError):
-    """AWS found the request invalid."""
+    """AWS considers the request invalid."""
 
 
 class AccessDeniedError(RequestError):
-    """The caller's identity may not do this."""
+    """The IAM identity in use is not allowed to do this."""
 
 
 class UnavailableError(CloudMapError):
-    """No answer could be had now; a later try may succeed.
+    """No answer is available now; a later attempt may succeed.
 
     Args:
-        retry_after: Seconds until the next attempt will be made; until then the same error comes at once. None where
-            nothing holds the next attempt back.
+        retry_after: Seconds until the next attempt. Until then, calls raise the same error at once. None if the next
+            call makes an attempt.
     """
 
     def __init__(self, what: str, *, retry_after: float | None = None, **fields: Any) -> None:
@@ -158,7 +161,7 @@ class ConnectError(UnavailableError):
 
 
 class DeadlineError(UnavailableError, TimeoutError):
-    """No answer came within the time allowed."""
+    """No answer arrived in time."""
 
 
 class ThrottledError(UnavailableError):
@@ -166,41 +169,34 @@ class ThrottledError(UnavailableError):
 
 
 class CredentialsError(UnavailableError):
-    """Credentials have expired or cannot be had at the moment."""
+    """Credentials have expired or are not available at the moment."""
 
 
 class ProtocolError(UnavailableError):
-    """What came back is not what AWS sends."""
+    """The response is not one that AWS sends."""
 
 
 class ConnectionLimitError(UnavailableError):
-    """Every connection that `ConnectionPolicy.max_connections` allows stayed in use for too long.
+    """All connections that `ConnectionPolicy.max_connections` allows stayed in use for too long.
 
-    Neither an OSError nor a TimeoutError, so that no HTTP layer takes it for one and retries.
+    It is neither an OSError nor a TimeoutError, so that no HTTP library retries it.
     """
 
 
 class TooManyOpenFilesError(UnavailableError):
-    """The process, or the system, has no file descriptor left."""
-
-
-def _escaped(letter: str) -> str:
-    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-
-
-# MERGED extras: What to install where a part of this library misses a library that the plain package does not bring.
+    """The process or the system has no file descriptors left."""
 
 
 def missing_extra(extra: str, error: ImportError) -> ImportError:
-    """The error to raise `from` the one that importing the library gave.
+    """The ImportError that says which extra of this package to install.
 
     Args:
-        extra: The extra of this package that brings it.
-        error: What was raised.
+        extra: The extra that installs the missing library.
+        error: The original error.
     """
     missing = error.name or "a library"
     return ImportError(
-        f"{missing} is not installed, and the plain package does not bring it: pip install 'aiocloudmap[{extra}]'",
+        f"{missing} is not installed; install it with: pip install 'aiocloudmap[{extra}]'",
         name=error.name,
         path=error.path,
     )

@@ -1,6 +1,6 @@
-"""The version, said once: the build takes it from here, and so does the user agent.
+"""The version, for the build and for the user agent.
 
-The installed metadata would say the same, after reading every folder of the path: longer than the first call takes.
+The installed metadata has it too, but reading it takes longer than a program's first call.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ import pytest
 from aiocloudmap import ConfigurationError
 
 WRONG = [
-    ((None,), r"^None is no attribute name\. Give a string, like 'QUEUE_URL'\.$"),
-    ((5,), "^5 is no attribute name"),
-    ((["N"],), r"^\['N'\] is no attribute name"),
-    ((b"N",), "^b'N' is no attribute name"),
-    ((object(),), "^<object object .*> is no attribute name"),
-    (("N", 5), r"^cast=5 cannot be called\. Give a function of one string, like int, or leave it out\.$"),
-    (("N", None), "^cast=None cannot be called"),
-    (("N", "int"), "^cast='int' cannot be called"),
+    ((None,), "^invalid attribute name None: expected a string like 'QUEUE_URL'$"),
+    ((5,), "^invalid attribute name 5: "),
+    ((["N"],), r"^invalid attribute name \['N'\]: "),
+    ((b"N",), "^invalid attribute name b'N': "),
+    ((object(),), "^invalid attribute name <object object .*>: "),
+    (("N", 5), "^invalid cast 5: expected a function of one string, like int$"),
+    (("N", None), "^invalid cast None: "),
+    (("N", "int"), "^invalid cast 'int': "),
 ]
 
 

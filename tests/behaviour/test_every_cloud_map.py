@@ -184,7 +184,7 @@ async def test_without_answers_of_its_own_a_world_is_empty_for_all(made_before):
 @pytest.mark.parametrize("wrong", [{"backend": World()}, {"backend": LocalBackend}, {"clock": 5}])
 def test_what_is_no_backend_and_no_clock_is_refused(wrong):
     """At once, and nothing has changed by then."""
-    with pytest.raises(ConfigurationError, match="Give an object with"):
+    with pytest.raises(ConfigurationError, match="expected an object with"):
         with every_cloud_map(**wrong):
             pass
 

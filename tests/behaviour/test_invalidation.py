@@ -117,7 +117,7 @@ async def test_invalidate_tells_how_many_answers_there_were(stage, name):
 
 async def test_invalidate_refuses_what_is_no_name(stage):
     """A wrong name is told, not silently ignored."""
-    with pytest.raises(ConfigurationError, match="no service name"):
+    with pytest.raises(ConfigurationError, match="invalid service name"):
         stage.cloud_map().invalidate("orders")
 
 

@@ -133,7 +133,7 @@ async def test_explain_a_hold(stage):
     told = service.explain()
     assert told.held_empty
     assert told.refresh_in == 5
-    assert "an empty answer is being doubted" in str(told)
+    assert "an empty answer is not accepted yet" in str(told)
 
 
 async def test_explain_a_remembered_not_found(stage):

@@ -111,12 +111,12 @@ async def test_where_there_is_no_instance_it_says_so(stage):
     ("filters", "message"),
     [
         ({"health": "ALL"}, "no instance. Register one."),
-        ({"health": "HEALTHY"}, "no HEALTHY instance. Register one, or ask for others with health=."),
-        ({"health": "UNHEALTHY"}, "no UNHEALTHY instance. Register one, or ask for others with health=."),
-        ({"where": {"N": "1"}}, "no instance with N as asked. Register one, or ask for others with where=."),
+        ({"health": "HEALTHY"}, "no HEALTHY instance. Register one, or change health=."),
+        ({"health": "UNHEALTHY"}, "no UNHEALTHY instance. Register one, or change health=."),
+        ({"where": {"N": "1"}}, "no instance with the requested N. Register one, or change where=."),
         (
             {"health": "HEALTHY", "where": {"N": "1"}},
-            "no HEALTHY instance with N as asked. Register one, or ask for others with health= and where=.",
+            "no HEALTHY instance with the requested N. Register one, or change health= and where=.",
         ),
     ],
 )
@@ -132,7 +132,7 @@ async def test_where_no_instance_matches_it_names_what_was_asked_but_no_value(st
     """A filter that nothing matches is part of the message, its values are not."""
     three(stage)
     service = stage.cloud_map().service("shop/carts", where={"N": "hidden-value"})
-    with pytest.raises(NoInstancesError, match="with N as asked") as caught:
+    with pytest.raises(NoInstancesError, match="with the requested N") as caught:
         await service.pick()
     assert "hidden-value" not in str(caught.value)
 

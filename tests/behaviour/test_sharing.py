@@ -153,12 +153,12 @@ def test_a_listener_lives_as_long_as_its_cloud_map_or_a_handle(stage):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"region": ""}, "is no Region"),
-        ({"region": 5}, "is no Region"),
-        ({"endpoint_url": "localhost:5000"}, "is no URL"),
-        ({"endpoint_url": "ftp://x"}, "is no URL"),
-        ({"cache": 30}, "is no CachePolicy"),
-        ({"connections": {"max_connections": 3}}, "is no ConnectionPolicy"),
+        ({"region": ""}, "invalid region ''"),
+        ({"region": 5}, "invalid region 5"),
+        ({"endpoint_url": "localhost:5000"}, "invalid endpoint_url"),
+        ({"endpoint_url": "ftp://x"}, "invalid endpoint_url"),
+        ({"cache": 30}, "expected CachePolicy"),
+        ({"connections": {"max_connections": 3}}, "expected ConnectionPolicy"),
     ],
 )
 def test_a_bad_argument_is_refused_at_once_with_what_would_be_right(settings, message):

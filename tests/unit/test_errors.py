@@ -1,4 +1,4 @@
-"""The tree of errors: what is what, what is said, and what survives a copy."""
+"""Errors: classes, messages and copies."""
 
 import copy
 import pickle
@@ -19,12 +19,13 @@ from aiocloudmap.errors import (
     RequestError,
     ThrottledError,
     UnavailableError,
+    missing_extra,
 )
 from aiocloudmap.model.query import ServiceName
 
 ORDERS = ServiceName("shop", "orders")
 ALL = [getattr(errors, name) for name in errors.__all__]
-TREE = {
+BASES = {
     "ConfigurationError": (CloudMapError, ValueError),
     "NotFoundError": (CloudMapError, LookupError),
     "NamespaceNotFoundError": (NotFoundError,),
@@ -46,26 +47,26 @@ TREE = {
 }
 
 
-def test_the_tree_is_the_documented_one():
-    """One base, and under it the classes with their parents, no more and no fewer."""
+def test_the_classes_have_the_documented_bases():
+    """One base class, and no other classes."""
     found = {kind.__name__: kind.__bases__ for kind in ALL if kind is not CloudMapError}
-    assert found == TREE
+    assert found == BASES
 
 
-def test_an_http_layer_takes_a_connection_limit_for_nothing_it_would_retry():
-    """Neither an OSError nor a TimeoutError."""
+def test_http_libraries_do_not_retry_a_connection_limit():
+    """It is neither an OSError nor a TimeoutError."""
     assert not issubclass(ConnectionLimitError, OSError | TimeoutError)
 
 
-def test_what_cannot_be_waited_away_is_not_unavailable():
-    """Who catches UnavailableError to try again catches no error that another try cannot help."""
+def test_errors_that_a_retry_cannot_fix_are_not_unavailable():
+    """Programs may retry any UnavailableError."""
     for kind in (ConfigurationError, NotFoundError, RequestError, InvalidAttributeError):
         assert not issubclass(kind, UnavailableError)
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_every_error_says_which_service_how_old_and_what_to_do(kind):
-    """The message is one line: service, what happened, the age of the last good answer, advice."""
+def test_a_message_has_service_error_age_and_advice(kind):
+    """On one line."""
     error = kind("it broke", service=ORDERS, advice="Mend it.", last_good_age=12.4)
     assert str(error) == "shop/orders: it broke; the last good answer is 12 s old. Mend it."
 
@@ -79,14 +80,14 @@ def test_every_error_says_which_service_how_old_and_what_to_do(kind):
         ({"last_good_age": 0.0}, "it broke; the last good answer is 0 s old"),
     ],
 )
-def test_what_is_not_known_is_not_said(fields, text):
-    """No placeholder stands where a part is missing; an age of 0 is an age."""
+def test_a_message_omits_what_is_unknown(fields, text):
+    """An age of 0 is known."""
     assert str(CloudMapError("it broke", **fields)) == text
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_every_error_survives_pickling_and_copying(kind):
-    """A process pool and a task queue hand errors on."""
+    """For process pools and task queues."""
     error = kind("it broke", service=ORDERS, advice="Mend it.", last_good_age=3)
     for again in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(again) is kind
@@ -94,7 +95,7 @@ def test_every_error_survives_pickling_and_copying(kind):
         assert vars(again) == vars(error)
 
 
-def test_fields_of_single_classes_have_their_defaults_and_values():
+def test_attributes_of_single_classes_have_defaults():
     """retry_after, code, key and available."""
     assert UnavailableError("x").retry_after is None
     assert ThrottledError("x", retry_after=1.5).retry_after == 1.5
@@ -105,8 +106,8 @@ def test_fields_of_single_classes_have_their_defaults_and_values():
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_again_is_another_exception_that_says_the_same(kind):
-    """Same class, same fields, same cause, and no traceback."""
+def test_again_copies_an_error_without_its_traceback(kind):
+    """The class, the attributes and the cause are the same."""
     try:
         raise kind("it broke", service=ORDERS, advice="Mend it.") from OSError("below")
     except CloudMapError as caught:
@@ -120,8 +121,8 @@ def test_again_is_another_exception_that_says_the_same(kind):
     assert again.__traceback__ is None
 
 
-def test_again_takes_changes_and_leaves_the_original():
-    """What differs for one caller is not written into what is remembered."""
+def test_again_applies_changes_to_the_copy_only():
+    """The original may be remembered for other callers."""
     error = ConnectError("it broke", last_good_age=1)
     again = error.again(last_good_age=60, retry_after=2.0, service=ORDERS)
     assert str(again) == "shop/orders: it broke; the last good answer is 60 s old"
@@ -129,8 +130,20 @@ def test_again_takes_changes_and_leaves_the_original():
     assert (error.last_good_age, error.retry_after, error.service) == (1, None, None)
 
 
-def test_a_deadline_error_is_an_ordinary_timeout_error_without_an_errno():
-    """Code that catches TimeoutError catches it; nothing takes it for an error of the system."""
+def test_a_deadline_error_is_a_timeout_error_without_errno():
+    """It is not an error of the system."""
     error = DeadlineError("no answer within 5 s")
     assert isinstance(error, TimeoutError)
     assert error.errno is None
+
+
+def test_a_missing_library_is_named_with_its_extra():
+    """The last line of the traceback is the command to install it."""
+    error = missing_extra("fastapi", ImportError("No module named 'fastapi'", name="fastapi"))
+    assert str(error) == "fastapi is not installed; install it with: pip install 'aiocloudmap[fastapi]'"
+    assert error.name == "fastapi"
+
+
+def test_a_missing_library_may_have_no_name():
+    """An extension module that fails to load may omit it."""
+    assert str(missing_extra("httpx", ImportError("broken"))).startswith("a library is not installed")

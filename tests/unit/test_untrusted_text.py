@@ -1,4 +1,4 @@
-"""Attributes, ids and names come from whoever registers instances: what a URL, a message and a repr make of them."""
+"""Untrusted ids, names and attributes in URLs, messages and reprs."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("key", ["AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"])
 @pytest.mark.parametrize("value", HOSTILE)
-def test_what_is_more_than_a_host_is_no_host(key, value):
-    """Credentials, paths, line breaks, escapes, other alphabets: refused, and not repeated."""
+def test_only_hosts_are_valid_as_hosts(key, value):
+    """Credentials, paths, line breaks, escapes and other alphabets are not, and not shown."""
     instance = Instance("i-1", ORDERS, attributes={key: value})
     with pytest.raises(InvalidAttributeError) as caught:
         instance.url()
@@ -78,21 +78,21 @@ def test_what_is_more_than_a_host_is_no_host(key, value):
         "evil.example.0xa",
     ],
 )
-def test_an_address_in_disguise_is_no_host_name(value, dot):
-    """URL parsers and inet_aton would read the shorter ones as IPv4 addresses, and refuse the others."""
-    with pytest.raises(InvalidAttributeError, match="is not an address or a host name"):
+def test_addresses_in_unusual_forms_are_not_host_names(value, dot):
+    """URL parsers and inet_aton would read some of them as IPv4 addresses."""
+    with pytest.raises(InvalidAttributeError, match="invalid AWS_INSTANCE_CNAME of instance i-1: expected an "):
         assert Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_CNAME": value + dot}).host
 
 
 @pytest.mark.parametrize("value", ["10.0.0.1", "orders-1", "1.orders", "0xorders", "10.0.0.1.nip.io", "3com.", "1-0"])
-def test_what_only_begins_like_a_number_is_a_host_name_and_a_plain_address_an_address(value):
-    """As URL parsers take them."""
+def test_host_names_may_start_with_a_number(value):
+    """As in URLs. A plain IPv4 address is valid, too."""
     assert Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_CNAME": value}).host == value
 
 
 @given(st.text(max_size=40), st.sampled_from(["AWS_INSTANCE_IPV4", "AWS_INSTANCE_IPV6", "AWS_INSTANCE_CNAME"]))
-def test_a_url_names_the_host_that_the_attribute_holds_or_there_is_none(value, key):
-    """For the standard library and for aiohttp's own reader alike."""
+def test_a_url_has_the_host_of_the_attribute(value, key):
+    """For the standard library and for yarl."""
     instance = Instance("i-1", ORDERS, attributes={key: value, "AWS_INSTANCE_PORT": "8080"})
     try:
         url = instance.url("https", "/v1")
@@ -106,8 +106,8 @@ def test_a_url_names_the_host_that_the_attribute_holds_or_there_is_none(value, k
 
 
 @given(st.text(max_size=40))
-def test_no_path_changes_where_a_url_leads(path):
-    """Not one that begins with slashes, an @ or a port; what cannot be in a request line is refused."""
+def test_no_path_changes_the_host_of_a_url(path):
+    """Paths that cannot be in a request line are errors."""
     instance = Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"})
     try:
         url = instance.url("http", path)
@@ -120,7 +120,7 @@ def test_no_path_changes_where_a_url_leads(path):
 
 
 @pytest.mark.parametrize("path", ["@evil.example", "//evil.example", ":80@evil.example", "..//evil", "?a=b", "#a", "ä"])
-def test_a_strange_path_stays_a_path(path):
+def test_an_unusual_path_stays_a_path(path):
     """The authority ends before it."""
     url = Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(path=path)
     assert urlsplit(url).netloc == "10.0.0.1"
@@ -128,9 +128,9 @@ def test_a_strange_path_stays_a_path(path):
 
 
 @pytest.mark.parametrize("path", ["/a\r\nX: 1", "/a b", "\\evil.example", "/\x1b[31m", "/a\u202eb", "/\x7f", "\t"])
-def test_a_path_that_no_request_line_can_hold_is_refused(path):
-    """Without showing it: it may be an attribute's value."""
-    with pytest.raises(ConfigurationError, match="the path of a URL holds") as caught:
+def test_a_path_with_special_characters_is_an_error(path):
+    """It is not shown, since it may be the value of an attribute."""
+    with pytest.raises(ConfigurationError, match="^invalid path: .* must be percent-encoded") as caught:
         Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(path=path)
     assert str(caught.value).isprintable()
     assert "evil" not in str(caught.value)
@@ -139,21 +139,21 @@ def test_a_path_that_no_request_line_can_hold_is_refused(path):
 @pytest.mark.parametrize(
     "scheme", [5, None, "", "http:", "http://evil.example/?", "a b", "1http", "http\n", "javascript:x//", "é"]
 )
-def test_what_is_no_scheme_is_refused(scheme):
-    """It would decide whom the rest is read as."""
-    with pytest.raises(ConfigurationError, match="is no scheme of a URL"):
+def test_an_invalid_scheme_is_an_error(scheme):
+    """It would change the meaning of the URL."""
+    with pytest.raises(ConfigurationError, match="^invalid scheme .*: expected one like 'https'$"):
         Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url(scheme)
 
 
 @pytest.mark.parametrize("path", [5, None, b"/health"])
-def test_a_path_that_is_no_string_is_refused(path):
-    """With its type, and what would be right."""
-    with pytest.raises(ConfigurationError, match=rf"is of type {type(path).__name__}\. Give a string, like"):
+def test_a_path_must_be_a_string(path):
+    """The message has its type."""
+    with pytest.raises(ConfigurationError, match=f"^invalid path: expected a string .*, not {type(path).__name__}$"):
         Instance("i-1", ORDERS, attributes={"AWS_INSTANCE_IPV4": "10.0.0.1"}).url("http", path)
 
 
-def test_a_message_is_one_printable_line():
-    """AWS would refuse such an id or key; another endpoint may send them, and messages end on terminals and in logs."""
+def test_messages_and_reprs_are_one_printable_line():
+    """Endpoints other than AWS may return any id and key."""
     instance = Instance(
         "i\r\n2026 ERROR forged\x1b[2J", ORDERS, attributes={"AWS_INSTANCE_IPV4": "x", "K\x9b\u202e": ""}
     )
@@ -169,7 +169,7 @@ def test_a_message_is_one_printable_line():
     assert str(CloudMapError("größer als 5, ja")) == "größer als 5, ja"
 
 
-def test_the_repr_of_a_query_shows_names_and_no_value():
+def test_the_repr_of_a_query_has_no_values():
     """Events carry queries into logs."""
     query = Query(ORDERS, "HEALTHY", {"TOKEN": "hidden"}, {"ZONE": "hidden"}, "123456789012")
     shown = "<Query shop/orders, HEALTHY, where ['TOKEN'], prefer ['ZONE'], owned by 123456789012>"

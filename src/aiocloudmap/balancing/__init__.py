@@ -1,1 +1,1 @@
-"""Which instance: how it is reached, and whose turn it is."""
+"""Which instance to use: its addresses, and whose turn it is."""

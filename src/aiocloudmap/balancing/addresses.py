@@ -1,7 +1,7 @@
-"""At which addresses instances are reached, and in which order to try them. Pure.
+"""The addresses of instances, and the order in which to try them.
 
-Attributes are text that others wrote. An instance that has no address, or one that is none, is passed over as long as
-there is another: one bad registration must not take a service down.
+Attributes are untrusted. An instance without an address, or with an invalid one, is skipped if another instance can be
+reached, so that one bad registration does not make a service unavailable.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from aiocloudmap.model.instance import HealthStatus, Instance
 __all__ = ["MAX_ATTEMPTS", "Address", "grpc_target", "in_order", "reachable"]
 
 MAX_ATTEMPTS: Final = 8
-"""Of instances that are equally good, so many are tried for one connection."""
+"""How many equally good instances are tried for one connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a connection goes.
+    """The destination of a connection.
 
     Args:
-        host: An IP address, or a host name.
-        port: 1 to 65535; None where the instance says nothing of it.
-        family: The address's; None for a host name.
+        host: An IP address or a host name.
+        port: 1 to 65535; None if the instance has no port.
+        family: The family of the IP address; None for a host name.
     """
 
     host: str
@@ -39,17 +39,17 @@ class Address:
 
 
 def reachable(instances: Iterable[Instance]) -> dict[Instance, tuple[Address, ...]]:
-    """Those that have an address, with all they have: IPv4 before IPv6 before a host name.
+    """The instances that have an address, each with all its addresses: IPv4, then IPv6, then host name.
 
     Args:
         instances: At least one.
 
     Raises:
-        InvalidAttributeError: None can be reached, and one has an address or a port that is none.
-        AttributeNotFoundError: None has an address.
+        InvalidAttributeError: No instance can be reached, and one has an invalid address or port.
+        AttributeNotFoundError: No instance has an address.
     """
     found: dict[Instance, tuple[Address, ...]] = {}
-    passed: list[Instance] = []
+    skipped: list[Instance] = []
     invalid: InvalidAttributeError | None = None
     for instance in instances:
         try:
@@ -61,24 +61,23 @@ def reachable(instances: Iterable[Instance]) -> dict[Instance, tuple[Address, ..
         if addresses:
             found[instance] = addresses
         else:
-            passed.append(instance)
+            skipped.append(instance)
     if found:
         return found
-    raise invalid or no_attribute_error("no instance has an address", "AWS_INSTANCE_IPV4", passed)
+    raise invalid or no_attribute_error("no instance has an address", "AWS_INSTANCE_IPV4", skipped)
 
 
 def in_order(found: Mapping[Instance, tuple[Address, ...]], *, zone: str | None = None, turn: int = 0) -> list[Address]:
     """The addresses to try for one connection, the best first.
 
-    Unhealthy instances come last, where the question let them in, and those of other zones behind those of `zone`.
-    Among equally good ones the turn decides who is first. The rest follow at random, so that what a dead instance does
-    not take falls on all others, not on its neighbour alone. Of equally good ones at most `MAX_ATTEMPTS` are tried, so
-    that a zone that is gone leaves time for the others.
+    Healthy instances come before unhealthy ones, and then instances of `zone` before others. Of equally good instances,
+    `turn` decides which is first. The others follow in random order, so that all of them share the load of a dead
+    instance. At most `MAX_ATTEMPTS` of them are tried, so that a failed zone leaves time for others.
 
     Args:
-        found: As `reachable` gives it.
-        zone: The Availability Zone to prefer, as instances name it; None has no preference.
-        turn: Counts connections.
+        found: The result of `reachable`.
+        zone: The Availability Zone to prefer, or None.
+        turn: The number of the connection.
     """
     ranks: dict[tuple[bool, bool], list[Instance]] = {}
     for instance in found:
@@ -92,7 +91,7 @@ def in_order(found: Mapping[Instance, tuple[Address, ...]], *, zone: str | None 
 
 
 def grpc_target(found: Mapping[Instance, tuple[Address, ...]]) -> str:
-    """What gRPC calls all addresses with a port, of the family that more of them have; IPv4 where it is even.
+    """The gRPC target of all addresses with a port, of the family with more addresses or else IPv4.
 
     Raises:
         AttributeNotFoundError: No instance has both an IP address and a port.
@@ -100,7 +99,7 @@ def grpc_target(found: Mapping[Instance, tuple[Address, ...]]) -> str:
     Source: https://github.com/grpc/grpc/blob/master/doc/naming.md
     """
     addresses = [address for each in found.values() for address in each if address.port is not None]
-    # A dict keeps the order, and two instances at one address are one to gRPC.
+    # A dict removes duplicates and keeps the order.
     ipv4 = {f"{each.host}:{each.port}": None for each in addresses if each.family is socket.AF_INET}
     ipv6 = {f"[{each.host}]:{each.port}": None for each in addresses if each.family is socket.AF_INET6}
     if not ipv4 and not ipv6:

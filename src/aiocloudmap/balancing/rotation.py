@@ -1,7 +1,7 @@
-"""Round robin that starts at a random place, so that processes do not all begin with the first instance.
+"""Round robin from a random start, so that processes do not all begin with the first instance.
 
-The start comes from the operating system's generator. The state of `random` is copied with a process snapshot, and
-restored processes would all start at the same instance.
+The start comes from the operating system's generator: the state of `random` is part of a process snapshot, and all
+processes restored from it would start at the same instance.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ system_random: Final = random.SystemRandom()
 
 
 def draw() -> float:
-    """A random number from 0 up to, not including, 1."""
+    """A random number, at least 0 and less than 1."""
     return system_random.random()
 
 
 def random_sample(items: Sequence[_T], size: int) -> list[_T]:
-    """So many of the items, in random order."""
+    """`size` of the items, in random order."""
     return system_random.sample(items, size)
 
 
 def start_rotation() -> Iterator[int]:
-    """Numbers that start at random and go up by one. Take each modulo the number of items. Safe to share by threads."""
+    """Consecutive numbers from a random start, to be taken modulo the number of items. Threads may share it."""
     return itertools.count(int(draw() * (1 << 16)))

@@ -1,1 +1,1 @@
-"""Values: what is asked, what is answered, the policies, and the protocols of the edges."""
+"""Values: queries, answers, policies, events, and the protocols of backends and clocks."""

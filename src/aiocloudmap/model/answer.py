@@ -1,4 +1,4 @@
-"""The answer as callers get it: every instance that matched at one moment."""
+"""The answers that callers get: every instance that matched, or a service's own attributes, at one moment."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from aiocloudmap.model.query import AttributesQuery, HealthFilter, Query, Servic
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from aiocloudmap.model.interfaces import Clock
-
 __all__ = [
     "Answer",
     "Question",
@@ -31,16 +29,13 @@ __all__ = [
 ]
 
 
-# MERGED dated: When an answer arrived: what every answer in memory tells about itself.
-
-
 class Timestamped:
-    """What a source of truth said at one moment, never changed afterwards.
+    """A frozen object that knows its age.
 
     Args:
-        clock: Tells when that was, and how old it is.
-        elapsed: Seconds since the answer was given, where they passed before it could be noticed.
-        fields: What else there is, set once and for all.
+        clock: Measures the age.
+        elapsed: How old the answer already is, in seconds.
+        fields: The attributes of the subclass.
     """
 
     __slots__ = ("_clock", "_fetched", "_written")
@@ -63,18 +58,17 @@ class Timestamped:
     def age(self) -> float:
         """Seconds since the answer arrived.
 
-        The longer of what the two clocks say: a monotonic clock may stand still while a sandbox is frozen, a wall
-        clock may be set back.
+        The larger value of two clocks: a monotonic clock may stop while a sandbox is frozen, and a wall clock may be
+        set back.
         """
         clock = self._clock
         return max(clock.monotonic() - self._written, clock.time() - self._fetched)
 
     @abstractmethod
     def _content(self) -> dict[str, Any]:
-        """The arguments that make an equal one."""
+        """The arguments that make an equal object."""
 
     def _put(self, **fields: object) -> None:
-        """Set what nobody changes afterwards."""
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
@@ -85,30 +79,30 @@ class Timestamped:
         raise FrozenInstanceError(f"cannot delete {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The monotonic clock of another process, on another machine, says something else.
+        # Without the monotonic time, which means nothing in another process.
         return _restored, (type(self), self._content(), self._fetched)
 
 
 def _restored(kind: type[Timestamped], content: dict[str, Any], fetched: float) -> Timestamped:
-    """What was pickled, as old as the wall clock says."""
+    """Unpickle an answer, as old as the wall clock says."""
     made = kind(**content)
     made._put(_fetched=fetched)
     return made
 
 
 _ID: Final = attrgetter("id")
-_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Snapshot(Timestamped, Sequence[Instance]):
-    """The complete set of instances that matched at one moment, sorted by id, never changed afterwards.
+    """All instances that matched at one moment, sorted by id. It never changes.
 
     Args:
-        service: The service asked about.
-        instances: In any order.
-        revision: Cloud Map's revision of the service's instances, None where the source has none.
-        clock: Tells when it was fetched, and how old it is.
-        elapsed: Seconds since the answer was given, where they passed before it could be noticed.
+        service: The service.
+        instances: The instances, in any order.
+        revision: Cloud Map's revision of the service's instances; None if the backend has no revisions.
+        clock: Measures the age.
+        elapsed: How old the answer already is, in seconds.
     """
 
     __slots__ = ("_only", "instances", "revision", "service")
@@ -117,7 +111,7 @@ class Snapshot(Timestamped, Sequence[Instance]):
     instances: tuple[Instance, ...]
     revision: int | None
     _only: Mapping[str, str]
-    """The attributes of the only instance, for the hit path; none where there are more instances, or fewer."""
+    """The attributes of the only instance, for the hit path; empty unless there is exactly one instance."""
 
     def __init__(
         self,
@@ -131,12 +125,12 @@ class Snapshot(Timestamped, Sequence[Instance]):
         ordered = tuple(instances)
         if len(ordered) > 1:
             ordered = tuple(sorted(ordered, key=_ID))
-        only = ordered[0].attributes if len(ordered) == 1 else _NONE
+        only = ordered[0].attributes if len(ordered) == 1 else _NO_ATTRIBUTES
         super().__init__(clock, elapsed, service=service, instances=ordered, revision=revision, _only=only)
 
     @property
     def maybe_truncated(self) -> bool:
-        """Whether there are as many instances as one answer can hold, so that there may be more."""
+        """Whether the answer is as long as an answer can be, so that there may be more instances."""
         return len(self.instances) >= MAX_INSTANCES
 
     def values(self, key: str) -> tuple[str, ...]:
@@ -157,7 +151,7 @@ class Snapshot(Timestamped, Sequence[Instance]):
         return iter(self.instances)
 
     def __eq__(self, other: object) -> bool:
-        """Equal where service, instances and revision are; when they were fetched does not count."""
+        """Equal if service, instances and revision are equal, whenever they were fetched."""
         if not isinstance(other, Snapshot):
             return NotImplemented
         return (self.service, self.revision, self.instances) == (other.service, other.revision, other.instances)
@@ -173,19 +167,16 @@ class Snapshot(Timestamped, Sequence[Instance]):
         return f"<Snapshot of {self.service}: {count} instance{'s' * (count != 1)}, {self.age:.1f} s old>"
 
 
-# MERGED service_attributes: A service's own attributes: the question for them, and the answer as callers get it.
-
-
 class ServiceAttributes(Timestamped, Mapping[str, str]):
-    """A service's own attributes at one moment, read-only; possibly none. Equal to any mapping that has the same ones.
+    """A service's own attributes at one moment: a read-only mapping, possibly empty.
 
-    They are text that others wrote: check them before you trust them.
+    They are untrusted text: validate them before use.
 
     Args:
-        service: Whose they are.
+        service: The service.
         attributes: Names and values.
-        clock: Tells when they were fetched, and how old they are.
-        elapsed: Seconds since the answer was given, where they passed before it could be noticed.
+        clock: Measures the age.
+        elapsed: How old the answer already is, in seconds.
     """
 
     __slots__ = ("_attributes", "service")
@@ -196,7 +187,7 @@ class ServiceAttributes(Timestamped, Mapping[str, str]):
     def __init__(
         self,
         service: ServiceName,
-        attributes: Mapping[str, str] = MappingProxyType({}),
+        attributes: Mapping[str, str] = _NO_ATTRIBUTES,
         *,
         clock: Clock = SYSTEM_CLOCK,
         elapsed: float = 0.0,
@@ -216,11 +207,8 @@ class ServiceAttributes(Timestamped, Mapping[str, str]):
         return {"service": self.service, "attributes": self._attributes}
 
     def __repr__(self) -> str:
-        # Values may be secret or hostile: a repr ends in logs, so it shows the keys only.
+        # Only the names of attributes: values may be secret or hostile, and a repr is written to logs.
         return f"<ServiceAttributes of {self.service}: {sorted(self._attributes)}, {self.age:.1f} s old>"
-
-
-# MERGED answers: The two questions there are, and what may be answered to them: what the machinery of the cache works with.  # noqa: E501
 
 
 Question: TypeAlias = Query | AttributesQuery
@@ -228,34 +216,28 @@ Answer: TypeAlias = Snapshot | ServiceAttributes
 
 
 def is_empty(answer: Answer) -> bool:
-    """Whether the answer leaves the caller with nothing, so that it is doubted after another one and kept briefly.
-
-    No instances are that. A service without attributes of its own is what most services are.
-    """
+    """Whether the answer has no instances. Most services have no attributes of their own, so that is not empty."""
     return isinstance(answer, Snapshot) and not answer
 
 
-# MERGED shortfalls: What an answer falls short of: the errors for callers who got one, and do not find in it what they asked for.  # noqa: E501
-
-
 def no_instances_error(query: Query) -> NoInstancesError:
-    """There are none that match."""
-    asked = f" with {', '.join(key for key, _ in query.where)} as asked" if query.where else ""
-    # Only these two leave out some of the instances that there are.
-    wanted = f" {query.health}" if query.health in (HealthFilter.HEALTHY, HealthFilter.UNHEALTHY) else ""
-    filters = " and ".join(["health="] * bool(wanted) + ["where="] * bool(asked))
+    """The error for a query that no instance matches."""
+    where = f" with the requested {', '.join(key for key, _ in query.where)}" if query.where else ""
+    # Only these two filters can leave out all instances that exist.
+    health = f" {query.health}" if query.health in (HealthFilter.HEALTHY, HealthFilter.UNHEALTHY) else ""
+    filters = " and ".join(["health="] * bool(health) + ["where="] * bool(where))
     return NoInstancesError(
-        f"the service has no{wanted} instance{asked}",
+        f"the service has no{health} instance{where}",
         service=query.service,
-        advice=f"Register one, or ask for others with {filters}." if filters else "Register one.",
+        advice=f"Register one, or change {filters}." if filters else "Register one.",
     )
 
 
 def no_attribute_error(what: str, key: str, instances: Iterable[Instance]) -> AttributeNotFoundError:
-    """There are instances, and none has it; the advice lists what they have.
+    """The error for instances without an attribute; the advice lists the attributes that they have.
 
     Args:
-        what: What happened, as a clause.
+        what: What happened.
         key: The attribute.
         instances: At least one.
     """

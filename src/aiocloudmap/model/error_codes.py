@@ -1,14 +1,13 @@
-"""AWS's error codes in this library's words.
+"""Which error class each error code of AWS becomes.
 
-Both edges read this table, `aiocloudmap.aws` for what came over the wire and `aiocloudmap.local` for what it makes up;
-nothing else knows a code of AWS's.
+`aiocloudmap.aws` uses this table for real responses, `aiocloudmap.local` for simulated ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiocloudmap.errors import (
     AccessDeniedError,
@@ -21,15 +20,13 @@ from aiocloudmap.errors import (
     ThrottledError,
     UnavailableError,
 )
-
-if TYPE_CHECKING:
-    from aiocloudmap.model.query import ServiceName
+from aiocloudmap.model.query import ServiceName
 
 __all__ = ["CODES", "DENIED", "INVALID", "NO_NAMESPACE", "NO_SERVICE", "Row", "row_of"]
 
 
 class Row(NamedTuple):
-    """One line of a table: the class, what happened, and what to do about it."""
+    """The error class, what happened, and what to do about it."""
 
     kind: type[CloudMapError]
     what: str
@@ -39,15 +36,15 @@ class Row(NamedTuple):
         """The error to raise.
 
         Args:
-            what: What happened, where more is known than the row says.
-            code: AWS's own word, for the classes that carry it.
-            service: Who was asked for.
+            what: What happened, if more is known than the row says.
+            code: AWS's error code, for the classes that have it.
+            service: The service that the request was about.
         """
         fields: dict[str, Any] = {"code": code} if issubclass(self.kind, RequestError) else {}
         return self.kind(what or self.what, advice=self.advice, service=service, **fields)
 
 
-THROTTLED = Row(
+_THROTTLED = Row(
     ThrottledError,
     "AWS limits the rate of requests of this account",
     "Raise CachePolicy.ttl, or ask AWS for a higher DiscoverInstances quota.",
@@ -55,12 +52,12 @@ THROTTLED = Row(
 _EXPIRED = Row(
     CredentialsError,
     "the AWS credentials have expired",
-    "They are loaded anew at the next attempt; where they are written by hand or by a login, renew them.",
+    "The next attempt loads them again. If they come from a file or a login, renew them there.",
 )
 _UNKNOWN_KEY = Row(
     CredentialsError,
     "AWS does not know the credentials",
-    "Check which account and profile they belong to, and whether the key is still active.",
+    "Check which account and profile they belong to, and whether the key is active.",
 )
 _BAD_SIGNATURE = Row(
     CredentialsError,
@@ -70,24 +67,25 @@ _BAD_SIGNATURE = Row(
 DENIED = Row(
     AccessDeniedError,
     "access denied",
-    "Allow servicediscovery:DiscoverInstances on Resource '*', which may be conditioned on"
-    " servicediscovery:NamespaceName and servicediscovery:ServiceName.",
+    "Allow servicediscovery:DiscoverInstances on Resource '*', with conditions on servicediscovery:NamespaceName and"
+    " servicediscovery:ServiceName if needed.",
 )
-INVALID = Row(InvalidRequestError, "AWS finds the request invalid", "Check the names, where, prefer and owner_account.")
+INVALID = Row(
+    InvalidRequestError, "AWS considers the request invalid", "Check the names, where, prefer and owner_account."
+)
 _NO_OPERATION = Row(
     RequestError, "the endpoint does not know the operation", "Check endpoint_url and AWS_ENDPOINT_URL."
 )
 NO_NAMESPACE = Row(
     NamespaceNotFoundError,
-    "Cloud Map knows no such namespace",
-    "Check four things: that it exists in this account and Region; that the name is its HttpName, which differs from"
-    " Name where a name was used twice; owner_account, where another account shares it; and that it was not created a"
-    " moment ago.",
+    "the namespace does not exist",
+    "Check that it exists in this account and Region, and that the name is its HttpName, which differs from Name if a"
+    " name was used twice. Set owner_account if another account shares it. A new namespace takes a moment to appear.",
 )
 NO_SERVICE = Row(
     ServiceNotFoundError,
-    "the namespace has no such service",
-    "Check the name's spelling, and that the service was not created a moment ago.",
+    "the service does not exist in this namespace",
+    "Check the spelling. A new service takes a moment to appear.",
 )
 
 
@@ -107,7 +105,7 @@ _ROWS: Final = (
         ForbiddenException OptInRequired NotSignedUp""",
     ),
     (
-        THROTTLED,
+        _THROTTLED,
         """RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled
         RequestThrottledException TooManyRequestsException ProvisionedThroughputExceededException
         BandwidthLimitExceeded LimitExceededException SlowDown EC2ThrottledException 429""",
@@ -124,20 +122,20 @@ _ROWS: Final = (
     ),
 )
 CODES: Final[Mapping[str, Row]] = MappingProxyType({code: row for row, codes in _ROWS for code in codes.split()})
-"""The codes that mean something of their own."""
+"""The row of each known error code."""
 
 
 def row_of(code: str, status: int) -> Row:
-    """What an answer with this code and status means.
+    """The row for a response with this code and status.
 
-    A status of 500 and more is an `UnavailableError` unless its code says that AWS throttles; a code that the table
-    does not have is a `RequestError` that carries it.
+    A status of 500 or more is an `UnavailableError`, unless the code says that AWS throttles. An unknown code is a
+    `RequestError`.
     """
     row = CODES.get(code)
-    if status >= 500 and row is not THROTTLED:
+    if status >= 500 and row is not _THROTTLED:
         return Row(UnavailableError, f"AWS failed with status {status}")
     return row or Row(
         RequestError,
-        f"AWS refused the request with {code or 'no code'}, status {status}",
-        "AWS's own words are in the error's __cause__.",
+        f"AWS rejected the request with {code or 'no code'}, status {status}",
+        "AWS's own message is in the error's __cause__.",
     )

@@ -1,13 +1,14 @@
-"""What happened on the cold path, told to `CloudMap(on_event=...)` and logged under the name "aiocloudmap".
+"""The events that `CloudMap(on_event=...)` receives and that are logged under the name "aiocloudmap".
 
-A hit tells nothing: it costs a memory read. No event carries an attribute's value or a credential.
+Only refreshes and failures cause events. A cache hit does not, so that it stays a memory read. No event contains the
+value of an attribute or a credential.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import Field, FrozenInstanceError, dataclass
+from typing import Any, ClassVar, Final, NoReturn, dataclass_transform
 
 from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model.answer import Question
@@ -23,19 +24,54 @@ __all__ = [
     "Event",
     "RefreshFailed",
     "Refreshed",
+    "Report",
     "Throttled",
     "log",
 ]
 
+LOGGER: Final = logging.getLogger("aiocloudmap")
+# Without a handler, Python would print warnings to stderr; a library leaves that to the program.
+LOGGER.addHandler(logging.NullHandler())
 
-@dataclass(frozen=True, slots=True)
-class Refreshed:
-    """A new answer was written.
+
+@dataclass_transform(frozen_default=True)
+class Report:
+    """Makes each subclass a frozen dataclass that shares the methods of this class.
+
+    `@dataclass(frozen=True)` would compile seven methods for each class, half a millisecond whenever the library is
+    imported. This way it compiles only `__init__`, which may set each field once.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(eq=False, repr=False)(cls)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.__dataclass_fields__ or name in self.__dict__:
+            raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        self.__dict__[name] = value
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return self.__dict__ == other.__dict__ if type(self) is type(other) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.__dict__.values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+
+class Refreshed(Report):
+    """A new answer was stored.
 
     Args:
-        query: The question.
+        query: The query.
         instances: How many instances the answer has.
-        duration: Seconds the fetch took.
+        duration: How long the fetch took, in seconds.
     """
 
     query: Query
@@ -48,14 +84,13 @@ class Refreshed:
         return f"{self.query.service}: {self.instances} instance(s), fetched in {self.duration:.3f} s"
 
 
-@dataclass(frozen=True, slots=True)
-class AttributesRefreshed:
-    """A service's own attributes were fetched and written.
+class AttributesRefreshed(Report):
+    """A service's own attributes were fetched and stored.
 
     Args:
-        query: The question.
-        attributes: How many there are.
-        duration: Seconds the fetch took.
+        query: The query.
+        attributes: How many attributes the service has.
+        duration: How long the fetch took, in seconds.
     """
 
     query: AttributesQuery
@@ -68,16 +103,15 @@ class AttributesRefreshed:
         return f"{self.query.service}: {self.attributes} attribute(s) of its own, fetched in {self.duration:.3f} s"
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshFailed:
+class RefreshFailed(Report):
     """A fetch failed.
 
     Args:
-        query: The question: for instances, or for a service's own attributes.
-        error: Why.
+        query: The query, for instances or for a service's own attributes.
+        error: Why it failed.
         failures: How many fetches in a row have failed.
-        serving_age: Age in seconds of the answer that is served meanwhile, None where there is none.
-        retry_in: Seconds before the next attempt.
+        serving_age: Age of the answer that is still served, in seconds; None if there is no such answer.
+        retry_in: Seconds until the next attempt.
     """
 
     query: Question
@@ -88,7 +122,7 @@ class RefreshFailed:
 
     @property
     def level(self) -> int:
-        """The first of a series is a warning, the rest would only repeat it."""
+        """Only the first failure in a row is a warning."""
         return logging.WARNING if self.failures == 1 else logging.DEBUG
 
     def __str__(self) -> str:
@@ -96,14 +130,13 @@ class RefreshFailed:
         return f"{self.error} [{type(self.error).__name__}]; {serving}; next attempt in {self.retry_in:.1f} s"
 
 
-@dataclass(frozen=True, slots=True)
-class EmptyAnswerHeld:
-    """An empty or not-found answer came after a non-empty one, and is doubted for a while.
+class EmptyAnswerHeld(Report):
+    """An empty answer or a not-found error came after a non-empty answer, which stays in use for a while.
 
     Args:
-        query: The question: for instances, or for a service's own attributes, which only a not-found makes doubtful.
-        kept: How many instances, or attributes, the answer has that stays in use.
-        remaining: Seconds until the next empty answer is believed.
+        query: The query. For a service's own attributes, only a not-found error has this effect.
+        kept: How many instances or attributes the answer in use has.
+        remaining: Seconds until the next empty answer is accepted.
     """
 
     query: Question
@@ -120,13 +153,12 @@ class EmptyAnswerHeld:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerTruncated:
-    """An answer is as long as an answer can be: there may be more instances than Cloud Map tells.
+class AnswerTruncated(Report):
+    """An answer is as long as an answer can be, so there may be more instances.
 
     Args:
-        query: The question.
-        instances: How many came.
+        query: The query.
+        instances: How many instances the answer has.
     """
 
     query: Query
@@ -138,14 +170,14 @@ class AnswerTruncated:
         return f"{self.query.service}: {self.instances} instances, the most that one answer holds; there may be more"
 
 
-@dataclass(frozen=True, slots=True)
-class Throttled:
-    """AWS throttles this account; every refresh of the engine waits: of instances, or of services' own attributes.
+class Throttled(Report):
+    """AWS throttles this account, and the engine pauses all its requests of this kind.
 
-    They come back slowly, so that they are not throttled again at once: two a second, then more with every answer.
+    The two kinds are requests for instances and for services' own attributes. They start again slowly, at two a second
+    and then faster with every answer, so that AWS does not throttle them again at once.
 
     Args:
-        retry_in: Seconds before the next request.
+        retry_in: Seconds until the next request.
     """
 
     retry_in: float
@@ -156,12 +188,11 @@ class Throttled:
         return f"throttled by AWS; no request for {self.retry_in:.1f} s"
 
 
-@dataclass(frozen=True, slots=True)
-class ClockJumped:
-    """The wall clock has run ahead of the monotonic one: the process was frozen, or the clock was set.
+class ClockJumped(Report):
+    """The wall clock has run ahead of the monotonic clock: the process was frozen, or the clock was set.
 
     Args:
-        seconds: By how much; every answer counts as that much older.
+        seconds: By how much. All answers count as that much older.
     """
 
     seconds: float
@@ -169,15 +200,17 @@ class ClockJumped:
     level = logging.INFO
 
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s passed unseen: idle connections are closed, answers count as that much older"
+        return (
+            f"the clock jumped ahead by {self.seconds:.1f} s: idle connections are closed, answers count as that much "
+            "older"
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class DescriptorsLow:
-    """Four fifths of the file descriptors that this process may have are in use: something keeps them open.
+class DescriptorsLow(Report):
+    """Four fifths of the process's file descriptors are in use, so something may keep them open.
 
-    Looked at whenever a connection is opened, and told once, to every engine of the process, until less than seven
-    tenths were in use.
+    Checked when a connection is opened. Each engine of the process gets this event once, and again only after less
+    than seven tenths were in use.
 
     Args:
         open: How many are open in the process.
@@ -208,15 +241,7 @@ Event = (
     | ClockJumped
     | DescriptorsLow
 )
-"""Anything that `on_event` may be called with."""
-
-
-# MERGED logs: The library's logger, and who hears what is written to it.
-
-
-LOGGER: Final = logging.getLogger("aiocloudmap")
-# A library leaves it to the program where its log goes; without this, warnings would go to stderr.
-LOGGER.addHandler(logging.NullHandler())
+"""Any event that `on_event` may receive."""
 
 
 def log(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What is answered: instances, with where they are reached."""
+"""Instances, and the addresses in their attributes."""
 
 from __future__ import annotations
 
@@ -15,19 +15,34 @@ from aiocloudmap.model.validation import safe_repr
 
 __all__ = ["MAX_INSTANCES", "Attributes", "Discovery", "HealthStatus", "Instance"]
 
+MAX_INSTANCES: Final = 1000
+"""The most instances that one DiscoverInstances returns, and that a service may have (AWS's quota)."""
 
-# MERGED model/attributes: A dict that refuses to change: smaller than a dict behind a proxy, and taken for one by `json` and `dataclasses`.  # noqa: E501
+# Not compiled here, to keep the import cheap: `re` caches the patterns that are used.
+_HOST_NAME = r"(?=.{1,253}\Z)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?"
+_NUMBER_AT_END = r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?"
+_URL_SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]*"
+
+
+class HealthStatus(StrEnum):
+    """The health of an instance according to Cloud Map; UNKNOWN for a service without a health check."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    UNKNOWN = "UNKNOWN"
 
 
 class Attributes(dict[str, str]):
-    """Names and values of an instance, read-only. A copy of it is a dict that may be changed."""
+    """The attributes of an instance, read-only; `copy()` returns a dict that can be changed.
+
+    A dict is smaller than a dict behind a proxy, and `json` and `dataclasses.asdict` accept it.
+    """
 
     __slots__ = ()
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise TypeError("the attributes of an instance cannot be changed; copy() gives a dict that can")
+        raise TypeError("the attributes of an instance cannot be changed; copy() returns a dict that can")
 
-    # The types of dict have it otherwise.
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = _refuse
     setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
@@ -36,32 +51,15 @@ class Attributes(dict[str, str]):
         return type(self), (dict(self),)
 
 
-MAX_INSTANCES: Final = 1000
-"""The most instances that one DiscoverInstances returns, and the most that a service may have (AWS's quota)."""
-
-# Patterns, not compiled ones: most programs never need them, and `re` keeps those that it has compiled.
-_HOST_NAME = r"(?=.{1,253}\Z)[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,62})(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]{0,62})*\.?"
-_NUMBER_AT_END = r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\.?"
-_URL_SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]*"
-
-
-class HealthStatus(StrEnum):
-    """What Cloud Map says of an instance; UNKNOWN for a service without a health check."""
-
-    HEALTHY = "HEALTHY"
-    UNHEALTHY = "UNHEALTHY"
-    UNKNOWN = "UNKNOWN"
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Instance:
-    """One registered instance.
+    """A registered instance.
 
     Args:
-        id: Unique in its service.
+        id: Unique within the service.
         service: The service it belongs to.
-        health: What Cloud Map says of it.
-        attributes: Its attributes, read-only. They are text that others wrote: check them before you trust them.
+        health: Its health according to Cloud Map.
+        attributes: Its attributes, read-only. They are untrusted text: validate them before use.
     """
 
     id: str
@@ -73,7 +71,7 @@ class Instance:
         object.__setattr__(self, "attributes", Attributes(self.attributes))
 
     def __repr__(self) -> str:
-        # Values may be secret or hostile: a repr ends in logs, so it shows the keys only.
+        # Only the names of attributes: values may be secret or hostile, and a repr is written to logs.
         return f"<Instance {self.id!r} of {self.service}, {self.health}, attributes {sorted(self.attributes)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -81,30 +79,30 @@ class Instance:
 
     @property
     def host(self) -> str | None:
-        """AWS_INSTANCE_IPV4, or else AWS_INSTANCE_IPV6, or else AWS_INSTANCE_CNAME; None without any.
+        """AWS_INSTANCE_IPV4, else AWS_INSTANCE_IPV6, else AWS_INSTANCE_CNAME; None if it has none of them.
 
-        An IPv4 address in AWS_INSTANCE_CNAME is taken for what it is, in its usual form of four decimal numbers.
+        AWS_INSTANCE_CNAME may also hold an IPv4 address, in the usual form of four decimal numbers.
 
         Raises:
-            InvalidAttributeError: The attribute holds no address or host name.
+            InvalidAttributeError: The attribute is not an address or a host name.
         """
         return next(self._hosts(), None)
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """All of them, in that order: an instance may have an address of each family.
+        """All of these, in the same order: an instance may have an address of each family.
 
         Raises:
-            InvalidAttributeError: One of the attributes holds no address or host name.
+            InvalidAttributeError: One of the attributes is not an address or a host name.
         """
         return tuple(self._hosts())
 
     @property
     def port(self) -> int | None:
-        """AWS_INSTANCE_PORT, 1 to 65535; None without.
+        """AWS_INSTANCE_PORT, 1 to 65535; None if it is not set.
 
         Raises:
-            InvalidAttributeError: The attribute holds no such number.
+            InvalidAttributeError: The attribute is not a port.
         """
         text = self.attributes.get("AWS_INSTANCE_PORT")
         if text is None:
@@ -115,31 +113,29 @@ class Instance:
 
     @property
     def zone(self) -> str | None:
-        """AVAILABILITY_ZONE, which ECS writes; None without."""
+        """AVAILABILITY_ZONE, which ECS sets; None if it is not set."""
         return self.attributes.get("AVAILABILITY_ZONE")
 
     def url(self, scheme: str = "http", path: str = "") -> str:
-        """`scheme://host:port/path`, without the port where the instance has none, IPv6 addresses in brackets.
+        """`scheme://host:port/path`; without the port if the instance has no port. IPv6 addresses are in brackets.
 
-        Host and port are the instance's, whatever the path says. Where the path comes from an attribute, its `..`,
-        query and fragment are for you to judge.
+        Host and port are always the instance's, whatever the path contains. If the path comes from an attribute, check
+        its `..`, query and fragment yourself.
 
         Raises:
             AttributeNotFoundError: The instance has no address.
-            InvalidAttributeError: Its address or port is not one.
-            ConfigurationError: The scheme is none, or the path no string, or it holds a space, a backslash or a control
-                character.
+            InvalidAttributeError: Its address or port is invalid.
+            ConfigurationError: The scheme or the path is invalid. A path has no spaces, backslashes or control
+                characters.
         """
         if not (isinstance(scheme, str) and re.fullmatch(_URL_SCHEME, scheme)):
-            raise ConfigurationError(f"{safe_repr(scheme)} is no scheme of a URL", advice="Give one like 'https'.")
-        # The path itself stays out of the messages: it may be an attribute's value.
+            raise ConfigurationError(f"invalid scheme {safe_repr(scheme)}: expected one like 'https'")
+        # The path is not shown, since it may be the value of an attribute.
         if not isinstance(path, str):
-            raise ConfigurationError(
-                f"the path of a URL is of type {type(path).__name__}", advice="Give a string, like '/health'."
-            )
+            raise ConfigurationError(f"invalid path: expected a string like '/health', not {type(path).__name__}")
         if wrong := next((letter for letter in path if letter in " \\" or not letter.isprintable()), None):
             raise ConfigurationError(
-                f"the path of a URL holds {wrong!a}", advice="Percent-encode it, as urllib.parse.quote does."
+                f"invalid path: {wrong!a} must be percent-encoded", advice="Use urllib.parse.quote."
             )
         host = self.host
         if host is None:
@@ -166,7 +162,7 @@ class Instance:
 
     def _invalid(self, key: str, expected: str) -> InvalidAttributeError:
         return InvalidAttributeError(
-            f"{key} of instance {self.id} is not {expected}",
+            f"invalid {key} of instance {self.id}: expected {expected}",
             service=self.service,
             advice="Correct the attribute where the instance is registered.",
         )
@@ -174,11 +170,13 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What a backend found.
+    """The answer of a backend.
 
     Args:
-        instances: Every instance that matches, in any order; MAX_INSTANCES of them may be all there are or not.
-        revision: Cloud Map's revision of the service's instances, None where the source has none.
+        instances: Every instance that matches, in any order. If there are MAX_INSTANCES, there may be more.
+        revision: Cloud Map's revision of the service's instances; None if the backend has no revisions.
+        age: How old the answer already was when the backend returned it, in seconds; 0 or more. For a backend that
+            itself keeps answers, such as a shared cache.
     """
 
     instances: tuple[Instance, ...]
@@ -187,10 +185,10 @@ class Discovery:
 
 
 def _address(value: str, version: int) -> str:
-    import ipaddress  # noqa: PLC0415 - many programs never ask for a host, and importing the library is to stay cheap
+    import ipaddress  # noqa: PLC0415 - many programs never read a host, and this keeps the import cheap
 
     address = ipaddress.ip_address(value)
-    if address.version != version or "%" in value:  # a zone index means something on the machine that wrote it only
+    if address.version != version or "%" in value:  # a zone index is only valid on the machine that wrote it
         raise ValueError(value)
     return str(address)
 

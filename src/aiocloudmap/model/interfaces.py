@@ -1,17 +1,15 @@
-"""The protocols that the edges implement: where time comes from, and where answers come from."""
+"""The protocols of clocks and backends, and waiting by a clock."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from aiocloudmap.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from aiocloudmap.model.instance import Discovery
-    from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
+from aiocloudmap.model.instance import Discovery
+from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
 
 __all__ = [
     "FREEZE_THRESHOLD",
@@ -27,21 +25,21 @@ __all__ = [
 
 
 class Timer(Protocol):
-    """A callback that waits for its time."""
+    """A scheduled callback."""
 
     def cancel(self) -> None:
-        """Never call it; harmless when it has been called already."""
+        """Cancel the callback. Does nothing after it was called."""
 
 
 class Clock(Protocol):
-    """Where time comes from. One clock per engine; the hot path calls `monotonic` once and nothing else."""
+    """Where time comes from. Each engine has one clock. A cache hit calls `monotonic` once and nothing else."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, as `time.monotonic`."""
+        """Seconds that never go backwards, like `time.monotonic`."""
         ...
 
     def time(self) -> float:
-        """Seconds since the epoch, as `time.time`; may be set forward or back."""
+        """Seconds since the epoch, like `time.time`; may be set forward or back."""
         ...
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
@@ -50,7 +48,7 @@ class Clock(Protocol):
 
 
 class _SystemClock:
-    """The machine's own clocks and the running loop's timers."""
+    """The machine's clocks and the running loop's timers."""
 
     __slots__ = ()
 
@@ -67,58 +65,45 @@ class _SystemClock:
 SYSTEM_CLOCK: Final[Clock] = _SystemClock()
 
 
-async def pause(clock: Clock, delay: float) -> None:
-    """Come back in `delay` seconds by this clock."""
-    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(delay, lambda: None if over.done() else over.set_result(None))
-    try:
-        await over
-    finally:
-        timer.cancel()
-
-
 class Backend(Protocol):
-    """A source of truth about instances: AWS, the local world, or one of your own."""
+    """A source of instances: AWS, the local world, or your own."""
 
     async def discover(self, query: Query) -> Discovery:
         """Every instance that matches, in any order.
 
-        Called at most once at a time per query and event loop, in a task of its own, and cancelled at the deadline.
+        Called in a task of its own, at most once at a time per query and event loop, and cancelled at the deadline.
 
         Raises:
-            NotFoundError: The source is sure that the namespace or the service does not exist.
-            CloudMapError: Anything else, as the class that says it best; an old answer is served meanwhile.
+            NotFoundError: The namespace or the service does not exist.
+            CloudMapError: Any other failure, as the class that fits best; an old answer is served if there is one.
         """
         ...
 
 
 @runtime_checkable
 class AttributesBackend(Protocol):
-    """What a backend may know besides: the attributes of services themselves, for `Service.attributes`."""
+    """A backend that also has the attributes of services themselves, for `Service.attributes`."""
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
-        """The service's own attributes; empty where it has none.
+        """The service's own attributes, possibly empty.
 
-        Called, cancelled and failing as `Backend.discover`.
+        Called and cancelled like `Backend.discover`.
 
         Raises:
-            NotFoundError: The source is sure that the namespace or the service does not exist.
-            CloudMapError: Anything else, as the class that says it best; an old answer is served meanwhile.
+            NotFoundError: The namespace or the service does not exist.
+            CloudMapError: Any other failure, as the class that fits best; an old answer is served if there is one.
         """
         ...
 
 
-# MERGED event_loop: The event loop that a call runs on; asyncio's, or uvloop's in its place.
-
-
 def running_loop(service: ServiceName | None = None) -> asyncio.AbstractEventLoop:
-    """The running loop; refused is a call from trio, or from synchronous code.
+    """The running event loop of asyncio or uvloop.
 
     Args:
-        service: Who was asked for, for the message.
+        service: The service that the call is about, for the message.
 
     Raises:
-        ConfigurationError: None runs.
+        ConfigurationError: The call comes from synchronous code or from trio.
     """
     try:
         return asyncio.get_running_loop()
@@ -130,24 +115,30 @@ def running_loop(service: ServiceName | None = None) -> asyncio.AbstractEventLoo
         ) from error
 
 
-# MERGED cache/deadline: A deadline for a process that may be stopped: only the time in which it ran counts.
-#
-# A frozen process wakes up with all of its timers due and all that came meanwhile unread. A timer that comes late by more
-# than a moment says so, and waits once more.
-#
+async def pause(clock: Clock, delay: float) -> None:
+    """Sleep for `delay` seconds by this clock."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(delay, lambda: None if over.done() else over.set_result(None))
+    try:
+        await over
+    finally:
+        timer.cancel()
 
 
 FREEZE_THRESHOLD: Final = 1.0
-"""Seconds by which a timer is late where the process was stopped, or its event loop blocked."""
+"""A timer that is late by more than this many seconds was delayed by a frozen process or a blocked event loop."""
 
 
 class Deadline:
-    """Calls back once, in `delay` seconds; in `delay` seconds more where the process stood still at its end.
+    """A timer that does not count time in which the process was frozen.
+
+    When a frozen process continues, its timers are due and what arrived in the meantime is still unread. A timer that
+    is late by more than `FREEZE_THRESHOLD` therefore starts again.
 
     Args:
         clock: Where time comes from.
         delay: Seconds.
-        callback: Called on the running event loop.
+        callback: Called once, on the running event loop.
     """
 
     __slots__ = ("_callback", "_clock", "_delay", "_due", "_timer")
@@ -159,16 +150,16 @@ class Deadline:
         self._clock, self._delay, self._callback = clock, delay, callback
         self._start()
 
+    def cancel(self) -> None:
+        """Cancel the callback. Does nothing after it was called."""
+        self._timer.cancel()
+
     def _start(self) -> None:
         self._due = self._clock.monotonic() + self._delay
-        self._timer = self._clock.call_later(self._delay, self._come)
+        self._timer = self._clock.call_later(self._delay, self._on_timer)
 
-    def _come(self) -> None:
+    def _on_timer(self) -> None:
         if self._clock.monotonic() - self._due > FREEZE_THRESHOLD:
             self._start()
         else:
             self._callback()
-
-    def cancel(self) -> None:
-        """Never call back; harmless when it has been done."""
-        self._timer.cancel()

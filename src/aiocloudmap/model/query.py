@@ -1,4 +1,4 @@
-"""One question to Cloud Map, checked by AWS's own patterns (the API reference of `DiscoverInstances`)."""
+"""Queries to Cloud Map, checked by the patterns of the service model of AWS (API reference of `DiscoverInstances`)."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from aiocloudmap.model.validation import safe_repr
 
 __all__ = ["AttributesQuery", "HealthFilter", "Query", "ServiceName", "check_account"]
 
-
-# MERGED model/names: Whom a question is about, by AWS's own patterns (the shapes of its service model).
-
-
-# Patterns, not compiled ones, as in `aiocloudmap.model.query`: `re` keeps those that it has compiled.
+# Not compiled here, to keep the import cheap: `re` caches the patterns that are used.
 _NAMESPACE = r"[!-~]{1,1024}"
 _LABEL = r"(?:[a-zA-Z0-9_][a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_]|[a-zA-Z0-9])"
 _SERVICE = rf"(?=.{{1,127}}\Z){_LABEL}(?:\.{_LABEL})*|\."
 _SCHEME = "cloudmap://"
+_ACCOUNT = r"[0-9]{12}"
+_ATTRIBUTE_KEY = r"[!-~]{1,255}"
+_ATTRIBUTE_VALUE = r"(?:[!-~][ \t!-~]{0,1023})?"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ServiceName:
-    """A service and the namespace it lives in, by AWS's patterns.
+    """The name of a service and of its namespace.
 
     Args:
-        namespace: The namespace's HttpName: 1 to 1,024 printable ASCII characters; may hold a slash.
-        service: Labels of up to 63 letters, digits, `_` and `-`, joined by dots, 127 characters at most; or `.` alone.
+        namespace: The namespace's HttpName: 1 to 1,024 printable ASCII characters; may contain a slash.
+        service: Labels of up to 63 letters, digits, `_` and `-`, joined by dots, at most 127 characters; or a single
+            `.`.
 
     Raises:
-        ConfigurationError: AWS would refuse the name.
+        ConfigurationError: AWS would reject the name.
     """
 
     namespace: str
@@ -43,35 +43,35 @@ class ServiceName:
     def __post_init__(self) -> None:
         parts: tuple[object, ...] = (self.namespace, self.service)
         if not all(isinstance(part, str) for part in parts):
-            raise ConfigurationError(f"a service name is made of two strings, not {safe_repr(parts)}")
+            raise ConfigurationError(f"invalid service name {safe_repr(parts)}: expected two strings")
         if not re.fullmatch(_NAMESPACE, self.namespace):
             raise ConfigurationError(
-                f"{safe_repr(self.namespace)} is no namespace name",
-                advice="A namespace name has 1 to 1,024 printable ASCII characters and no spaces.",
+                f"invalid namespace name {safe_repr(self.namespace)}: expected 1 to 1,024 printable ASCII characters"
+                " without spaces"
             )
         if not re.fullmatch(_SERVICE, self.service):
             raise ConfigurationError(
-                f"{safe_repr(self.service)} is no service name",
-                advice="A service name has labels of letters, digits, '_' and '-' joined by dots: at most 63 characters"
-                " a label, 127 in all, and no '-' at either end of a label.",
+                f"invalid service name {safe_repr(self.service)}: expected labels of letters, digits, '_' and '-',"
+                " joined by dots",
+                advice="A label has at most 63 characters and no '-' at either end. The whole name has at most 127.",
             )
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The name that `namespace/service` or `cloudmap://namespace/service` stands for.
+        """The name in `namespace/service` or `cloudmap://namespace/service`.
 
-        The text is split at its last slash: namespaces may hold one, services may hold dots.
+        The text is split at its last slash: a namespace may contain slashes, a service may contain dots.
 
         Raises:
-            ConfigurationError: The text is not of that form, or AWS would refuse one of its parts.
+            ConfigurationError: The text has another form, or AWS would reject one of its parts.
         """
         if not isinstance(text, str):
-            raise ConfigurationError(f"a service name is a string like 'shop/orders', not {safe_repr(text)}")
-        namespace, slash, service = text.removeprefix(_SCHEME).rpartition("/")
-        if not slash or not namespace or not service:
+            raise ConfigurationError(f"invalid service name {safe_repr(text)}: expected a string like 'shop/orders'")
+        namespace, _, service = text.removeprefix(_SCHEME).rpartition("/")
+        if not namespace or not service:
             raise ConfigurationError(
-                f"{safe_repr(text)} is no service name",
-                advice="Write namespace/service, like 'shop/orders' or 'cloudmap://shop/orders'.",
+                f"invalid service name {safe_repr(text)}: expected 'namespace/service'",
+                advice="Write it like 'shop/orders' or 'cloudmap://shop/orders'.",
             )
         return cls(namespace, service)
 
@@ -79,35 +79,29 @@ class ServiceName:
         return f"{self.namespace}/{self.service}"
 
 
-# Patterns, not compiled ones: most programs never need them, and `re` keeps those that it has compiled.
-_ACCOUNT = r"[0-9]{12}"
-_ATTRIBUTE_KEY = r"[!-~]{1,255}"
-_ATTRIBUTE_VALUE = r"(?:[!-~][ \t!-~]{0,1023})?"
-
-
 class HealthFilter(StrEnum):
-    """Which instances are asked for. Cloud Map ignores it for a service without a health check."""
+    """Which instances to return. Cloud Map ignores it for a service without a health check."""
 
     HEALTHY = "HEALTHY"
     UNHEALTHY = "UNHEALTHY"
     ALL = "ALL"
     HEALTHY_OR_ELSE_ALL = "HEALTHY_OR_ELSE_ALL"
-    """The healthy ones, or all of them where none is healthy."""
+    """The healthy ones, or all of them if none is healthy."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Query:
-    """One question to Cloud Map; equal questions share one answer.
+    """A query for instances. Equal queries share one answer.
 
     Args:
-        service: Whom it is about.
-        health: Which instances count.
-        where: Attributes that every instance must have (AWS's QueryParameters); sorted pairs or a mapping.
-        prefer: Attributes that are asked for where anything matches them (AWS's OptionalParameters).
-        owner_account: The twelve digits of the account that shares the namespace with this one, else None.
+        service: The service.
+        health: Which instances to return.
+        where: Attributes that every instance must have (AWS's QueryParameters), as a mapping or pairs; kept sorted.
+        prefer: Attributes that instances must have if any instance has them (AWS's OptionalParameters).
+        owner_account: The 12-digit id of the account that shares the namespace with yours; None for your own.
 
     Raises:
-        ConfigurationError: AWS would refuse one of them.
+        ConfigurationError: AWS would reject an argument.
     """
 
     service: ServiceName
@@ -123,28 +117,49 @@ class Query:
         check_account(self.owner_account, self.service)
 
     def __repr__(self) -> str:
-        # As for instances: values may be secret, and events carry the query into logs.
+        # Only the names of attributes: values may be secret, and events carry the query into logs.
         shown = [str(self.service), str(self.health)]
         shown += [f"{name} {list(dict(pairs))}" for name in ("where", "prefer") if (pairs := getattr(self, name))]
         return f"<Query {', '.join(shown)}{'' if self.owner_account is None else f', owned by {self.owner_account}'}>"
 
     @property
     def believes_empty(self) -> bool:
-        """Whether an empty answer is the truth that was asked for, rather than a possible gap of a deployment."""
+        """Whether an empty answer is accepted at once; otherwise it may be a short gap during a deployment."""
         return self.health in (HealthFilter.HEALTHY, HealthFilter.UNHEALTHY)
 
 
-def check_account(account: object, service: ServiceName) -> None:
-    """Refuse an owner_account that is none.
+@dataclass(frozen=True, slots=True)
+class AttributesQuery:
+    """A query for a service's own attributes. Equal queries share one answer.
+
+    Args:
+        service: The service.
+        owner_account: The 12-digit id of the account that shares the namespace with yours; None for your own.
 
     Raises:
-        ConfigurationError: It is neither None nor twelve digits.
+        ConfigurationError: AWS would reject an argument.
+    """
+
+    service: ServiceName
+    owner_account: str | None = None
+
+    believes_empty: ClassVar[bool] = False
+    """A service that is suddenly not found may be a short gap, too."""
+
+    def __post_init__(self) -> None:
+        check_account(self.owner_account, self.service)
+
+
+def check_account(account: object, service: ServiceName) -> None:
+    """Check that an account id is None or twelve digits.
+
+    Raises:
+        ConfigurationError: It is neither.
     """
     if account is not None and not (isinstance(account, str) and re.fullmatch(_ACCOUNT, account)):
         raise ConfigurationError(
-            f"owner_account {safe_repr(account)} is no AWS account id",
+            f"invalid owner_account {safe_repr(account)}: expected the 12 digits of an AWS account id, as a string",
             service=service,
-            advice="Give the twelve digits of the account that owns the namespace, as a string.",
         )
 
 
@@ -153,56 +168,34 @@ def _health(value: HealthFilter | str) -> HealthFilter:
         return HealthFilter(value.upper())
     except (AttributeError, ValueError):
         raise ConfigurationError(
-            f"{safe_repr(value)} is no health filter", advice=f"Use one of {', '.join(HealthFilter)}."
+            f"invalid health filter {safe_repr(value)}: expected one of {', '.join(HealthFilter)}"
         ) from None
 
 
 def _pairs(argument: str, value: object) -> tuple[tuple[str, str], ...]:
-    """Sorted, checked pairs: the order in which somebody wrote them must not make another question."""
+    """Checked pairs, sorted so that the same attributes in another order make an equal query."""
     if isinstance(value, Mapping):
         value = value.items()
     try:
         pairs = tuple(sorted((key, text) for key, text in value))  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise ConfigurationError(
-            f"{argument} is no mapping of attribute names to values", advice=f"Write {argument}={{'STAGE': 'live'}}."
+            f"invalid {argument}: expected a mapping of attribute names to values",
+            advice=f"Write {argument}={{'STAGE': 'live'}}.",
         ) from None
     for (key, _), (following, _) in pairwise(pairs):
         if key == following:
-            raise ConfigurationError(
-                f"{argument} names {safe_repr(key)} twice", advice="An instance has one value of each attribute."
-            )
+            raise ConfigurationError(f"invalid {argument}: expected one value for {safe_repr(key)}, not several")
     for key, text in pairs:
         if not (isinstance(key, str) and re.fullmatch(_ATTRIBUTE_KEY, key)):
             raise ConfigurationError(
-                f"{argument} has {safe_repr(key)}, which is no attribute name",
-                advice="An attribute name has 1 to 255 printable ASCII characters and no spaces.",
+                f"invalid attribute name {safe_repr(key)} in {argument}: expected 1 to 255 printable ASCII characters"
+                " without spaces"
             )
         if not (isinstance(text, str) and re.fullmatch(_ATTRIBUTE_VALUE, text)):
+            # The value is not shown, since it may be secret.
             raise ConfigurationError(
-                f"{argument} asks for a value of {key} that no attribute can have",
-                advice="A value is a string of up to 1,024 printable ASCII characters that starts with no space.",
+                f"invalid value of {key} in {argument}: expected a string of at most 1,024 printable ASCII characters"
+                " that does not start with a space"
             )
     return pairs
-
-
-@dataclass(frozen=True, slots=True)
-class AttributesQuery:
-    """One question for a service's own attributes; equal questions share one answer.
-
-    Args:
-        service: Whose they are.
-        owner_account: The twelve digits of the account that shares the namespace with this one, else None.
-
-    Raises:
-        ConfigurationError: AWS would refuse one of them.
-    """
-
-    service: ServiceName
-    owner_account: str | None = None
-
-    believes_empty: ClassVar[bool] = False
-    """A service that is suddenly not found is doubted for a while, as it is for its instances."""
-
-    def __post_init__(self) -> None:
-        check_account(self.owner_account, self.service)

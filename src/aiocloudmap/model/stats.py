@@ -1,50 +1,46 @@
-"""What a service and an engine tell about themselves: `Service.explain()` and `CloudMap.stats()`."""
+"""What `Service.explain()` and `CloudMap.stats()` return."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from aiocloudmap.errors import CloudMapError
+from aiocloudmap.model.events import Report
 from aiocloudmap.model.query import Query
 
 __all__ = ["Counts", "Explanation", "Freshness", "Stats"]
 
 
-# MERGED model/freshness: What an answer in memory is good for (RFC 9111, RFC 5861).
-
-
 class Freshness(StrEnum):
-    """What an answer is good for."""
+    """How an answer in memory may be used (RFC 9111, RFC 5861)."""
 
     FRESH = "fresh"
-    """Given at once."""
+    """Returned at once."""
 
     STALE = "stale"
-    """Given at once, and renewed in the background."""
+    """Returned at once, and refreshed in the background."""
 
     FALLBACK = "fallback"
-    """Given where no new answer can be had in time."""
+    """Returned only if a new answer does not arrive in time."""
 
     ABSENT = "absent"
-    """Not there, or too old to be given."""
+    """There is no answer, or it is too old to be returned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why a service gives the answer it gives.
+class Explanation(Report):
+    """Why a service returns the answer it returns.
 
     Args:
-        query: The question.
-        state: What the answer in memory is good for at this moment.
-        instances: How many instances it has, None where there is none.
-        age: Its age in seconds, None where there is none.
-        expires_in: Seconds until it may not be given any more, whatever happens; None where there is none.
-        refresh_in: Seconds until the next call may ask AWS again; 0 means the next call does.
+        query: The query.
+        state: How the answer in memory may be used now.
+        instances: How many instances it has; None without an answer.
+        age: Its age in seconds; None without an answer.
+        expires_in: Seconds until it is no longer returned in any case; None without an answer.
+        refresh_in: Seconds until a call may ask AWS again; 0 if the next call does.
         failures: How many fetches in a row have failed.
-        last_error: Why the last of them failed, None after a success.
-        held_empty: Whether an empty answer is being doubted.
-        in_flight: Whether a fetch runs on this event loop.
+        last_error: Why the last fetch failed; None after a success.
+        held_empty: Whether an empty answer was received and is not accepted yet.
+        in_flight: Whether a fetch is running on this event loop.
     """
 
     query: Query
@@ -63,26 +59,25 @@ class Explanation:
         if self.age is not None and self.expires_in is not None:
             parts.append(f"{self.instances} instance(s), {self.age:.1f} s old, good for {self.expires_in:.1f} s more")
         if self.held_empty:
-            parts.append("an empty answer is being doubted")
+            parts.append("an empty answer is not accepted yet")
         if self.last_error is not None:
             parts.append(f"{self.failures} failure(s), the last: {self.last_error}")
         parts.append("refresh under way" if self.in_flight else f"next refresh in {self.refresh_in:.1f} s")
         return "; ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Counts of one engine since it was made. Hits are not counted: counting would cost more than the hit.
+class Stats(Report):
+    """Counts of one engine since it was created. Hits are not counted, since counting would cost more than a hit.
 
     Args:
-        misses: Callers that waited for a fetch.
-        coalesced: Those of them who shared a fetch that somebody else had begun.
-        refreshes: Fetches begun; each is one question to AWS.
-        stale_served: Callers who got an answer past its ttl and came by the cold path.
+        misses: Calls that waited for a fetch.
+        coalesced: How many of them joined a fetch that was already running.
+        refreshes: Fetches started; each sends one request to AWS.
+        stale_served: Answers older than their ttl that were returned outside the hit path.
         failures: Fetches that failed.
-        throttled: Those of them that AWS throttled.
-        entries: Answers held now.
-        open_connections: Open sockets now, on all event loops, idle ones included.
+        throttled: How many of them AWS throttled.
+        entries: Answers in memory now.
+        open_connections: Sockets open now on all event loops, including idle ones.
     """
 
     misses: int

@@ -1,7 +1,4 @@
-"""What arguments may be: checked where they are given, since the first call would tell too late.
-
-Whatever is none is a ConfigurationError that says what would be one.
-"""
+"""Checks of arguments, made where they are passed: a wrong one would otherwise fail at the first call, or never."""
 
 from __future__ import annotations
 
@@ -24,44 +21,21 @@ __all__ = [
     "safe_repr",
 ]
 
-
-# MERGED shown: What somebody gave, as messages repeat it.
-
-
-_MOST = 80
+_MAX_LENGTH = 80
 
 
 def safe_repr(value: object) -> str:
-    """The value for a message, shortened, with everything unprintable escaped."""
+    """The value for a message, shortened and in printable ASCII."""
     if isinstance(value, str):
-        return ascii(_shortened(value))
+        return ascii(_shorten(value))
     try:
-        return _shortened(ascii(value))
-    except Exception:  # noqa: BLE001 - a number of thousands of digits, or a repr of somebody's own
+        return _shorten(ascii(value))
+    except Exception:  # noqa: BLE001 - an int with thousands of digits, or a __repr__ that raises
         return f"<{type(value).__name__}>"
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST else text[: _MOST - 3] + "..."
-
-
-_REGION = re.compile(r"[a-zA-Z0-9-]{1,63}")
-
-
-def check_place(region: object, endpoint_url: object) -> None:
-    """A Region that can be part of a host name, and a URL that a client can connect to."""
-    if region is not None and not (isinstance(region, str) and _REGION.fullmatch(region)):
-        raise ConfigurationError(
-            f"region={safe_repr(region)} is no Region", advice="Give one like 'eu-west-1', or None."
-        )
-    if endpoint_url is not None:
-        check_endpoint("endpoint_url", endpoint_url, advice="Give one like 'http://127.0.0.1:5000', or None.")
-
-
-def check_endpoint(where: str, endpoint_url: object, *, advice: str) -> None:
-    """A URL that a client can connect to. It is not shown: the part before an @ is a password."""
-    if wrong := _wrong_with(endpoint_url):
-        raise ConfigurationError(f"{where} {wrong}", advice=advice)
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_LENGTH else text[: _MAX_LENGTH - 3] + "..."
 
 
 def check_number(
@@ -100,74 +74,77 @@ def check_number(
     raise ConfigurationError(f"invalid {name} {safe_repr(value)}: expected {kind} {limits}")
 
 
+def check_max_age(max_age: object) -> None:
+    """Check seconds; 0 forces a fetch, None and infinity allow any age."""
+    if max_age is not None:
+        check_number("max_age", max_age, finite=False)
+
+
 def check_type(argument: str, value: object, kind: type, *, example: str) -> None:
-    """An object of this type."""
+    """Check that an argument is an instance of `kind`."""
     if not isinstance(value, kind):
-        raise ConfigurationError(f"{argument}={safe_repr(value)} is no {kind.__name__}", advice=f"Write {example}.")
+        raise ConfigurationError(
+            f"invalid {argument} {safe_repr(value)}: expected {kind.__name__}", advice=f"Write {example}."
+        )
+
+
+def check_place(region: object, endpoint_url: object) -> None:
+    """Check that a Region can be part of a host name, and that a client can connect to the URL."""
+    if region is not None and not (isinstance(region, str) and re.fullmatch(r"[a-zA-Z0-9-]{1,63}", region)):
+        raise ConfigurationError(f"invalid region {safe_repr(region)}: expected a name like 'eu-west-1', or None")
+    if endpoint_url is not None:
+        check_endpoint("endpoint_url", endpoint_url, advice="Use one like 'http://127.0.0.1:5000', or None.")
+
+
+def check_endpoint(where: str, endpoint_url: object, *, advice: str) -> None:
+    """Check that a client can connect to a URL. The message does not show it, since it may hold a password."""
+    if wrong := _endpoint_problem(endpoint_url):
+        raise ConfigurationError(f"invalid {where}: {wrong}", advice=advice)
+
+
+def _endpoint_problem(endpoint_url: object) -> str | None:
+    from urllib.parse import urlsplit  # noqa: PLC0415 - keeps the import of the library cheap
+
+    if not isinstance(endpoint_url, str):
+        return f"expected a URL, not {type(endpoint_url).__name__}"
+    try:
+        parts = urlsplit(endpoint_url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"expected a URL ({error})"
+    if parts.scheme not in ("http", "https") or not host or not endpoint_url.isprintable() or " " in endpoint_url:
+        return "expected an http or https URL"
+    if "@" in parts.netloc:
+        return "expected a URL without a user name"
+    return None
 
 
 def check_callable(argument: str, value: object) -> None:
-    """A function that is called, and whose result nobody awaits."""
+    """Check that an optional argument can be called and is not a coroutine function."""
     if value is None:
         return
     if not callable(value):
-        raise ConfigurationError(
-            f"{argument} is of type {type(value).__name__}, which cannot be called",
-            advice="Give a function, without calling it.",
-        )
+        raise ConfigurationError(f"invalid {argument}: expected a function, not {type(value).__name__}")
     if inspect.iscoroutinefunction(value):
-        raise ConfigurationError(
-            f"{argument} is a coroutine function", advice="Give a plain function: nobody awaits it."
-        )
+        raise ConfigurationError(f"invalid {argument}: expected a plain function, not a coroutine function")
 
 
 def check_backend(backend: object, clock: object) -> None:
-    """Objects that have the methods of `Backend` and `Clock`; a class has them too, and is none."""
+    """Check that the objects have the methods of `Backend` and `Clock`."""
     if backend is not None:
         _check_methods("backend", backend, "discover")
     _check_methods("clock", clock, "monotonic", "time", "call_later")
 
 
-def check_attribute(key: object, cast: object) -> None:
-    """A name that an attribute can have, and something to call. What is awaited is the caller's affair."""
-    if not isinstance(key, str):
-        raise ConfigurationError(f"{safe_repr(key)} is no attribute name", advice="Give a string, like 'QUEUE_URL'.")
-    if not callable(cast):
-        raise ConfigurationError(
-            f"cast={safe_repr(cast)} cannot be called",
-            advice="Give a function of one string, like int, or leave it out.",
-        )
-
-
-def check_max_age(max_age: object) -> None:
-    """Seconds, of which 0 is the strictest and infinity no bound."""
-    if max_age is None:
-        return
-    if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not 0 <= max_age <= math.inf:
-        raise ConfigurationError(
-            f"max_age={safe_repr(max_age)} is no age", advice="Give seconds, 0 or more; 0 forces a fetch."
-        )
-
-
 def _check_methods(argument: str, value: object, *methods: str) -> None:
-    missing = [name for name in methods if not callable(getattr(value, name, None))]
-    if missing or isinstance(value, type):
-        what = "a class" if isinstance(value, type) else f"of type {type(value).__name__}"
-        raise ConfigurationError(f"{argument} is {what}", advice=f"Give an object with {', '.join(methods)}.")
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods):
+        what = "a class" if isinstance(value, type) else type(value).__name__
+        raise ConfigurationError(f"invalid {argument}: expected an object with {', '.join(methods)}, not {what}")
 
 
-def _wrong_with(endpoint_url: object) -> str | None:
-    from urllib.parse import urlsplit  # noqa: PLC0415 - importing the library is to stay cheap
-
-    if not isinstance(endpoint_url, str):
-        return f"is of type {type(endpoint_url).__name__}"
-    try:
-        parts = urlsplit(endpoint_url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        return f"is no URL: {error}"
-    if parts.scheme not in ("http", "https") or not host or not endpoint_url.isprintable() or " " in endpoint_url:
-        return "is no URL"
-    if "@" in parts.netloc:
-        return "has a user name in it, which AWS requests cannot carry"
-    return None
+def check_attribute(key: object, cast: object) -> None:
+    """Check the arguments of `Service.attribute`."""
+    if not isinstance(key, str):
+        raise ConfigurationError(f"invalid attribute name {safe_repr(key)}: expected a string like 'QUEUE_URL'")
+    if not callable(cast):
+        raise ConfigurationError(f"invalid cast {safe_repr(cast)}: expected a function of one string, like int")

@@ -167,15 +167,15 @@ async def coroutine(text: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("shop", "URL"), {}, "'shop' is no service name"),
-        (("shop/or ders", "URL"), {}, "no service name"),
+        (("shop", "URL"), {}, "invalid service name 'shop'"),
+        (("shop/or ders", "URL"), {}, "invalid service name 'or ders'"),
         ((None, "URL"), {}, "names no attribute"),
         (("shop/orders", int), {}, "names no attribute"),
-        (("shop/orders", "URL"), {"health": "FINE"}, "no health filter"),
-        (("shop/orders", "URL"), {"where": {"a b": "c"}}, "no attribute name"),
-        (("shop/orders", "URL"), {"owner_account": "12"}, "no AWS account id"),
-        (("shop/orders", "URL"), {"cache": 30}, "no CachePolicy"),
-        (("shop/orders", "URL"), {"cast": "int"}, "cannot be called"),
+        (("shop/orders", "URL"), {"health": "FINE"}, "invalid health filter 'FINE'"),
+        (("shop/orders", "URL"), {"where": {"a b": "c"}}, "invalid attribute name 'a b'"),
+        (("shop/orders", "URL"), {"owner_account": "12"}, "invalid owner_account '12'"),
+        (("shop/orders", "URL"), {"cache": 30}, "invalid cache 30: expected CachePolicy"),
+        (("shop/orders", "URL"), {"cast": "int"}, "invalid cast: expected a function, not str"),
         (("shop/orders", "URL"), {"cast": coroutine}, "coroutine function"),
     ],
 )

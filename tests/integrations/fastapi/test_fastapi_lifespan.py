@@ -178,10 +178,10 @@ async def plain(app):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"prefetch": ["shop"]}, "'shop' is no service name"),
+        ({"prefetch": ["shop"]}, "invalid service name 'shop'"),
         ({"prefetch": None}, r"prefetch=None is no list of names\. Write prefetch=\['shop/orders'\]"),
         ({"prefetch": 5}, "prefetch=5 is no list of names"),
-        ({"prefetch": [5]}, "a service name is a string"),
+        ({"prefetch": [5]}, "invalid service name 5: expected a string"),
         ({"prefetch": "shop/orders"}, r"prefetch=\['shop/orders'\]"),
         ({"cloud_map": FastAPI()}, r"FastAPI\(lifespan=lifespan\(\)\)"),
         ({"wrapping": undecorated}, "asynccontextmanager"),

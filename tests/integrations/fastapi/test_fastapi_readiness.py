@@ -165,7 +165,7 @@ async def test_a_wrong_configuration_is_not_hidden(running, clock):
     ("services", "options", "message"),
     [
         ((), {}, "no service to look for"),
-        (("shop",), {}, "'shop' is no service name"),
+        (("shop",), {}, "invalid service name 'shop'"),
         (("shop/orders",), {"timeout": 0}, "timeout=0 is no time"),
         (("shop/orders",), {"timeout": "1"}, "timeout='1' is no time"),
         (("shop/orders",), {"timeout": True}, "timeout=True is no time"),

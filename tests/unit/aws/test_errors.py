@@ -74,7 +74,7 @@ def test_not_found_names_the_region():
 def test_namespace_not_found_names_its_four_causes():
     """Absent here, another name than HttpName, another account's, too new."""
     message = str(translated(refusal("NamespaceNotFound")))
-    assert all(cause in message for cause in ("account and Region", "HttpName", "owner_account", "a moment ago"))
+    assert all(cause in message for cause in ("account and Region", "HttpName", "owner_account", "takes a moment"))
 
 
 @pytest.mark.parametrize("response", [{}, {"Error": None}, {"Error": {"Code": None}}, {"Error": {"Code": 7}}])

@@ -1,4 +1,4 @@
-"""Addresses of instances: who has one, who is tried first, and what gRPC calls them."""
+"""Addresses of instances, and the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE, THERE = "eu-west-1a", "eu-west-1b"
 
 
 def instance(id: str, host: str | None = None, port: int | str | None = 8080, **more: str) -> Instance:
-    """One with an IPv4 address of its own, unless told otherwise."""
+    """An instance with an IPv4 address and a port."""
     attributes = {"AWS_INSTANCE_IPV4": host or f"10.0.0.{id}"} | more
     if port is not None:
         attributes["AWS_INSTANCE_PORT"] = str(port)
@@ -29,8 +29,8 @@ def hosts(instances: list[Instance], **how) -> list[str]:
     return [address.host for address in in_order(reachable(instances), **how)]
 
 
-def test_an_instance_is_reached_at_all_its_addresses():
-    """IPv4 first; a port where it says one."""
+def test_an_instance_may_have_several_addresses():
+    """IPv4 comes first. The port may be missing."""
     both = instance("1", AWS_INSTANCE_IPV6="2001:db8::1")
     named = Instance("2", ORDERS, attributes={"AWS_INSTANCE_CNAME": "orders.example"})
     assert reachable([both, named]) == {
@@ -39,8 +39,8 @@ def test_an_instance_is_reached_at_all_its_addresses():
     }
 
 
-def test_an_address_in_the_place_of_a_host_name_is_an_address():
-    """Four numbers between dots; anything else that ends in a number is nothing that can be reached."""
+def test_a_cname_may_be_an_ipv4_address():
+    """Other names that end in a number are invalid."""
     [[address]] = reachable([Instance("1", ORDERS, attributes={"AWS_INSTANCE_CNAME": "10.0.0.1"})]).values()
     assert address == Address("10.0.0.1", None, socket.AF_INET)
     with pytest.raises(InvalidAttributeError):
@@ -56,41 +56,41 @@ def test_an_address_in_the_place_of_a_host_name_is_an_address():
         {"QUEUE_URL": "here"},
     ],
 )
-def test_one_bad_registration_takes_no_service_down(wrong):
-    """Without an address, or with one or a port that is none, an instance is passed over."""
+def test_invalid_instances_are_skipped(wrong):
+    """So are instances without an address."""
     assert hosts([Instance("0", ORDERS, attributes=wrong), instance("2")]) == ["10.0.0.2"]
 
 
-def test_where_no_instance_has_an_address_the_error_says_what_they_have():
-    """Somebody registered queues, not servers."""
+def test_the_error_for_no_address_lists_the_attributes():
+    """Such a service may be a list of queues."""
     with pytest.raises(AttributeNotFoundError, match=r"shop/orders: no instance has an address\. There are: QUEUE_URL"):
         reachable([Instance("1", ORDERS, attributes={"QUEUE_URL": "here"})])
     with pytest.raises(AttributeNotFoundError, match="There are: no attributes"):
         reachable([Instance("1", ORDERS)])
 
 
-def test_where_all_addresses_are_wrong_the_error_is_of_one_of_them():
-    """It names the instance that is to be corrected."""
-    with pytest.raises(InvalidAttributeError, match="AWS_INSTANCE_PORT of instance 1 is not a port"):
+def test_the_error_for_invalid_addresses_names_an_instance():
+    """Its attribute has to be corrected."""
+    with pytest.raises(InvalidAttributeError, match="invalid AWS_INSTANCE_PORT of instance 1: expected a port"):
         reachable([instance("1", port="http"), Instance("2", ORDERS)])
 
 
-def test_each_turn_begins_with_another_instance():
-    """So that connections spread evenly."""
+def test_each_turn_starts_with_another_instance():
+    """So that connections are spread evenly."""
     instances = [instance("1"), instance("2"), instance("3")]
     firsts = Counter(hosts(instances, turn=turn)[0] for turn in range(30))
     assert firsts == {"10.0.0.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
 
 
-def test_what_a_dead_instance_does_not_take_falls_on_all_others():
-    """Not on its neighbour alone: who comes second is a matter of chance."""
+def test_the_rest_is_in_random_order():
+    """So that all others share the load of a dead instance."""
     instances = [instance(str(number)) for number in range(1, 5)]
     seconds = {hosts(instances, turn=0)[1] for _ in range(200)}
     assert seconds == {"10.0.0.2", "10.0.0.3", "10.0.0.4"}
 
 
-def test_instances_of_the_zone_come_first_and_take_turns_among_themselves():
-    """Whatever lies between them; the others stand by."""
+def test_instances_of_the_preferred_zone_come_first():
+    """In rotation."""
     zones = [THERE, HERE, THERE, HERE, None]
     instances = [instance(str(n), AVAILABILITY_ZONE=zone) for n, zone in enumerate(zones, 1)]
     orders = [hosts(instances, zone=HERE, turn=turn) for turn in range(4)]
@@ -101,14 +101,14 @@ def test_instances_of_the_zone_come_first_and_take_turns_among_themselves():
 
 
 def test_unhealthy_instances_come_last_even_from_the_same_zone():
-    """Where the question let them in at all."""
+    """If the query returns them at all."""
     sick = Instance("1", ORDERS, HealthStatus.UNHEALTHY, instance("1", AVAILABILITY_ZONE=HERE).attributes)
     far = Instance("2", ORDERS, HealthStatus.HEALTHY, instance("2", AVAILABILITY_ZONE=THERE).attributes)
     assert hosts([sick, far], zone=HERE) == ["10.0.0.2", "10.0.0.1"]
 
 
-def test_a_zone_that_is_gone_leaves_attempts_for_the_others():
-    """A connection is tried at so many of each kind, not at a thousand."""
+def test_few_instances_of_each_rank_are_tried():
+    """A failed zone leaves time for the others."""
     near = [instance(str(number), AVAILABILITY_ZONE=HERE) for number in range(100)]
     far = [instance(str(number), AVAILABILITY_ZONE=THERE) for number in range(100, 200)]
     order = hosts([*near, *far], zone=HERE, turn=7)
@@ -121,8 +121,8 @@ def test_a_zone_that_is_gone_leaves_attempts_for_the_others():
     st.integers(min_value=0, max_value=1 << 20),
     st.sampled_from([HERE, None]),
 )
-def test_every_order_holds_each_instance_at_most_once_and_never_a_worse_one_before_a_better(kinds, turn, zone):
-    """Whatever there is, whose turn it is, and what is preferred."""
+def test_no_instance_is_repeated_or_follows_a_worse_one(kinds, turn, zone):
+    """For all instances, turns and zones."""
     instances = {
         f"10.0.0.{number}": Instance(
             str(number), ORDERS, health, instance(str(number), AVAILABILITY_ZONE=place or "").attributes
@@ -137,22 +137,22 @@ def test_every_order_holds_each_instance_at_most_once_and_never_a_worse_one_befo
         assert set(order) == set(instances.values())
 
 
-def test_a_grpc_target_lists_the_addresses_with_their_ports():
-    """In the order of the instances, each address once; who says no port is passed over."""
+def test_a_grpc_target_lists_addresses_with_ports():
+    """In order and once each. Instances without a port are skipped."""
     instances = [instance("1"), instance("2", port=None), instance("3"), instance("4", host="10.0.0.1")]
     assert grpc_target(reachable(instances)) == "ipv4:10.0.0.1:8080,10.0.0.3:8080"
 
 
 def test_a_grpc_target_has_one_family():
-    """The one that more instances have, IPv4 where it is even; IPv6 addresses stand in brackets."""
+    """The one with more addresses, or IPv4. IPv6 addresses are in brackets."""
     both = instance("1", AWS_INSTANCE_IPV6="2001:db8::1")
     six = Instance("2", ORDERS, attributes={"AWS_INSTANCE_IPV6": "2001:db8::2", "AWS_INSTANCE_PORT": "50051"})
     assert grpc_target(reachable([both, six])) == "ipv6:[2001:db8::1]:8080,[2001:db8::2]:50051"
     assert grpc_target(reachable([both])) == "ipv4:10.0.0.1:8080"
 
 
-def test_no_grpc_target_is_made_of_host_names_or_without_a_port():
-    """Neither can stand in a list of addresses; a port is not guessed."""
+def test_a_grpc_target_needs_ip_addresses_and_ports():
+    """Host names cannot be listed."""
     named = Instance("1", ORDERS, attributes={"AWS_INSTANCE_CNAME": "orders.example", "AWS_INSTANCE_PORT": "80"})
     with pytest.raises(AttributeNotFoundError, match="no instance has both an IP address and a port"):
         grpc_target(reachable([named, instance("2", port=None)]))

@@ -42,14 +42,14 @@ def test_filters_become_the_question(cloud_map):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "orders"}, "is no service name"),
-        ({"name": None}, "a service name is a string"),
-        ({"health": "SICK"}, "is no health filter"),
-        ({"where": 5}, "where is no mapping"),
-        ({"prefer": ["a"]}, "prefer is no mapping"),
-        ({"owner_account": "1"}, "is no AWS account id"),
-        ({"cache": 30}, r"cache=30 is no CachePolicy\. Write cache=CachePolicy\(ttl=30\)"),
-        ({"cache": 0}, "cache=0 is no CachePolicy"),
+        ({"name": "orders"}, "invalid service name 'orders'"),
+        ({"name": None}, "invalid service name None: expected a string"),
+        ({"health": "SICK"}, "invalid health filter 'SICK'"),
+        ({"where": 5}, "invalid where: expected a mapping"),
+        ({"prefer": ["a"]}, "invalid prefer: expected a mapping"),
+        ({"owner_account": "1"}, "invalid owner_account '1'"),
+        ({"cache": 30}, r"invalid cache 30: expected CachePolicy\. Write cache=CachePolicy\(ttl=30\)"),
+        ({"cache": 0}, "invalid cache 0: expected CachePolicy"),
     ],
 )
 def test_a_wrong_question_is_refused_at_once(cloud_map, arguments, message):
@@ -61,12 +61,12 @@ def test_a_wrong_question_is_refused_at_once(cloud_map, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cache": {"ttl": 30}}, "is no CachePolicy"),
-        ({"connections": 16}, "is no ConnectionPolicy"),
-        ({"session_factory": object()}, "session_factory is of type object, which cannot be called"),
-        ({"on_event": "print"}, "on_event is of type str, which cannot be called"),
-        ({"region": ""}, "is no Region"),
-        ({"endpoint_url": "127.0.0.1:5000"}, "is no URL"),
+        ({"cache": {"ttl": 30}}, "expected CachePolicy"),
+        ({"connections": 16}, "expected ConnectionPolicy"),
+        ({"session_factory": object()}, "invalid session_factory: expected a function, not object"),
+        ({"on_event": "print"}, "invalid on_event: expected a function, not str"),
+        ({"region": ""}, "invalid region ''"),
+        ({"endpoint_url": "127.0.0.1:5000"}, "invalid endpoint_url"),
     ],
 )
 def test_a_wrong_setting_is_refused_at_once(arguments, message):

@@ -1,8 +1,8 @@
-"""Events: one readable line each, at a level, without a value."""
+"""Events, and how they are logged."""
 
 import logging
 import pickle
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
@@ -61,7 +61,7 @@ LINES = [
     (
         ClockJumped(45),
         logging.INFO,
-        "45.0 s passed unseen: idle connections are closed, answers count as that much older",
+        "the clock jumped ahead by 45.0 s: idle connections are closed, answers count as that much older",
     ),
     (
         DescriptorsLow(820, 16, 1024),
@@ -77,7 +77,7 @@ IDS = [type(event).__name__ for event, _, _ in LINES]
 
 @pytest.mark.parametrize(("event", "level", "line"), LINES, ids=IDS)
 def test_every_event_is_logged_as_one_line_at_its_level(caplog, event, level, line):
-    """Under the library's name, with the kind of event beside the line for those who filter."""
+    """The logger is "aiocloudmap", and the record has the name of the event's class."""
     caplog.set_level(logging.DEBUG, "aiocloudmap")
     log(event)
     [record] = caplog.records
@@ -86,26 +86,43 @@ def test_every_event_is_logged_as_one_line_at_its_level(caplog, event, level, li
 
 
 @pytest.mark.parametrize(("event", "level", "line"), LINES, ids=IDS)
-def test_no_event_shows_what_a_filter_asks_for_in_its_line(event, level, line):
+def test_no_log_line_contains_the_value_of_a_filter(event, level, line):
     """Values may be secret."""
     assert "hidden-value" not in str(event)
 
 
 @pytest.mark.parametrize(("event", "level", "line"), LINES, ids=IDS)
-def test_events_are_frozen_values(event, level, line):
-    """A listener hands them on, to other threads and processes too."""
+def test_events_are_frozen_and_survive_pickling(event, level, line):
+    """A listener may pass them to other threads and processes."""
     with pytest.raises(FrozenInstanceError):
-        setattr(event, event.__slots__[0], None)
+        setattr(event, fields(event)[0].name, None)
+    with pytest.raises(FrozenInstanceError):
+        event.other = None
+    with pytest.raises(FrozenInstanceError):
+        delattr(event, fields(event)[0].name)
     assert str(pickle.loads(pickle.dumps(event))) == line
 
 
-def test_what_a_program_does_not_want_to_see_is_not_written(caplog):
-    """Below the logger's level nothing is made."""
+def test_events_are_dataclasses_equal_by_value():
+    """They have the fields, the repr, the hash and the argument checks of a dataclass."""
+    event = Refreshed(QUERY, 2, duration=0.5)
+    assert event == Refreshed(query=QUERY, instances=2, duration=0.5)
+    assert hash(event) == hash(Refreshed(QUERY, 2, 0.5))
+    assert event != replace(event, instances=3)
+    assert Throttled(1.0) != ClockJumped(1.0)
+    assert asdict(Throttled(1.0)) == {"retry_in": 1.0}
+    assert repr(event) == f"Refreshed(query={QUERY!r}, instances=2, duration=0.5)"
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'duration'"):
+        Refreshed(QUERY, 2)
+
+
+def test_events_below_the_level_of_the_logger_are_not_logged(caplog):
+    """The program sets the level."""
     caplog.set_level(logging.WARNING, "aiocloudmap")
     log(Refreshed(QUERY, 1, 0.1))
     assert caplog.records == []
 
 
-def test_the_union_has_every_event():
-    """Who matches on the type of an event has these to match."""
+def test_the_union_contains_every_event():
+    """A match statement over the union is complete."""
     assert set(Event.__args__) == {type(event) for event, _, _ in LINES}

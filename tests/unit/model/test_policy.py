@@ -1,4 +1,4 @@
-"""Policies and their environment: every field, its default, its range, and what is said outside of it."""
+"""Policies: fields, defaults, ranges, and the environment."""
 
 import logging
 import math
@@ -44,14 +44,14 @@ WHOLE = [(ConnectionPolicy, name) for name in ("max_connections", "max_connectio
 @pytest.mark.parametrize(
     ("policy", "defaults"), [(CachePolicy, CACHE_DEFAULTS), (ConnectionPolicy, CONNECTION_DEFAULTS)]
 )
-def test_the_defaults_are_the_documented_ones(policy, defaults):
-    """Every field and no other."""
+def test_policies_have_the_documented_fields_and_defaults(policy, defaults):
+    """Every field, and no others."""
     assert {field.name: getattr(policy(), field.name) for field in fields(policy)} == defaults
 
 
 @pytest.mark.parametrize("policy", [CachePolicy, ConnectionPolicy])
-def test_policies_are_values(policy):
-    """Equal and hashable by their fields, frozen: they are keys."""
+def test_policies_are_frozen_keyword_only_and_equal_by_value(policy):
+    """They are parts of dict keys."""
     assert policy() == policy()
     assert hash(policy()) == hash(policy())
     name = fields(policy)[0].name
@@ -63,84 +63,88 @@ def test_policies_are_values(policy):
 
 
 @pytest.mark.parametrize(("policy", "name"), MAY_BE_ZERO)
-def test_zero_is_allowed_where_it_means_something(policy, name):
-    """0 turns a thing off; a hair below it is refused."""
+def test_zero_is_valid_for_most_numbers_but_less_is_not(policy, name):
+    """Zero turns a feature off."""
     assert getattr(policy(**{name: 0}), name) == 0
-    with pytest.raises(ConfigurationError, match=rf"^{name}=-0.001 is out of range\. Give a number (of|from) 0"):
+    with pytest.raises(
+        ConfigurationError, match=rf"^invalid {name} -0\.001: expected a number (of 0 or more|from 0 to 1)$"
+    ):
         policy(**{name: -0.001})
 
 
 @pytest.mark.parametrize(("policy", "name"), MORE_THAN_ZERO)
-def test_a_time_that_has_to_pass_is_more_than_zero(policy, name):
-    """A time-out of 0 would end every call before it began."""
+def test_timeouts_and_rates_must_be_positive(policy, name):
+    """A timeout of 0 would end every call before it began."""
     assert getattr(policy(**{name: 0.001}), name) == 0.001
     for value in (0, -1):
-        with pytest.raises(ConfigurationError, match=rf"^{name}={value} is out of range"):
+        with pytest.raises(ConfigurationError, match=rf"^invalid {name} {value}: expected a number of 0\.001 or more$"):
             policy(**{name: value})
 
 
 @pytest.mark.parametrize(("policy", "name"), NUMBERS)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "30", None, [], 1j])
-def test_what_is_no_finite_number_is_refused(policy, name, value):
-    """Nor are True and text that looks like a number: each is a slip."""
-    with pytest.raises(ConfigurationError, match=rf"^{name}=.* is out of range\. Give a (whole )?number"):
+def test_only_finite_numbers_are_valid(policy, name, value):
+    """True and numeric text are mistakes, too."""
+    with pytest.raises(ConfigurationError, match=rf"^invalid {name} .*: expected a (whole )?number (of|from) "):
         policy(**{name: value})
 
 
 @pytest.mark.parametrize(("policy", "name"), WHOLE)
-def test_counts_are_whole(policy, name):
-    """Half a connection is none."""
-    with pytest.raises(ConfigurationError, match=rf"^{name}=8\.0 is out of range\. Give a whole number"):
+def test_counts_must_be_integers(policy, name):
+    """8.0 is not a count."""
+    with pytest.raises(ConfigurationError, match=rf"^invalid {name} 8\.0: expected a whole number of "):
         policy(**{name: 8.0})
 
 
 @pytest.mark.parametrize(("jitter", "fits"), [(0, True), (1, True), (0.5, True), (1.001, False), (2, False)])
-def test_jitter_is_a_part(jitter, fits):
-    """From none of ttl to all of it."""
+def test_jitter_is_between_0_and_1(jitter, fits):
+    """It is a part of ttl."""
     if fits:
         assert CachePolicy(jitter=jitter).jitter == jitter
     else:
-        with pytest.raises(ConfigurationError, match=r"Give a number from 0 to 1\."):
+        with pytest.raises(ConfigurationError, match=r"^invalid jitter .*: expected a number from 0 to 1$"):
             CachePolicy(jitter=jitter)
 
 
-def test_two_connections_are_kept_for_discovery_so_three_are_the_least():
-    """max_connections from 3."""
+def test_at_least_three_connections_are_required():
+    """Two are reserved for discovery."""
     assert ConnectionPolicy(max_connections=3, max_connections_per_host=3).max_connections == 3
-    with pytest.raises(ConfigurationError, match=r"^max_connections=2 .* Give a whole number of 3 or more\."):
+    with pytest.raises(ConfigurationError, match=r"^invalid max_connections 2: expected a whole number of 3 or more$"):
         ConnectionPolicy(max_connections=2, max_connections_per_host=1)
 
 
-def test_one_host_gets_at_least_one_connection():
-    """max_connections_per_host from 1 up; a smaller max_connections alone is no contradiction to its default."""
+def test_at_least_one_connection_per_host_is_required():
+    """The default may be larger than max_connections."""
     assert ConnectionPolicy(max_connections=4).max_connections_per_host == 8
-    with pytest.raises(ConfigurationError, match=r"max_connections_per_host=0 .* of 1 or more\."):
+    with pytest.raises(ConfigurationError, match="^invalid max_connections_per_host 0: .* of 1 or more$"):
         ConnectionPolicy(max_connections_per_host=0)
 
 
-def test_a_value_out_of_range_names_the_variables_that_were_read():
-    """Who set it in the environment looks for the variable, not for the field."""
-    with pytest.raises(ConfigurationError, match=r"ttl=-1\.0 .* Read from the environment: AIOCLOUDMAP_TTL\."):
+def test_an_invalid_value_names_the_environment_variables():
+    """The variable is what has to be corrected."""
+    with pytest.raises(
+        ConfigurationError, match=r"^invalid ttl -1\.0: .* Read from the environment: AIOCLOUDMAP_TTL\.$"
+    ):
         policies_from_env({}, {"AIOCLOUDMAP_TTL": "-1"})
 
 
-def test_one_attempt_is_the_least():
+def test_at_least_one_attempt_is_required():
     """The first attempt counts."""
     assert ConnectionPolicy(max_attempts=1).max_attempts == 1
-    with pytest.raises(ConfigurationError, match="max_attempts=0"):
+    with pytest.raises(ConfigurationError, match="^invalid max_attempts 0: expected a whole number of 1 or more$"):
         ConnectionPolicy(max_attempts=0)
 
 
 @pytest.mark.parametrize("refresh", ["auto", "background", "inline"])
-def test_the_ways_to_refresh_are_three(refresh):
+def test_there_are_three_refresh_modes(refresh):
     """By name."""
     assert CachePolicy(refresh=refresh).refresh == refresh
 
 
 @pytest.mark.parametrize("refresh", ["", "Auto", None, 1, []])
-def test_any_other_way_to_refresh_is_refused(refresh):
-    """The message has the three."""
-    with pytest.raises(ConfigurationError, match=r"is no way to refresh\. Use 'auto', 'background' or 'inline'"):
+def test_any_other_refresh_mode_is_invalid(refresh):
+    """The message lists the three."""
+    with pytest.raises(ConfigurationError, match=r"^invalid refresh .*: expected 'auto', 'background' or 'inline'$"):
         CachePolicy(refresh=refresh)
 
 
@@ -153,8 +157,8 @@ def test_any_other_way_to_refresh_is_refused(refresh):
         ("background", True, False),
     ],
 )
-def test_auto_is_inline_in_lambda_and_nowhere_else(monkeypatch, refresh, in_lambda, inline):
-    """AWS_LAMBDA_RUNTIME_API says where the process runs; what is said outright wins."""
+def test_auto_is_inline_in_lambda_only(monkeypatch, refresh, in_lambda, inline):
+    """AWS_LAMBDA_RUNTIME_API is set there. An explicit mode wins."""
     if in_lambda:
         monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")
     assert CachePolicy(refresh=refresh).inline is inline
@@ -163,14 +167,14 @@ def test_auto_is_inline_in_lambda_and_nowhere_else(monkeypatch, refresh, in_lamb
 # From the environment
 
 
-def test_an_empty_environment_gives_the_defaults():
-    """Nothing set, nothing changed."""
+def test_an_empty_environment_means_the_defaults():
+    """Both policies."""
     assert policies_from_env({}, {}) == (CachePolicy(), ConnectionPolicy())
 
 
 @pytest.mark.parametrize("policy", [CachePolicy, ConnectionPolicy])
-def test_every_field_has_its_variable(policy):
-    """AIOCLOUDMAP_ and the field's name in capitals; numbers become the field's own type."""
+def test_every_field_has_an_environment_variable(policy):
+    """AIOCLOUDMAP_ and the field in capitals, converted to the field's type."""
     values = {"refresh": "inline", "jitter": "0.5", "max_connections": "9"}
     for field in fields(policy):
         text = values.get(field.name, "7")
@@ -183,13 +187,13 @@ def test_every_field_has_its_variable(policy):
 
 
 @pytest.mark.parametrize("text", ["", "  "])
-def test_a_blank_variable_is_none(text):
-    """Deployment tools set variables to nothing to unset them."""
+def test_a_blank_variable_counts_as_unset(text):
+    """Deployment tools set variables to an empty text to unset them."""
     assert policies_from_env({}, {"AIOCLOUDMAP_TTL": text}) == (CachePolicy(), ConnectionPolicy())
 
 
-def test_spaces_around_a_value_do_not_matter():
-    """Neither for numbers nor for words."""
+def test_spaces_around_a_value_are_ignored():
+    """For numbers and for words."""
     cache, _ = policies_from_env({}, {"AIOCLOUDMAP_TTL": " 7 ", "AIOCLOUDMAP_REFRESH": " inline "})
     assert (cache.ttl, cache.refresh) == (7, "inline")
 
@@ -197,42 +201,42 @@ def test_spaces_around_a_value_do_not_matter():
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
-        ("AIOCLOUDMAP_TTL", "soon", r"^AIOCLOUDMAP_TTL='soon' is not a number\. Say a number, or unset it\."),
-        ("AIOCLOUDMAP_TTL", "30s", "AIOCLOUDMAP_TTL='30s' is not a number"),
-        ("AIOCLOUDMAP_MAX_CONNECTIONS", "8.5", "AIOCLOUDMAP_MAX_CONNECTIONS='8.5' is not a whole number"),
-        ("AIOCLOUDMAP_MAX_ATTEMPTS", "many", "AIOCLOUDMAP_MAX_ATTEMPTS='many' is not a whole number"),
-        ("AIOCLOUDMAP_TTL", "-1", r"ttl=-1\.0 is out of range"),
-        ("AIOCLOUDMAP_TTL", "nan", "ttl=nan is out of range"),
-        ("AIOCLOUDMAP_TTL", "inf", "ttl=inf is out of range"),
-        ("AIOCLOUDMAP_REFRESH", "sometimes", "refresh='sometimes' is no way to refresh"),
-        ("AIOCLOUDMAP_MAX_CONNECTIONS", "2", "max_connections=2 is out of range"),
+        ("AIOCLOUDMAP_TTL", "soon", "^invalid AIOCLOUDMAP_TTL 'soon': expected a number$"),
+        ("AIOCLOUDMAP_TTL", "30s", "^invalid AIOCLOUDMAP_TTL '30s': expected a number$"),
+        ("AIOCLOUDMAP_MAX_CONNECTIONS", "8.5", "^invalid AIOCLOUDMAP_MAX_CONNECTIONS '8.5': expected a whole number$"),
+        ("AIOCLOUDMAP_MAX_ATTEMPTS", "many", "^invalid AIOCLOUDMAP_MAX_ATTEMPTS 'many': expected a whole number$"),
+        ("AIOCLOUDMAP_TTL", "-1", r"^invalid ttl -1\.0: expected a number of 0 or more"),
+        ("AIOCLOUDMAP_TTL", "nan", "^invalid ttl nan: expected a number of 0 or more"),
+        ("AIOCLOUDMAP_TTL", "inf", "^invalid ttl inf: expected a number of 0 or more"),
+        ("AIOCLOUDMAP_REFRESH", "sometimes", "^invalid refresh 'sometimes': expected 'auto'"),
+        ("AIOCLOUDMAP_MAX_CONNECTIONS", "2", "^invalid max_connections 2: expected a whole number of 3 or more"),
     ],
 )
-def test_a_variable_that_its_field_cannot_be_is_refused(variable, text, message):
-    """The message names what is wrong and what would be right."""
+def test_an_invalid_variable_is_an_error(variable, text, message):
+    """The message says what is expected."""
     with pytest.raises(ConfigurationError, match=message):
         policies_from_env({}, {variable: text})
 
 
-def test_overrides_win_and_are_taken_out():
-    """A field that is said in code is not read from the environment, not even a wrong one."""
+def test_overrides_win_over_the_environment_and_are_removed():
+    """Even an invalid variable is not read."""
     overrides = {"ttl": 5, "max_attempts": 1, "region": "eu-west-1"}
     cache, connections = policies_from_env(overrides, {"AIOCLOUDMAP_TTL": "soon", "AIOCLOUDMAP_NEGATIVE_TTL": "9"})
     assert (cache.ttl, cache.negative_ttl, connections.max_attempts) == (5, 9, 1)
     assert overrides == {"region": "eu-west-1"}
 
 
-def test_a_variable_that_names_no_field_is_warned_of(caplog):
-    """With the one that is nearest, and never with its value."""
+def test_an_unknown_variable_causes_a_warning(caplog):
+    """With a similar name if there is one, and without the value."""
     policies_from_env({}, {"AIOCLOUDMAP_TLT": "hidden-value", "AIOCLOUDMAP_ZZZZZZZZ": "1", "OTHER": "2"})
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "AIOCLOUDMAP_TLT is no setting of aiocloudmap; is it AIOCLOUDMAP_TTL?"),
-        (logging.WARNING, "AIOCLOUDMAP_ZZZZZZZZ is no setting of aiocloudmap"),
+        (logging.WARNING, "unknown setting AIOCLOUDMAP_TLT; did you mean AIOCLOUDMAP_TTL?"),
+        (logging.WARNING, "unknown setting AIOCLOUDMAP_ZZZZZZZZ"),
     ]
 
 
-async def test_a_cloud_map_from_the_environment_lives_by_it(monkeypatch):
-    """CloudMap.from_env: the environment's ttl is the one its answers live by; arguments of CloudMap pass."""
+async def test_from_env_uses_the_environment(monkeypatch):
+    """Arguments win over variables."""
     from aiocloudmap.local import LocalBackend, World
     from aiocloudmap.testing import ManualClock
 
@@ -243,18 +247,18 @@ async def test_a_cloud_map_from_the_environment_lives_by_it(monkeypatch):
     monkeypatch.setenv("AIOCLOUDMAP_JITTER", "0")
     service = CloudMap.from_env(backend=LocalBackend(world), clock=clock, stale_if_error=3).service("shop/orders")
     await service.resolve()
-    told = service.explain()
-    assert (told.refresh_in, told.expires_in) == (7, 10)
+    explained = service.explain()
+    assert (explained.refresh_in, explained.expires_in) == (7, 10)
 
 
-def test_a_cloud_map_from_a_wrong_environment_is_refused(monkeypatch):
+def test_from_env_raises_for_an_invalid_environment(monkeypatch):
     """At once, not at the first call."""
     monkeypatch.setenv("AIOCLOUDMAP_TTL", "soon")
-    with pytest.raises(ConfigurationError, match="AIOCLOUDMAP_TTL='soon'"):
+    with pytest.raises(ConfigurationError, match="AIOCLOUDMAP_TTL 'soon'"):
         CloudMap.from_env()
 
 
-def test_what_is_no_setting_is_no_override():
-    """A slip in an override is told like any wrong argument."""
+def test_from_env_raises_for_an_unknown_argument():
+    """Like any function."""
     with pytest.raises(TypeError, match="tlt"):
         CloudMap.from_env(tlt=5)

@@ -1,4 +1,4 @@
-"""What a service and an engine tell about themselves, as values and as lines."""
+"""Explanations and stats."""
 
 from dataclasses import FrozenInstanceError, fields
 
@@ -10,7 +10,7 @@ QUERY = Query(ServiceName("shop", "orders"))
 
 
 def explanation(**changes) -> Explanation:
-    """A fresh answer, but for what is said."""
+    """A fresh answer, with changes."""
     values = {
         "state": Freshness.FRESH,
         "instances": 2,
@@ -44,23 +44,23 @@ def explanation(**changes) -> Explanation:
             {"state": Freshness.STALE, "held_empty": True},
             (
                 "shop/orders is stale; 2 instance(s), 3.2 s old, good for 626.8 s more; "
-                "an empty answer is being doubted; next refresh in 26.8 s"
+                "an empty answer is not accepted yet; next refresh in 26.8 s"
             ),
         ),
     ],
 )
-def test_an_explanation_reads_as_a_line(changes, line):
-    """What is known, what is wrong, what comes next."""
+def test_an_explanation_reads_as_one_line(changes, line):
+    """What is known, what is wrong, and what comes next."""
     assert str(explanation(**changes)) == line
 
 
-def test_the_states_are_the_four_of_the_table():
-    """They read as their words."""
+def test_there_are_four_states():
+    """Each reads as a word."""
     assert [str(state) for state in Freshness] == ["fresh", "stale", "fallback", "absent"]
 
 
-def test_reports_are_frozen_values():
-    """They are of one moment."""
+def test_explanations_and_stats_are_frozen_and_equal_by_value():
+    """They describe one moment."""
     assert explanation() == explanation()
     with pytest.raises(FrozenInstanceError):
         explanation().age = 0
@@ -69,8 +69,8 @@ def test_reports_are_frozen_values():
         stats.misses = 2
 
 
-def test_stats_count_what_is_documented_and_no_hits():
-    """Counting hits would cost more than the hits."""
+def test_stats_have_the_documented_fields():
+    """Hits are not counted."""
     assert [field.name for field in fields(Stats)] == [
         "misses",
         "coalesced",
