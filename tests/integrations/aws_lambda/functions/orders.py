@@ -1,4 +1,4 @@
-"""Handlers as users write them: they find a queue by Cloud Map and send to it."""
+"""Handlers like a user's: they find a queue through Cloud Map and send to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ orders = cloud_map.service("shop/orders")
 
 
 async def send(event):
-    """Send an order; what it cost."""
+    """Send an order; return what it cost."""
     began = time.perf_counter()
     queue_url = await orders.attribute("QUEUE_URL")
     found_in = time.perf_counter() - began
@@ -39,20 +39,20 @@ def by_asyncio_run(event, context):
     return asyncio.run(send(event))
 
 
-async def nothing_but_the_queue(event, context):
-    """What a warm hit costs is what it costs to look it up: no AWS client is asked for."""
+async def find_queue(event, context):
+    """Measures a lookup alone, without creating an SQS client."""
     began = time.perf_counter()
     return {"queue_url": await orders.attribute("QUEUE_URL"), "found_in": time.perf_counter() - began}
 
 
-only_the_queue = async_handler(nothing_but_the_queue)
+only_the_queue = async_handler(find_queue)
 
 
 async def wait_for_ever():
     await asyncio.Event().wait()
 
 
-@async_handler(margin=0.2)
+@async_handler(margin=2)
 async def slow(event, context):
     answer = await send(event)
     if event.get("waits"):
@@ -64,7 +64,7 @@ async def slow(event, context):
 
 
 def forking(event, context):
-    """Forks between two invocations, as a library might, and does the same in both processes."""
+    """Forks between two invocations, and invokes the handler in both processes."""
     first = decorated(event, context)
     reading, writing = os.pipe()
     pid = os.fork()
