@@ -31,7 +31,6 @@ from aiocloudmap import (
     DeadlineError,
     Freshness,
     HealthFilter,
-    NoInstancesError,
     NotFoundError,
     Query,
     Service,
@@ -39,6 +38,7 @@ from aiocloudmap import (
     UnavailableError,
 )
 from aiocloudmap.errors import missing_extra
+from aiocloudmap.model.answer import no_instances_error
 from aiocloudmap.model.validation import check_callable, check_number, check_type, safe_repr
 
 try:
@@ -244,7 +244,7 @@ async def _find_error(handle: Service, timeout: float) -> CloudMapError | None:
         return error
     except TimeoutError:
         return DeadlineError(f"no answer within {timeout:g} s", service=handle.name)
-    return None if snapshot else NoInstancesError("the service has no instance", service=handle.name)
+    return None if snapshot else no_instances_error(handle.query)
 
 
 def add_exception_handlers(app: FastAPI) -> None:
@@ -254,9 +254,9 @@ def add_exception_handlers(app: FastAPI) -> None:
     * `NotFoundError`: also 503, since what the client requested exists; what is missing is a service that this
       application needs. Without Retry-After, since it is unknown when it will be registered.
 
-    Other errors stay 500: a wrong configuration, a denied access or an invalid attribute needs a fix. The body says
-    which of the two it is, and nothing about Cloud Map; the error is logged to `aiocloudmap`. A WebSocket gets the same
-    response before it is accepted, and the close code 1013 afterwards.
+    The body says which of the two it is, and nothing else about Cloud Map; the error is logged to `aiocloudmap`. A
+    WebSocket gets the same response before it is accepted, and the close code 1013 afterwards. Other errors stay 500: a
+    wrong configuration, a denied access or an invalid attribute needs a fix.
 
     Args:
         app: Its handlers for these classes are replaced.
