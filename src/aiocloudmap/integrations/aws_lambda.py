@@ -40,7 +40,7 @@ try:
 except ImportError:
     pass
 else:
-    # Hooks before a snapshot run in reverse order: those of the application, registered later, can use connections.
+    # Hooks before a snapshot run in reverse order: the application registers its own later, and they run before ours.
     register_before_snapshot(registry.before_snapshot)
     register_after_restore(registry.after_restore)
 

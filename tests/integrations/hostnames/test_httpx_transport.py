@@ -108,9 +108,7 @@ async def test_if_no_instance_answers_the_library_raises_its_connect_timeout(sta
     # A hit takes no time, so all of the timeout is left for connecting.
     await stage.cloud_map.prefetch("shop/orders")
     async with client(library, stage, timeout=library.Timeout(None, connect=0.05)) as http:
-        with pytest.raises(
-            library.ConnectTimeout, match=r"no instance accepted the connection \(1 tried\)"
-        ):
+        with pytest.raises(library.ConnectTimeout, match=r"no instance accepted the connection \(1 tried\)"):
             await http.get("http://orders.shop/")
 
 
