@@ -22,11 +22,7 @@ _NAMESPACE: Final = re.compile(r"[a-zA-Z0-9_-]+(?:\.[a-zA-Z0-9_-]+)*")
 class Hostnames:
     """Finds the addresses of names such as `orders.shop`, the service `orders` in the namespace `shop`.
 
-    Args:
-        cloud_map: Resolves the services.
-        namespaces: If a name is below several of them, the longest one counts.
-        zone: Availability Zone whose instances come first.
-        health: Which instances to use.
+    Its arguments are described in `CloudMapResolver`, for aiohttp.
 
     Raises:
         ConfigurationError: An argument is invalid.

@@ -173,7 +173,7 @@ async def coroutine(text: str) -> str:
         (("shop/orders", int), {}, "^invalid Attribute\\('shop/orders', <class 'int'>\\): expected"),
         (("shop/orders", "URL"), {"health": "FINE"}, "health filter"),
         (("shop/orders", "URL"), {"where": {"a b": "c"}}, "attribute name"),
-        (("shop/orders", "URL"), {"owner_account": "12"}, "AWS account id"),
+        (("shop/orders", "URL"), {"owner_account": "12"}, "owner_account"),
         (("shop/orders", "URL"), {"cache": 30}, "CachePolicy"),
         (("shop/orders", "URL"), {"cast": "int"}, "cast"),
         (("shop/orders", "URL"), {"cast": coroutine}, "coroutine function"),
