@@ -1,4 +1,4 @@
-"""A FastAPI service that puts orders into the queue that Cloud Map names.
+"""A FastAPI service that sends orders to a queue found in Cloud Map.
 
 Run it with `uvicorn app:app`, in this folder.
 """
@@ -19,7 +19,7 @@ from aiocloudmap.integrations.fastapi import (
     readiness,
 )
 
-# With the defaults, an outage of Cloud Map is not noticed for half a minute, and survived for ten.
+# With the defaults, requests work for the first ten minutes of an outage of Cloud Map.
 app = FastAPI(lifespan=lifespan(CloudMap.from_env(), prefetch=["shop/orders"]))
 add_exception_handlers(app)
 app.get("/ready")(readiness("shop/orders"))
@@ -33,7 +33,7 @@ async def find_sqs(cloud_map: CloudMapDep) -> Any:
 
 
 class Order(BaseModel):
-    """What a customer wants."""
+    """An order, as a customer sends it."""
 
     number: int
 
@@ -47,5 +47,5 @@ async def place(order: Order, queue_url: QueueUrl, sqs: Annotated[Any, Depends(f
 
 @app.get("/live")
 async def live() -> dict[str, bool]:
-    """The process answers; it asks nobody else."""
+    """The process responds; it depends on no other service."""
     return {"live": True}

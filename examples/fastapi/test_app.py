@@ -1,4 +1,4 @@
-"""The service's own tests: Cloud Map is in this process, time is under control, SQS only remembers."""
+"""The service's own tests, with a local Cloud Map, a manual clock and a fake SQS."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from aiocloudmap.testing import ManualClock
 
 
 class Sqs:
-    """Remembers what it was sent."""
+    """Records the messages that are sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
 
     async def send_message(self, **message: str) -> dict[str, str]:
-        """As the client of aiobotocore does."""
+        """The method of aiobotocore's client."""
         self.sent.append((message["QueueUrl"], message["MessageBody"]))
         return {"MessageId": str(len(self.sent))}
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The time of the shop and of those who ask it."""
+    """The time of Cloud Map and its clients."""
     return ManualClock()
 
 
 @pytest.fixture
 def shop(clock: ManualClock) -> LocalCloudMap:
-    """A Cloud Map that knows the queue."""
+    """A local Cloud Map with the queue."""
     local = LocalCloudMap(World(clock=clock))
     local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://example.com/orders"})
     return local
@@ -41,13 +41,13 @@ def shop(clock: ManualClock) -> LocalCloudMap:
 
 @pytest.fixture
 def sqs() -> Sqs:
-    """In place of the real one."""
+    """Replaces the real SQS."""
     return Sqs()
 
 
 @pytest.fixture
 def client(shop: LocalCloudMap, sqs: Sqs) -> Iterator[TestClient]:
-    """A client of the service, which runs with its lifespan."""
+    """A client of the service, inside its lifespan."""
     cloud_map = shop.cloud_map(in_process=True)
     app.dependency_overrides = {get_cloud_map: lambda: cloud_map, find_sqs: lambda: sqs}
     with TestClient(app) as client:
@@ -56,7 +56,7 @@ def client(shop: LocalCloudMap, sqs: Sqs) -> Iterator[TestClient]:
 
 
 def test_an_order_goes_to_the_queue(client: TestClient, sqs: Sqs) -> None:
-    """The one that Cloud Map names."""
+    """The queue is the one in Cloud Map."""
     response = client.post("/orders", json={"number": 7})
     assert (response.status_code, response.json()) == (202, {"message_id": "1"})
     assert sqs.sent == [("https://example.com/orders", '{"number":7}')]
@@ -65,7 +65,7 @@ def test_an_order_goes_to_the_queue(client: TestClient, sqs: Sqs) -> None:
 def test_orders_follow_the_queue_when_it_moves(
     client: TestClient, sqs: Sqs, shop: LocalCloudMap, clock: ManualClock
 ) -> None:
-    """Once the answer is so old that it is renewed before it is given."""
+    """Once the answer is so old that requests wait for a new one."""
     client.post("/orders", json={"number": 1})
     shop.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://example.com/moved"})
     clock.tick(61)
@@ -73,10 +73,10 @@ def test_orders_follow_the_queue_when_it_moves(
     assert [url for url, _ in sqs.sent] == ["https://example.com/orders", "https://example.com/moved"]
 
 
-def test_an_outage_is_survived_for_ten_minutes(
+def test_requests_work_for_ten_minutes_of_an_outage(
     client: TestClient, sqs: Sqs, shop: LocalCloudMap, clock: ManualClock
 ) -> None:
-    """Then clients are told to come again, and the process is not ready, but alive."""
+    """Then requests get 503, and the process is alive, but not ready."""
     client.post("/orders", json={"number": 1})
     shop.faults.server_error()
 

@@ -1,6 +1,6 @@
-"""Tests of the function as its team would write them: `pytest` in this folder, with aiocloudmap[testing] and pytest.
+"""The function's tests: run `pytest` in this folder, with aiocloudmap[testing] and pytest installed.
 
-They run the handler by AWS's own runtime, against a local server that plays Cloud Map and SQS.
+They run the handler in AWS's own runtime, against a local server for Cloud Map and SQS.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 
 
 class Sqs:
-    """Takes messages, as SQS does."""
+    """Accepts messages like SQS."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
 
     def send_message(self, members: dict[str, Any]) -> dict[str, Any]:
-        """SendMessage."""
+        """The operation SendMessage."""
         self.sent.append(members)
         return {"MessageId": f"message-{len(self.sent)}"}
 
 
 @pytest.fixture
 def sqs() -> Sqs:
-    """What has been sent."""
+    """The messages that have been sent."""
     return Sqs()
 
 
 @pytest.fixture
 def shop(sqs: Sqs) -> Iterator[LocalCloudMap]:
-    """Cloud Map, which knows the queue, and SQS, on one address."""
+    """Cloud Map with the queue, and SQS, on one server."""
     with LocalCloudMap(targets={"AmazonSQS.SendMessage": sqs.send_message}) as local:
         local.world.register("shop/orders", "orders-1", {"QUEUE_URL": QUEUE_URL})
         yield local
@@ -46,7 +46,7 @@ def shop(sqs: Sqs) -> Iterator[LocalCloudMap]:
 
 @pytest.fixture
 def function(shop: LocalCloudMap) -> Iterator[LambdaRuntime]:
-    """The function in its sandbox."""
+    """The function in a Lambda runtime."""
     world = {
         "AWS_ENDPOINT_URL_SERVICEDISCOVERY": shop.endpoint_url,
         "AWS_ENDPOINT_URL_SQS": shop.endpoint_url,
@@ -58,8 +58,8 @@ def function(shop: LocalCloudMap) -> Iterator[LambdaRuntime]:
         yield running
 
 
-def test_orders_go_to_the_queue_that_cloud_map_names(function: LambdaRuntime, shop: LocalCloudMap, sqs: Sqs) -> None:
-    """Three orders, frozen after each: one process, one question to Cloud Map."""
+def test_orders_go_to_the_queue_in_cloud_map(function: LambdaRuntime, shop: LocalCloudMap, sqs: Sqs) -> None:
+    """Three orders, with a freeze after each, in one process and with one call to Cloud Map."""
     for number in (1, 2, 3):
         assert function.invoke({"order": {"number": number}}) == {"message_id": f"message-{number}"}
         function.freeze()
@@ -69,8 +69,8 @@ def test_orders_go_to_the_queue_that_cloud_map_names(function: LambdaRuntime, sh
     assert shop.stats.calls["DiscoverInstances"] == 1
 
 
-def test_without_a_queue_the_error_says_which_service_has_none(function: LambdaRuntime, shop: LocalCloudMap) -> None:
-    """Whoever reads the log finds the name."""
+def test_without_the_service_the_error_names_it(function: LambdaRuntime, shop: LocalCloudMap) -> None:
+    """It is in the function's log."""
     shop.world.remove_service("shop/orders")
     with pytest.raises(FunctionError, match="ServiceNotFoundError: shop/orders"):
         function.invoke({"order": {"number": 1}})

@@ -1,4 +1,4 @@
-"""The worker in one process with a Cloud Map and an SQS of its own: `pytest` in this folder, no AWS account."""
+"""The worker's tests, with a local Cloud Map and a fake SQS: run `pytest` in this folder, without an AWS account."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HERE, THERE = "https://sqs.example.com/1/here", "https://sqs.example.com/1/there
 
 
 class Sqs:
-    """As much of SQS as the worker asks for. `faults.hold` of the local Cloud Map makes its polls long."""
+    """The operations of SQS that the worker uses. `faults.hold` of the local Cloud Map makes a poll wait."""
 
     def __init__(self) -> None:
         self.queues: dict[str, list[str]] = {HERE: [], THERE: []}
@@ -27,7 +27,7 @@ class Sqs:
         self.called = asyncio.Event()
 
     def receive_message(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The first messages of the queue, which are its last ones too until they are given back."""
+        """Remove and return the first messages of the queue."""
         self.called.set()
         self.asked_for.append(request["MaxNumberOfMessages"])
         queue = self.queues.get(request["QueueUrl"])
@@ -37,18 +37,18 @@ class Sqs:
         return {"Messages": [{"MessageId": body, "ReceiptHandle": body, "Body": body} for body in taken]}
 
     def delete_message(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Done with."""
+        """Record a deletion."""
         self.called.set()
         self.deleted.append(request["ReceiptHandle"])
         return {}
 
     def change_message_visibility_batch(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Visible again."""
+        """Record messages that become visible again."""
         self.given_back += [entry["ReceiptHandle"] for entry in request["Entries"]]
         return {"Successful": [{"Id": entry["Id"]} for entry in request["Entries"]], "Failed": []}
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """The worker has made calls until the condition holds."""
+        """Wait for the call of the worker that fulfils the condition."""
         while not condition():
             self.called.clear()
             await self.called.wait()
@@ -56,7 +56,7 @@ class Sqs:
 
 @asynccontextmanager
 async def working(sqs: Sqs, stop: asyncio.Event, *queue_urls: str) -> AsyncIterator[LocalCloudMap]:
-    """The worker runs, until `stop` is set and it has drained. Cloud Map names these queues, or the one at HERE."""
+    """Run the worker until `stop` is set. Cloud Map has these queues, or the one at HERE."""
     targets = {
         "AmazonSQS.ReceiveMessage": sqs.receive_message,
         "AmazonSQS.DeleteMessage": sqs.delete_message,
@@ -73,12 +73,12 @@ async def working(sqs: Sqs, stop: asyncio.Event, *queue_urls: str) -> AsyncItera
 
 
 def order(number: int) -> str:
-    """An order's text."""
+    """The text of an order."""
     return json.dumps({"number": number})
 
 
-def test_orders_are_done_and_deleted() -> None:
-    """Each message is taken off the queue once it is done."""
+def test_orders_are_processed_and_deleted() -> None:
+    """A message is deleted after it has been processed."""
 
     async def run() -> None:
         sqs, stop = Sqs(), asyncio.Event()
@@ -91,8 +91,8 @@ def test_orders_are_done_and_deleted() -> None:
     asyncio.run(run())
 
 
-def test_a_message_that_fails_stays_on_the_queue_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and not deleted."""
+def test_a_message_that_fails_stays_in_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and other messages are processed."""
 
     async def run() -> None:
         sqs, stop = Sqs(), asyncio.Event()
@@ -105,8 +105,8 @@ def test_a_message_that_fails_stays_on_the_queue_and_the_others_go_on(caplog: py
     assert "failed: no order" in caplog.messages
 
 
-def test_no_more_is_taken_than_can_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker with room for three asks for three, and for more when some have ended."""
+def test_it_receives_only_what_it_can_process_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for three it requests three, and more when some have ended."""
     monkeypatch.setattr(worker, "AT_A_TIME", 3)
 
     async def run() -> None:
@@ -131,8 +131,8 @@ def test_no_more_is_taken_than_can_be_begun(monkeypatch: pytest.MonkeyPatch) -> 
     asyncio.run(run())
 
 
-def test_a_poll_under_way_is_left_to_end_and_what_it_brings_goes_back() -> None:
-    """Messages that come after the stop are for other workers, at once."""
+def test_messages_received_after_the_stop_are_returned() -> None:
+    """The current poll ends by itself, and other workers can receive the messages at once."""
 
     async def run() -> None:
         sqs, stop = Sqs(), asyncio.Event()
@@ -147,8 +147,8 @@ def test_a_poll_under_way_is_left_to_end_and_what_it_brings_goes_back() -> None:
     asyncio.run(run())
 
 
-def test_the_queue_is_looked_up_again_when_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that is still fresh does not hold the worker at a queue that SQS does not know any more."""
+def test_a_deleted_queue_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even while the cached answer is fresh."""
     monkeypatch.setattr(worker, "PAUSE_SECONDS", 0.0)
 
     async def run() -> None:
@@ -165,7 +165,7 @@ def test_the_queue_is_looked_up_again_when_it_is_gone(monkeypatch: pytest.Monkey
 
 
 def test_two_queues_are_polled_in_turn() -> None:
-    """So both may be registered while the old one runs dry."""
+    """So both may be registered until the old one is empty."""
 
     async def run() -> None:
         sqs, stop = Sqs(), asyncio.Event()

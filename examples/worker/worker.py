@@ -1,12 +1,12 @@
-"""A worker that takes orders from the queue that Cloud Map names, until SIGTERM or Ctrl-C.
+"""A worker that processes orders from a queue found in Cloud Map, until SIGTERM or Ctrl-C.
 
-* The queue is looked up before each poll: a memory read that follows the queue when it moves.
-* It asks for as many messages as it can begin at once, so that none waits here while its visibility time-out runs.
-* A message that fails is logged and stays on the queue, which shows it again. The others go on.
-* After the signal, the poll under way ends by itself: SQS may have given it messages already, and would take an
-  abandoned one for work in progress. What it brings then goes back at once; what has begun is finished.
+* It looks the queue up before each poll, usually from memory, so it follows the queue when it moves.
+* It requests as many messages as it can process at once: the visibility timeout of one that waits here would run.
+* A message that fails is logged and stays in the queue, and the others continue.
+* After the signal, the current poll ends by itself: if it were cancelled, messages that SQS has already assigned to it
+  would stay invisible. Messages that it still receives are returned at once, and work in progress is finished.
 
-So it needs POLL_SECONDS or the longest order's time to drain, whichever is longer, and a second or two.
+So it drains within POLL_SECONDS or the time of the longest order, whichever is longer, and a second or two.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from aiocloudmap import CloudMap, CloudMapError, ConfigurationError
 from aiocloudmap.integrations.worker import until_sigterm
 
 AT_A_TIME = int(os.environ.get("WORKER_AT_A_TIME", "10"))
-"""Orders that are worked on at the same time."""
+"""Orders that are processed at the same time."""
 
 POLL_SECONDS = int(os.environ.get("WORKER_POLL_SECONDS", "10"))
-"""How long an idle poll lasts; SQS allows 20."""
+"""Duration of a poll without messages; SQS allows 20."""
 
 DRAIN_SECONDS = float(os.environ.get("WORKER_DRAIN_SECONDS", "25"))
-"""From the signal until what still runs is cut off: less than the 30 after which ECS and Kubernetes kill."""
+"""Time from the signal until work is cancelled: less than the 30 s after which ECS and Kubernetes kill."""
 
 PAUSE_SECONDS = 1.0
-"""Until the next try, after an error that does not say for how long to wait."""
+"""Pause after an error without a retry time."""
 
 Message = dict[str, Any]
 log = logging.getLogger("worker")
 
 
 async def handle(order: dict[str, Any]) -> None:
-    """What an order asks for; here, that time passes. One may come twice, as ever with SQS."""
+    """Process an order; here, by sleeping. SQS may deliver an order twice."""
     await asyncio.sleep(order.get("seconds", 0))
     log.info("done: %s", order["number"])
 
 
 async def finish(cloud_map: CloudMap, queue_url: str, message: Message) -> None:
-    """Do what the message asks for, then take it off the queue; it stays there if that fails."""
+    """Process the message, then delete it from the queue; after a failure it stays."""
     try:
         await handle(json.loads(message["Body"]))
         sqs = await cloud_map.client("sqs")
@@ -59,7 +59,7 @@ async def finish(cloud_map: CloudMap, queue_url: str, message: Message) -> None:
 
 
 async def receive(cloud_map: CloudMap, queue_url: str, limit: int) -> list[Message]:
-    """Up to so many messages, as soon as there are any; none after POLL_SECONDS."""
+    """Wait up to POLL_SECONDS for messages; return at most `limit` of them."""
     sqs = await cloud_map.client("sqs")
     answer = await sqs.receive_message(
         QueueUrl=queue_url, WaitTimeSeconds=POLL_SECONDS, MaxNumberOfMessages=min(limit, 10)
@@ -69,7 +69,7 @@ async def receive(cloud_map: CloudMap, queue_url: str, limit: int) -> list[Messa
 
 
 async def give_back(cloud_map: CloudMap, queue_url: str, messages: list[Message]) -> None:
-    """Let other workers have them now, not after the visibility time-out, which sees to those that fail here."""
+    """Return messages to the queue. If that fails, they become visible after their visibility timeout."""
     entries = [
         {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
         for number, message in enumerate(messages)
@@ -80,7 +80,7 @@ async def give_back(cloud_map: CloudMap, queue_url: str, messages: list[Message]
 
 
 async def work(cloud_map: CloudMap, stop: asyncio.Event) -> None:
-    """Take orders until `stop` is set; returns when all that have begun have ended."""
+    """Process orders until `stop` is set, and finish those in progress."""
     orders = cloud_map.service("shop/orders")
     begun: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as group:
@@ -97,7 +97,7 @@ async def work(cloud_map: CloudMap, stop: asyncio.Event) -> None:
             except ConfigurationError:
                 raise
             except (CloudMapError, ClientError, BotoCoreError) as error:
-                # If it is the queue that is gone, Cloud Map may know a new one.
+                # If the queue was deleted, Cloud Map may have a new one.
                 orders.invalidate()
                 log.warning("waiting: %s", error)
                 with contextlib.suppress(TimeoutError):
@@ -110,9 +110,9 @@ async def work(cloud_map: CloudMap, stop: asyncio.Event) -> None:
 
 
 async def main() -> None:
-    """Work until the process is told to stop."""
+    """Work until the process gets a signal."""
     async with until_sigterm(drain_timeout=DRAIN_SECONDS) as stop, CloudMap.from_env() as cloud_map:
-        # So that the first poll begins at once, or not at all.
+        # The first poll then begins without further calls.
         await cloud_map.prefetch("shop/orders")
         await cloud_map.client("sqs")
         log.info("ready")

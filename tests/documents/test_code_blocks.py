@@ -1,4 +1,4 @@
-"""What README and docs say is run, as a reader would: one document after the other, its blocks in order."""
+"""The code in README and docs runs: the blocks of each document in order, as a reader would run them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from aiocloudmap.local import LocalCloudMap, World
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
-ASKS_FOR_FIXTURES = re.compile(r"def test_\w+\([^)]+\)")
+USES_FIXTURES = re.compile(r"def test_\w+\([^)]+\)")
 
 
 def evaluate(example: Example) -> None:
-    """Run a block in the document's namespace; an `await` that stands free is run by the document's loop."""
-    # The code begins below the fence; with as many lines before it, a traceback shows the document's own.
+    """Run a block in the document's namespace; a top-level `await` runs on the document's event loop."""
+    # The code begins below the fence. Empty lines before it make a traceback show the document's line numbers.
     source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
     code = compile(source, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     coroutine = eval(code, example.namespace)
@@ -31,7 +31,7 @@ def evaluate(example: Example) -> None:
 
 
 def parsed(path: Path, language: str) -> Document:
-    """The document's blocks of one language."""
+    """The document, parsed for blocks of one language."""
     return Sybil([CodeBlockParser(language=language, evaluator=evaluate)], path=str(path.parent)).parse(path)
 
 
@@ -41,23 +41,23 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 def is_for_pytest(example: Example) -> bool:
-    """Whether it has tests that ask for fixtures: those are run by pytest, see test_pytest_blocks.py."""
-    return ASKS_FOR_FIXTURES.search(example.parsed) is not None
+    """Whether it has tests with fixtures, which test_pytest_blocks.py runs."""
+    return USES_FIXTURES.search(example.parsed) is not None
 
 
 def name_of(path: Path) -> str:
-    """The document as the project names it."""
+    """The document's path in the repository."""
     return str(path.relative_to(ROOT))
 
 
 def has_python(path: Path) -> bool:
-    """Whether there is something to run."""
+    """Whether it has Python blocks."""
     return bool(blocks(path, "python"))
 
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloudMap]:
-    """The local world that the tutorial's reader has started, and the environment that leads to it."""
+    """The local server of the tutorial, and the environment for its clients."""
     before = dict(os.environ)
     [definition] = blocks(ROOT / "docs" / "tutorial.md", "toml")
     with LocalCloudMap.from_toml(definition) as local:
@@ -67,15 +67,15 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloudMap]:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
         yield local
-    # A block may set variables, as a program would.
+    # A block may set variables.
     for variable in set(os.environ) - set(before):
         if variable.startswith("AIOCLOUDMAP_"):
             del os.environ[variable]
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if has_python(path)], ids=name_of)
-def test_the_blocks_of_a_document_run_as_they_stand(path: Path, shop: LocalCloudMap):
-    """Every Python block works, in order, against the world of the tutorial."""
+def test_the_python_blocks_of_a_document_run(path: Path, shop: LocalCloudMap):
+    """In order, against the local server of the tutorial."""
     document = parsed(path, "python")
     with asyncio.Runner() as runner:
         document.namespace["__runner__"] = runner
@@ -85,20 +85,20 @@ def test_the_blocks_of_a_document_run_as_they_stand(path: Path, shop: LocalCloud
 
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "toml")], ids=name_of)
-def test_the_worlds_of_a_document_can_be_served(path: Path):
-    """Every TOML block describes a world."""
+def test_the_toml_blocks_of_a_document_are_valid(path: Path):
+    """Each of them describes services."""
     for text in blocks(path, "toml"):
         assert World.from_toml(text).services()
 
 
-def test_there_is_something_to_run():
-    """The look itself works: README and the tutorial have blocks."""
+def test_documents_with_code_are_found():
+    """A check of this test itself."""
     names = [name_of(path) for path in DOCUMENTS if has_python(path)]
     assert {"README.md", "docs/tutorial.md", "docs/how-to/failures.md"} <= set(names)
 
 
-def test_a_block_that_is_wrong_is_red(tmp_path: Path):
-    """The look itself works: a failing assertion fails, with the document's own line."""
+def test_a_failing_block_is_reported(tmp_path: Path):
+    """With the document's line number."""
     page = tmp_path / "page.md"
     page.write_text("# Page\n\n```python\nx = 1\nassert x == 2\n```\n", encoding="utf-8")
     [example] = parsed(page, "python").examples()

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises is held by tests that are there."""
+"""Every promise in SECURITY.md names tests that exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_every_promise_names_tests_that_exist():
-    """A file that was renamed or taken away would leave a promise that nobody holds."""
+    """Renaming or deleting a test file must not leave a promise without tests."""
     rows = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("|")][2:]
     assert len(rows) >= 9
     for row in rows:

@@ -21,7 +21,7 @@ UVICORN = ("-m", "uvicorn", "app:app", "--app-dir", str(EXAMPLE), "--port", "0")
 
 @asynccontextmanager
 async def serving(start) -> AsyncIterator[tuple[aiohttp.ClientSession, Any]]:
-    """A client of the application, and the application's process."""
+    """A client of the application, and its process."""
     async with start(*UVICORN) as program:
         line = await program.line("INFO:     Uvicorn running on ")
         found = re.search(r"http://[\d.]+:\d+", line)
@@ -30,8 +30,8 @@ async def serving(start) -> AsyncIterator[tuple[aiohttp.ClientSession, Any]]:
             yield client, program
 
 
-async def test_orders_go_to_the_queue_that_cloud_map_names(start, shop: LocalCloudMap, queue):
-    """Twenty requests send twenty messages, and cost one question to Cloud Map."""
+async def test_orders_go_to_the_queue_registered_in_cloud_map(start, shop: LocalCloudMap, queue):
+    """Twenty requests send twenty messages, with one call to Cloud Map."""
     async with serving(start) as (client, _):
         for number in range(20):
             async with client.post("/orders", json={"number": number}) as response:
@@ -42,7 +42,7 @@ async def test_orders_go_to_the_queue_that_cloud_map_names(start, shop: LocalClo
 
 
 async def test_it_ends_cleanly_on_sigterm(start):
-    """The lifespan gives back its connections, and nothing complains."""
+    """The lifespan closes the connections, without errors or warnings."""
     async with serving(start) as (client, program):
         async with client.post("/orders", json={"number": 1}) as response:
             assert response.status == 202
@@ -53,8 +53,8 @@ async def test_it_ends_cleanly_on_sigterm(start):
     assert "Warning" not in output
 
 
-async def test_a_start_in_an_outage_answers_503_and_says_when_to_come_again(start, shop: LocalCloudMap):
-    """There is no old answer, so callers are told to try again later, and the process is alive, but not ready."""
+async def test_after_a_start_in_an_outage_it_responds_with_503(start, shop: LocalCloudMap):
+    """With Retry-After, as there is no old answer. It is alive, but not ready."""
     shop.faults.server_error()
     async with serving(start) as (client, _):
         async with client.post("/orders", json={"number": 1}) as response:
@@ -66,8 +66,8 @@ async def test_a_start_in_an_outage_answers_503_and_says_when_to_come_again(star
             assert response.status == 200
 
 
-async def test_an_outage_after_the_start_is_not_noticed(start, shop: LocalCloudMap, queue):
-    """The answer that was fetched at the start is served on."""
+async def test_an_outage_after_the_start_has_no_effect(start, shop: LocalCloudMap, queue):
+    """The answer fetched at startup is still used."""
     async with serving(start) as (client, _):
         shop.faults.server_error()
         async with client.post("/orders", json={"number": 7}) as response:
@@ -75,8 +75,8 @@ async def test_an_outage_after_the_start_is_not_noticed(start, shop: LocalCloudM
     assert [json.loads(body) for body in queue.bodies()] == [{"number": 7}]
 
 
-async def test_its_own_tests_pass_where_somebody_has_copied_it(start, tmp_path: Path):
-    """The folder is complete: it needs nothing else of this repository."""
+async def test_its_own_tests_pass_in_a_copy_of_the_folder(start, tmp_path: Path):
+    """The folder needs nothing else from this repository."""
     copy = shutil.copytree(EXAMPLE, tmp_path / "service", ignore=shutil.ignore_patterns("__pycache__"))
     async with start("-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(copy), str(copy)) as program:
         code, output = await program.end()

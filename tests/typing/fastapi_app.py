@@ -1,4 +1,4 @@
-"""What type checkers see of the part for FastAPI. Checked by mypy and pyright (`nox -s types`), never run."""
+"""Type checks of the FastAPI integration, by mypy and pyright (`nox -s types`). Never run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ cloud_map = CloudMap()
 
 
 class State(TypedDict):
-    """State with types."""
+    """A typed state."""
 
     database: str
 
@@ -74,7 +74,7 @@ Weight = Annotated[
 
 @app.get("/")
 async def endpoint(cloud_map: CloudMapDep, queue_url: QueueUrl, weight: Weight) -> str:
-    """Parameters are of the type that is written."""
+    """Parameters have the annotated types."""
     assert_type(cloud_map, CloudMap)
     assert_type(queue_url, str)
     assert_type(weight, int | None)
@@ -83,10 +83,10 @@ async def endpoint(cloud_map: CloudMapDep, queue_url: QueueUrl, weight: Weight) 
 
 @app.get("/as-default")
 def as_default(queue_url: str = Attribute("shop/orders", "QUEUE_URL", health="ALL")) -> str:
-    """Or as a default value."""
+    """As a default value."""
     return queue_url
 
 
 async def check() -> None:
-    """A check may be called, too."""
+    """A check may be called directly."""
     assert_type(await readiness("shop/orders")(cloud_map), dict[str, Freshness])

@@ -1,4 +1,4 @@
-"""What type checkers see of the API. Checked by mypy and pyright (`nox -s types`), never run."""
+"""Type checks of the public API, by mypy and pyright (`nox -s types`). Never run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from aiocloudmap.testing import FakeWorld, ManualClock, every_cloud_map
 
 
 class Fixed:
-    """A source of truth of one's own needs no base class."""
+    """A backend needs no base class."""
 
     async def discover(self, query: Query) -> Discovery:
         """Always the same."""
@@ -50,7 +50,7 @@ class Fixed:
 
 
 class Owned:
-    """One that knows attributes of services needs no base class either."""
+    """A backend for attributes of services."""
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
         """Always the same."""
@@ -63,7 +63,7 @@ def listen(event: Event) -> None:
 
 
 def make() -> CloudMap:
-    """Every argument of the constructor."""
+    """All arguments of the constructor."""
     backend: Backend = Fixed()
     owned: AttributesBackend = Owned()
     assert_type(isinstance(owned, AttributesBackend), bool)
@@ -80,7 +80,7 @@ def make() -> CloudMap:
 
 
 async def ask(cloud_map: CloudMap) -> None:
-    """Handles and what they give."""
+    """Handles and their methods."""
     orders = cloud_map.service("shop/orders", health="ALL", where={"STAGE": "live"}, prefer={"ZONE": "a"})
     cloud_map.service(ServiceName("shop", "orders"), health=HealthFilter.HEALTHY, cache=CachePolicy(ttl=1))
     assert_type(orders, Service)
@@ -132,7 +132,7 @@ async def use(cloud_map: CloudMap) -> None:
 
 
 async def connect(cloud_map: CloudMap) -> None:
-    """By name; one transport suits clients of both libraries."""
+    """By host name; one transport works with both libraries."""
     resolver = CloudMapResolver(
         cloud_map, namespaces=["shop"], zone="eu-west-1a", health="ALL", fallback=aiohttp.ThreadedResolver()
     )
@@ -148,7 +148,7 @@ async def connect(cloud_map: CloudMap) -> None:
 
 
 async def fail(orders: Service) -> None:
-    """Errors are caught by what one wants to do about them."""
+    """The fields of errors."""
     try:
         await orders.pick()
     except NotFoundError as error:
@@ -164,7 +164,7 @@ async def fail(orders: Service) -> None:
 
 
 async def work() -> None:
-    """A worker's block."""
+    """A worker."""
     try:
         async with until_sigterm() as stop:
             assert_type(stop, asyncio.Event)
@@ -177,18 +177,18 @@ async def work() -> None:
 
 @async_handler
 async def bare(event: dict[str, str], context: object, *, suffix: str = "") -> str:
-    """Keeps its signature."""
+    """The decorator keeps its signature."""
     return event["order"] + suffix
 
 
 @async_handler(margin=0.25)
 async def with_margin(event: list[int], context: object) -> int:
-    """The same, with arguments."""
+    """With arguments of the decorator."""
     return event[0]
 
 
 def handle() -> None:
-    """Decorated handlers are plain functions of the same arguments."""
+    """Decorated handlers are plain functions with the same arguments."""
     assert_type(bare({"order": "7"}, None), str)
     assert_type(bare(event={"order": "7"}, context=None, suffix="!"), str)
     assert_type(with_margin([1], None), int)
@@ -197,7 +197,7 @@ def handle() -> None:
 
 
 async def test(cloud_map_world: FakeWorld, cloud_map_clock: ManualClock, cloud_map_server: LocalCloudMap) -> None:
-    """What a test of a program's own is given, and what it does with it."""
+    """The fixtures of the pytest plugin."""
     cloud_map_world.register("shop/orders", "orders-1", {"QUEUE_URL": "here"}, owner_account=None)
     cloud_map_world.set_health("shop/orders", "orders-1", "UNHEALTHY")
     with cloud_map_world.fail(

@@ -1,4 +1,4 @@
-"""Names of services in the URLs of aiohttp: `http://orders.shop/` reaches an instance of the service `shop/orders`."""
+"""For aiohttp: URLs such as `http://orders.shop/` connect to an instance of the service `shop/orders`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError, UnavailableError
-from aiocloudmap.integrations.hostnames import UrlNames
+from aiocloudmap.integrations.hostnames import Hostnames
 from aiocloudmap.model.query import HealthFilter
-from aiocloudmap.model.validation import safe_repr
+from aiocloudmap.model.validation import check_type
 
 if TYPE_CHECKING:
     from aiocloudmap.balancing.addresses import Address
@@ -23,7 +23,7 @@ __all__ = ["CloudMapResolver"]
 
 
 class CloudMapResolver(AbstractResolver):
-    """Finds the services of some namespaces in Cloud Map, and all other names elsewhere.
+    """Resolves names below some namespaces through Cloud Map, and all others through a fallback.
 
     ```python
     resolver = CloudMapResolver(cloud_map, namespaces=("shop",))
@@ -32,23 +32,23 @@ class CloudMapResolver(AbstractResolver):
         await session.get("http://orders.shop/health")
     ```
 
-    aiohttp asks for each new connection, and tries the addresses in order until one takes it. `use_dns_cache=False`
-    leaves the remembering to the CloudMap: aiohttp's own would give the same addresses for ten seconds, in another
-    order. The `Host` header and the name that TLS checks stay those of the URL.
+    aiohttp calls it for each new connection and tries the addresses in order. `use_dns_cache=False` leaves caching to
+    the CloudMap: aiohttp's own cache would return the same addresses for ten seconds, in another order. The `Host`
+    header and the name that TLS checks are those of the URL.
 
-    Making one needs no event loop, and one serves every loop.
+    It can be created without an event loop and used on any number of loops.
 
     Args:
-        cloud_map: Who is asked.
-        namespaces: Those whose services are meant by `service.namespace`. Where several fit a name, the longest is
-            meant. No name below one of them is ever looked up elsewhere.
-        zone: The Availability Zone whose instances are tried first.
-        health: Which instances count; unhealthy ones are tried last.
-        fallback: Looks up all other names, and the host names of instances that are registered by AWS_INSTANCE_CNAME.
-            It stays yours: `close` does not close it. None asks the system in a thread.
+        cloud_map: Resolves the services.
+        namespaces: Namespaces whose services are addressed as `service.namespace`. If a name is below several of them,
+            the longest one counts. Names below them never reach the fallback.
+        zone: Availability Zone whose instances are tried first.
+        health: Which instances to use; unhealthy ones are tried last.
+        fallback: Resolves all other names, and the host names of instances with an AWS_INSTANCE_CNAME. `close` does not
+            close it. None means the system's resolver, in a thread.
 
     Raises:
-        ConfigurationError: One of them cannot be what it is.
+        ConfigurationError: An argument is invalid.
     """
 
     def __init__(
@@ -60,31 +60,28 @@ class CloudMapResolver(AbstractResolver):
         health: HealthFilter | str = HealthFilter.HEALTHY_OR_ELSE_ALL,
         fallback: AbstractResolver | None = None,
     ) -> None:
-        if fallback is not None and not isinstance(fallback, AbstractResolver):
-            raise ConfigurationError(
-                f"fallback={safe_repr(fallback)} is no resolver",
-                advice="Give one like aiohttp.ThreadedResolver(), or None.",
-            )
-        self._names = UrlNames(cloud_map, namespaces=namespaces, zone=zone, health=health)
-        self._given = fallback
+        if fallback is not None:
+            check_type("fallback", fallback, AbstractResolver, example="fallback=aiohttp.ThreadedResolver()")
+        self._hostnames = Hostnames(cloud_map, namespaces=namespaces, zone=zone, health=health)
+        self._given_fallback = fallback
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses to try for one connection, the best first.
+        """The addresses to try for one connection, best first.
 
         Args:
-            host: The name.
-            port: For instances that say none of their own.
-            family: AF_INET or AF_INET6 leaves the others out, AF_UNSPEC none.
+            host: The host name.
+            port: Used for instances without an AWS_INSTANCE_PORT.
+            family: AF_INET or AF_INET6 restricts the addresses, AF_UNSPEC allows both.
 
         Raises:
-            OSError: There is none; raised from the CloudMapError that says why. `EAI_AGAIN` where a later try may
-                succeed. aiohttp makes a ClientConnectorDNSError of it.
-            ConfigurationError: The CloudMap cannot ask: no Region, no credentials.
+            OSError: No address was found; its cause is the CloudMapError. Its code is `EAI_AGAIN` if a retry may
+                succeed. aiohttp turns it into a ClientConnectorDNSError.
+            ConfigurationError: A setting is missing, such as the Region or credentials.
         """
         try:
-            addresses = await self._names.addresses(host)
+            addresses = await self._hostnames.addresses(host)
         except ConfigurationError:
             raise
         except CloudMapError as error:
@@ -98,22 +95,22 @@ class CloudMapResolver(AbstractResolver):
         if results := [result for each in looked_up if not isinstance(each, OSError) for result in each]:
             return results
         failed = next((each for each in looked_up if isinstance(each, OSError)), None)
-        # Without the text of the failure, which may quote the host name: it is an attribute's value.
+        # The text of the failure may hold the instance's host name, an attribute value: it stays in the cause.
         what = (
-            "no instance has an address of the family asked for"
+            "no instance has an address of the requested family"
             if failed is None
-            else "no host name of its instances leads anywhere"
+            else "the host names of its instances could not be resolved"
         )
         raise socket.gaierror(socket.EAI_NONAME, f"{host}: {what}") from failed
 
     async def close(self) -> None:
-        """Nothing: there is nothing of its own to close."""
+        """Does nothing; aiohttp requires the method."""
 
     @property
     def _fallback(self) -> AbstractResolver:
-        # Not aiohttp's default, which is another one where aiodns happens to be installed. It belongs to a loop, and
-        # holds nothing else.
-        return self._given or ThreadedResolver()
+        # aiohttp's default depends on whether aiodns is installed. A ThreadedResolver belongs to the running loop and
+        # holds no resources, so each call makes one.
+        return self._given_fallback or ThreadedResolver()
 
     async def _look_up(
         self, address: Address, host: str, port: int, family: socket.AddressFamily
@@ -122,7 +119,7 @@ class CloudMapResolver(AbstractResolver):
             try:
                 return await self._fallback.resolve(address.host, port, family)
             except OSError as error:
-                return error  # as an instance that refuses: others may be there
+                return error  # the other instances may be reachable
         if family not in (socket.AF_UNSPEC, address.family):
             return []
         flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV

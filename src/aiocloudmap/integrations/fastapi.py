@@ -1,4 +1,4 @@
-"""For FastAPI: a lifespan that holds the connections, dependencies, a readiness check, and answers to errors.
+"""For FastAPI: a lifespan that holds the connections, dependencies, a readiness check, and exception handlers.
 
 ```python
 app = FastAPI(lifespan=lifespan(prefetch=["shop/orders"]))
@@ -29,10 +29,8 @@ from aiocloudmap import (
     CloudMapError,
     ConfigurationError,
     DeadlineError,
-    Explanation,
     Freshness,
     HealthFilter,
-    NoInstancesError,
     NotFoundError,
     Query,
     Service,
@@ -40,7 +38,8 @@ from aiocloudmap import (
     UnavailableError,
 )
 from aiocloudmap.errors import missing_extra
-from aiocloudmap.model.validation import check_callable, check_type, safe_repr
+from aiocloudmap.model.answer import no_instances_error
+from aiocloudmap.model.validation import check_callable, check_number, check_type, safe_repr
 
 try:
     from fastapi import Depends, FastAPI, HTTPException
@@ -55,7 +54,7 @@ __all__ = ["Attribute", "CloudMapDep", "add_exception_handlers", "get_cloud_map"
 _STATE: Final = "cloud_map"
 _MISSING: Final = object()
 _TRY_AGAIN_LATER: Final = 1013
-"""IANA's number for a WebSocket that is closed because its server cannot serve it now."""
+"""IANA's WebSocket close code for a server that is temporarily unable to serve."""
 
 _logger = logging.getLogger("aiocloudmap")
 
@@ -71,77 +70,72 @@ def lifespan(
 ) -> _Lifespan:
     """A lifespan that holds the connections while the application runs: `FastAPI(lifespan=lifespan())`.
 
-    Requests find the CloudMap as `request.state.cloud_map`, by `CloudMapDep` and by `Attribute`. When the application
-    ends, calls in flight are waited for, then the connections are closed. Each worker process has its own.
+    Requests get the CloudMap from `request.state.cloud_map`, `CloudMapDep` and `Attribute`. At shutdown it waits for
+    calls in flight, then closes the connections. Each worker process has its own.
 
     Args:
-        cloud_map: None makes one of AWS's own settings when the application starts.
-        prefetch: Services to ask for before the first request, by name, or as handles made with other filters: one
-            AWS call each. One that cannot be had does not keep the application from starting, for `readiness` tells;
-            but it delays the start by `ConnectionPolicy.discovery_timeout` at most, once for each
-            `max_connections_per_host` of them. Where `get_cloud_map` is overridden, as in tests, none is asked for.
-        wrapping: Another lifespan, which runs inside of this one. What it yields is part of the state, too.
+        cloud_map: None creates one from AWS's own settings at startup.
+        prefetch: Services to resolve before the first request, as names, or as handles with other filters: one AWS call
+            each. A failure does not stop the application, since `readiness` reports it. It can delay the startup by
+            `ConnectionPolicy.discovery_timeout`, once for each `max_connections_per_host` services. If `get_cloud_map`
+            is overridden, as in tests, nothing is prefetched.
+        wrapping: Another lifespan, to run inside this one. The state that it yields is kept.
 
     Raises:
-        ConfigurationError: A name is none, at once; or the configuration is wrong, when the application starts.
+        ConfigurationError: An argument is invalid. At startup: the configuration is.
     """
-    if cloud_map is not None and not isinstance(cloud_map, CloudMap):
-        raise ConfigurationError(
-            f"lifespan was given a {type(cloud_map).__name__} for a CloudMap",
-            advice="Write FastAPI(lifespan=lifespan()), with the brackets.",
-        )
+    if cloud_map is not None:
+        # FastAPI(lifespan=lifespan), without the call, passes the application here.
+        check_type("cloud_map", cloud_map, CloudMap, example="FastAPI(lifespan=lifespan())")
     if isinstance(prefetch, str) or not isinstance(prefetch, Iterable):
-        raise ConfigurationError(
-            f"prefetch={safe_repr(prefetch)} is no list of names", advice="Write prefetch=['shop/orders']."
-        )
+        raise ConfigurationError(f"invalid prefetch {safe_repr(prefetch)}: expected a list like ['shop/orders']")
     services = _services(prefetch)
     undecorated = inspect.isasyncgenfunction(wrapping) or inspect.iscoroutinefunction(wrapping)
     if wrapping is not None and (undecorated or not callable(wrapping)):
-        raise _no_lifespan()
+        raise _invalid_lifespan()
 
     @asynccontextmanager
-    async def holding(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
+    async def hold(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         async with CloudMap() if cloud_map is None else cloud_map as held:
             if get_cloud_map not in app.dependency_overrides:
                 await held.prefetch(*services)
             inner = nullcontext() if wrapping is None else wrapping(app)
             if not isinstance(inner, AbstractAsyncContextManager):
-                raise _no_lifespan()
+                raise _invalid_lifespan()
             async with inner as state:
                 if not isinstance(state, Mapping | None):
                     raise ConfigurationError(
-                        f"the wrapped lifespan yields an object of type {type(state).__name__}",
-                        advice="Let it yield a mapping, which becomes part of the state, or nothing.",
+                        f"invalid state of the wrapped lifespan: expected a mapping or None, not {type(state).__name__}"
                     )
                 if _STATE in (state or {}):
                     raise ConfigurationError(
-                        f"the wrapped lifespan yields a {_STATE!r} of its own", advice="Give it another name there."
+                        f"the wrapped lifespan yields its own {_STATE!r}", advice="Use another name there."
                     )
                 yield {**(state or {}), _STATE: held}
 
-    return holding
+    return hold
 
 
-def _no_lifespan() -> ConfigurationError:
+def _invalid_lifespan() -> ConfigurationError:
     return ConfigurationError(
-        "wrapping is no lifespan",
-        advice="Give a function that is decorated with contextlib.asynccontextmanager, without calling it.",
+        "invalid wrapping: expected a lifespan function",
+        advice="Decorate it with contextlib.asynccontextmanager, and pass it without calling it.",
     )
 
 
 async def get_cloud_map(connection: HTTPConnection) -> CloudMap:
-    """The CloudMap of the application's `lifespan`, or `CloudMap()` where it has none. No I/O, no AWS call.
+    """The CloudMap of the application's `lifespan`, or `CloudMap()` if it has no such lifespan. Makes no AWS call.
 
-    What tests override: `app.dependency_overrides[get_cloud_map] = lambda: cloud_map` reaches every `Attribute` and
-    every `readiness`, too.
+    Override it in tests: `app.dependency_overrides[get_cloud_map] = lambda: cloud_map` also reaches every `Attribute`
+    and `readiness`.
     """
-    # A coroutine, because FastAPI would run a plain function in a thread.
+    # Async, because FastAPI runs plain functions in a thread.
     found: CloudMap | None = getattr(connection.state, _STATE, None)
     return CloudMap() if found is None else found
 
 
 CloudMapDep = Annotated[CloudMap, Depends(get_cloud_map)]
-"""What a parameter is annotated with to get the application's CloudMap."""
+"""Annotation of a parameter that receives the application's CloudMap."""
 
 
 def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
@@ -156,31 +150,30 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
     owner_account: str | None = None,
     cache: CachePolicy | None = None,
 ) -> Any:
-    """What a parameter is annotated with to get one attribute of one instance.
+    """Annotation of a parameter that receives one attribute of one instance.
 
-    `async def queue(queue_url: Annotated[str, Attribute("shop/orders", "QUEUE_URL")])` asks anew for each request: a
-    memory read for nearly all of them. Costs, cancelling and errors are those of `Service.attribute`. It works in `def`
-    endpoints, for WebSockets and in other dependencies alike. It is nothing that clients send, and so not in the
-    OpenAPI schema.
+    `async def queue(queue_url: Annotated[str, Attribute("shop/orders", "QUEUE_URL")])` looks it up for each request,
+    usually without an AWS call. Costs, cancellation and errors are those of `Service.attribute`. It works in `async`
+    and plain endpoints, WebSockets and dependencies. Clients do not send it, so it is not in the OpenAPI schema.
 
     Args:
         service: `namespace/service`.
         key: The attribute's name.
-        cast: What makes a value of the text, such as `int`.
-        default: The value where the attribute, the instances, the service or AWS cannot be had.
-        health: As for `CloudMap.service`, like all that follow.
+        cast: Converts the text, for example `int`.
+        default: Returned if the service, its instances or the attribute do not exist, or AWS is unavailable.
+        health: As in `CloudMap.service`, like the arguments below.
         where: Attributes that the instance must have.
-        prefer: Attributes asked for where anything matches them.
+        prefer: Attributes that are required if any instance has them.
         owner_account: The account that shares the namespace.
-        cache: Another policy than the CloudMap's.
+        cache: Replaces the CloudMap's policy.
 
     Raises:
-        ConfigurationError: AWS would refuse one of them; raised where the parameter is declared.
+        ConfigurationError: An argument is invalid; raised where the parameter is declared.
     """
     if not isinstance(service, str | ServiceName) or not isinstance(key, str):
         raise ConfigurationError(
-            f"Attribute({safe_repr(service)}, {safe_repr(key)}) names no attribute of a service",
-            advice="Write Attribute('shop/orders', 'QUEUE_URL'); filters are arguments of it, too.",
+            f"invalid Attribute({safe_repr(service)}, {safe_repr(key)}): expected a service name and an attribute name",
+            advice="Write Attribute('shop/orders', 'QUEUE_URL'); filters are further arguments.",
         )
     check_callable("cast", cast)
     given = {"health": health, "where": where, "prefer": prefer, "owner_account": owner_account}
@@ -200,36 +193,33 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
 def readiness(
     *services: str | ServiceName | Service, timeout: float = 0.5
 ) -> Callable[[CloudMap], Awaitable[dict[str, Freshness]]]:
-    """A check that these services can be found: `app.get("/ready")(readiness("shop/orders"))`.
+    """A check that these services can be resolved: `app.get("/ready")(readiness("shop/orders"))`.
 
-    Answers 200 where each of them has instances to give, old ones included: an outage of AWS takes no process out of
-    service that still serves. Else it answers 503 and names those that are missing, each with the class of its error.
-    It may as well be a dependency of a route of your own: `Depends(readiness("shop/orders"))`.
+    Responds with 200 if each service has instances, from a stale answer too: an outage of AWS takes no process out of
+    service that still works. Otherwise it responds with 503, the names of the missing services and their error classes.
+    It also works as a dependency: `Depends(readiness("shop/orders"))`.
 
-    Costs no AWS call while there is something to give. Where there is nothing, or never was, it asks as any caller
-    would: one call, which others share, and none before the backoff of the last failure is over. So a process that
-    nobody has asked yet becomes ready.
+    Costs no AWS call while there are instances in the cache. Otherwise it resolves the service like any caller: one
+    shared call, and none during the backoff after a failure. So a process that has served no request becomes ready.
 
     Args:
-        services: By name, or handles made with other filters, which are asked as they are.
-        timeout: Seconds that it may wait for AWS, below those that the prober allows. A call that takes longer goes
-            on, but for `refresh="inline"`, and the next check finds its answer.
+        services: Names, or handles with other filters.
+        timeout: Seconds to wait for AWS; choose less than the prober's timeout. A call that takes longer continues,
+            except with `refresh="inline"`, and the next check uses its answer.
 
     Raises:
-        ConfigurationError: There is no name, or one that is none, or no such timeout; at once. A wrong configuration is
-            raised by the check, which the application answers with 500.
+        ConfigurationError: An argument is invalid. From the check, as a response with status 500: the configuration is.
     """
     if not services:
-        raise ConfigurationError("readiness has no service to look for", advice="Write readiness('shop/orders').")
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"timeout={safe_repr(timeout)} is no time", advice="Give seconds, more than 0.")
+        raise ConfigurationError("readiness() needs at least one service", advice="Write readiness('shop/orders').")
+    check_number("timeout", timeout, 0.001, finite=False)
     wanted = _services(services)
 
     async def ready(cloud_map: CloudMapDep) -> dict[str, Freshness]:
         handles = [item if isinstance(item, Service) else cloud_map.service(item) for item in wanted]
         async with asyncio.TaskGroup() as group:
-            tasks = [(handle.name, group.create_task(_why_missing(handle, timeout))) for handle in handles]
-        # Not a mapping yet: two handles with different filters may be of one name.
+            tasks = [(handle.name, group.create_task(_find_error(handle, timeout))) for handle in handles]
+        # A list, since handles with different filters may have the same name.
         missing = [(str(name), error) for name, task in tasks if (error := task.result()) is not None]
         for _, error in missing:
             if isinstance(error, ConfigurationError):
@@ -241,46 +231,42 @@ def readiness(
     return ready
 
 
-async def _why_missing(handle: Service, timeout: float) -> CloudMapError | None:
-    """None where callers get instances: from memory, or after asking once."""
-    if _serves(handle.explain()):
+async def _find_error(handle: Service, timeout: float) -> CloudMapError | None:
+    """Why callers get no instances now, or None if they do."""
+    known = handle.explain()
+    # After a ConfigurationError, callers get the error instead of a stale answer.
+    if known.instances and not isinstance(known.last_error, ConfigurationError):
         return None
     try:
         async with asyncio.timeout(timeout):
-            found = await handle.resolve()
+            snapshot = await handle.resolve()
     except CloudMapError as error:
         return error
     except TimeoutError:
         return DeadlineError(f"no answer within {timeout:g} s", service=handle.name)
-    return None if found else NoInstancesError("the service has no instance", service=handle.name)
-
-
-def _serves(known: Explanation) -> bool:
-    """Whether callers get instances from memory; no old answer covers a wrong setting up, so callers would ask."""
-    return bool(known.instances) and not isinstance(known.last_error, ConfigurationError)
+    return None if snapshot else no_instances_error(handle.query)
 
 
 def add_exception_handlers(app: FastAPI) -> None:
-    """Answer 503 where a request cannot be served because something cannot be found.
+    """Respond with 503 if a request fails because a service cannot be resolved.
 
-    * `UnavailableError`: 503, with Retry-After in whole seconds, 1 or more.
-    * `NotFoundError`: 503, too. What the client asked for is there; what this application needs for it is not, until
-      somebody registers it. Nobody knows when, so there is no Retry-After.
+    * `UnavailableError`: 503 with Retry-After in whole seconds, at least 1.
+    * `NotFoundError`: also 503, since what the client requested exists; what is missing is a service that this
+      application needs. Without Retry-After, since it is unknown when it will be registered.
 
-    All others stay the 500 that they are: only people can do something about a wrong configuration, a denied access or
-    an attribute that cannot be read. The body says which of the two it is, and nothing of what is in Cloud Map; the
-    error goes to the logger `aiocloudmap`. A WebSocket gets the same while it is not accepted, and else the close code
-    1013.
+    The body says which of the two it is, and nothing else about Cloud Map; the error is logged to `aiocloudmap`. A
+    WebSocket gets the same response before it is accepted, and the close code 1013 afterwards. Other errors stay 500: a
+    wrong configuration, a denied access or an invalid attribute needs a fix.
 
     Args:
-        app: Handlers of its own for these classes are replaced.
+        app: Its handlers for these classes are replaced.
     """
     for kind in (UnavailableError, NotFoundError):
-        app.add_exception_handler(kind, cast("Any", _answer))
+        app.add_exception_handler(kind, cast("Any", _respond))
 
 
-async def _answer(connection: HTTPConnection, error: CloudMapError) -> JSONResponse | None:
-    response = _response_to(error)
+async def _respond(connection: HTTPConnection, error: CloudMapError) -> JSONResponse | None:
+    response = _create_response(error)
     if not isinstance(connection, WebSocket):
         return response
     connecting = connection.application_state is WebSocketState.CONNECTING
@@ -291,14 +277,14 @@ async def _answer(connection: HTTPConnection, error: CloudMapError) -> JSONRespo
     return None
 
 
-def _response_to(error: CloudMapError) -> JSONResponse:
+def _create_response(error: CloudMapError) -> JSONResponse:
     if isinstance(error, UnavailableError):
         detail = "A service that is needed to answer is not available at the moment."
         headers = {"Retry-After": str(max(1, math.ceil(error.retry_after or 0)))}
     else:
         detail = "A service that is needed to answer cannot be found at the moment."
         headers = {}
-    _logger.warning("answered 503: %s [%s]", error, type(error).__name__)
+    _logger.warning("responded with 503: %s [%s]", error, type(error).__name__)
     return JSONResponse({"detail": detail}, status_code=503, headers=headers)
 
 

@@ -1,7 +1,4 @@
-"""Names in URLs: which of them are Cloud Map's, and where a connection to one goes.
-
-`orders.shop` is the service `orders` of the namespace `shop`, where the program has said that `shop` is Cloud Map's.
-"""
+"""Host names of the form `service.namespace`, for libraries that connect by name."""
 
 from __future__ import annotations
 
@@ -15,24 +12,20 @@ from aiocloudmap.client import CloudMap
 from aiocloudmap.errors import ConfigurationError, ServiceNotFoundError
 from aiocloudmap.model.answer import no_instances_error
 from aiocloudmap.model.query import HealthFilter, Query, ServiceName
-from aiocloudmap.model.validation import safe_repr
+from aiocloudmap.model.validation import check_type, safe_repr
 
-__all__ = ["UrlNames"]
+__all__ = ["Hostnames"]
 
-_SUFFIX: Final = re.compile(r"[a-zA-Z0-9_-]+(?:\.[a-zA-Z0-9_-]+)*")
+_NAMESPACE: Final = re.compile(r"[a-zA-Z0-9_-]+(?:\.[a-zA-Z0-9_-]+)*")
 
 
-class UrlNames:
-    """The names of some namespaces.
+class Hostnames:
+    """Finds the addresses of names such as `orders.shop`, the service `orders` in the namespace `shop`.
 
-    Args:
-        cloud_map: Who is asked.
-        namespaces: Those whose services are meant by `service.namespace`. All other names are somebody else's.
-        zone: The Availability Zone whose instances come first.
-        health: Which instances count.
+    Its arguments are described in `CloudMapResolver`, for aiohttp.
 
     Raises:
-        ConfigurationError: One of them cannot be what it is.
+        ConfigurationError: An argument is invalid.
     """
 
     __slots__ = ("_cloud_map", "_health", "_namespaces", "_rotations", "_zone")
@@ -45,27 +38,23 @@ class UrlNames:
         zone: str | None = None,
         health: HealthFilter | str = HealthFilter.HEALTHY_OR_ELSE_ALL,
     ) -> None:
-        if not isinstance(cloud_map, CloudMap):
-            raise ConfigurationError(f"{safe_repr(cloud_map)} is no CloudMap", advice="Give it first, like CloudMap().")
-        if zone is not None and not isinstance(zone, str):
-            raise ConfigurationError(
-                f"zone={safe_repr(zone)} is no zone", advice="Give one like 'eu-west-1a', or None."
-            )
+        check_type("cloud_map", cloud_map, CloudMap, example="CloudMap()")
+        if zone is not None:
+            check_type("zone", zone, str, example="zone='eu-west-1a'")
         self._cloud_map = cloud_map
-        self._namespaces = _suffixes(namespaces)
+        self._namespaces = _by_lowercase_name(namespaces)
         self._zone = zone
-        # Query checks it, whatever its type.
+        # Query validates it and turns text into a HealthFilter.
         self._health = Query(ServiceName("any", "any"), health).health  # type: ignore[arg-type]
         self._rotations: dict[ServiceName, Iterator[int]] = {}
 
     def service(self, host: str) -> ServiceName | None:
-        """Whom the host of a URL means; None where it is below none of the namespaces.
+        """The service that a host name means, or None if it is below none of the namespaces.
 
-        Where several would fit, the longest one is meant. Case does not count, nor do dots at the end. Whatever
-        is below a namespace stays Cloud Map's, even if no service can have that name.
+        Names are compared without case and without trailing dots.
 
         Raises:
-            ServiceNotFoundError: What stands before the namespace is no service's name.
+            ServiceNotFoundError: The name is below a namespace, but the rest is not a valid service name.
         """
         labels = host.lower().rstrip(".").split(".")
         for start in range(1, len(labels)):
@@ -78,14 +67,14 @@ class UrlNames:
         return None
 
     async def addresses(self, host: str) -> list[Address] | None:
-        """Where to try for one connection, the best first; None where the name is not Cloud Map's.
+        """The addresses to try for one connection, best first, or None if the name is below none of the namespaces.
 
-        Costs as much as `Service.resolve`: mostly a memory read.
+        Costs the same AWS calls as `Service.resolve`, so usually none.
 
         Raises:
             NoInstancesError: No instance matches.
             AttributeNotFoundError: No instance has an address.
-            InvalidAttributeError: None can be reached, and one has an address or a port that is none.
+            InvalidAttributeError: No instance has a valid address, and at least one has an invalid one.
             CloudMapError: As `Service.resolve`.
         """
         name = self.service(host)
@@ -94,29 +83,26 @@ class UrlNames:
         snapshot = await self._cloud_map.service(name, health=self._health).resolve()
         if not snapshot:
             raise no_instances_error(Query(name, self._health))
-        return in_order(reachable(snapshot), zone=self._zone, turn=self._turn(name))
-
-    def _turn(self, name: ServiceName) -> int:
-        # Only services that were found get here, so there are never more than those.
+        # Only services that exist get here, which bounds the number of rotations.
         if (rotation := self._rotations.get(name)) is None:
             rotation = self._rotations[name] = start_rotation()
-        return next(rotation)
+        return in_order(reachable(snapshot), zone=self._zone, turn=next(rotation))
 
 
-def _suffixes(namespaces: object) -> dict[str, str]:
-    """Each namespace by its text in a URL, which knows no capitals."""
-    advice = "Write namespaces=('shop',)."
+def _by_lowercase_name(namespaces: object) -> dict[str, str]:
     if isinstance(namespaces, str) or not isinstance(namespaces, Iterable):
-        raise ConfigurationError(f"namespaces={safe_repr(namespaces)} is no collection of names", advice=advice)
+        raise ConfigurationError(f"invalid namespaces {safe_repr(namespaces)}: expected names like ('shop',)")
     found: dict[str, str] = {}
     for name in namespaces:
-        if not (isinstance(name, str) and _SUFFIX.fullmatch(name)):
-            raise ConfigurationError(f"{safe_repr(name)} is no namespace that can end a host name", advice=advice)
+        if not (isinstance(name, str) and _NAMESPACE.fullmatch(name)):
+            raise ConfigurationError(
+                f"invalid namespace {safe_repr(name)}: expected letters, digits, '_' and '-' joined by dots"
+            )
         if found.setdefault(name.lower(), name) != name:
             raise ConfigurationError(
-                f"{safe_repr(name)} and {safe_repr(found[name.lower()])} are one name in a URL",
-                advice="Give one of them.",
+                f"invalid namespaces: {safe_repr(found[name.lower()])} and {safe_repr(name)} differ only in case",
+                advice="Host names have no case: remove one of the two.",
             )
     if not found:
-        raise ConfigurationError("namespaces= names none, so no name would be Cloud Map's", advice=advice)
+        raise ConfigurationError("invalid namespaces: expected at least one name")
     return found

@@ -1,13 +1,13 @@
-"""For programs that work until they are told to stop: containers, services of systemd, whatever gets a SIGTERM.
+"""For workers: stop on SIGTERM without losing work, in containers, systemd services and the like.
 
 | a SIGTERM or SIGINT | what happens |
 |---|---|
-| the first one in an `until_sigterm()` block | every open block has its event set, and its drain time begins |
-| the next one, of either kind | what would have happened without the block: as a rule, the process ends |
-| in a child that was forked in the block | the same |
+| the first one in an `until_sigterm()` block | the event of every open block is set, and their drain time begins |
+| the next one of either kind | the previous handlers run: usually, the process ends |
+| in a process forked in the block | the previous handlers run |
 
-The handlers are Python's own (`signal.signal`), not the event loop's: they work while something holds the loop up.
-What others have asked of the loop itself (`add_signal_handler`) goes on beside them.
+The handlers are Python's (`signal.signal`), not the event loop's, so they run while something blocks the loop. Handlers
+that others have added to the loop itself (`add_signal_handler`) still run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 import signal
 import threading
@@ -24,22 +23,22 @@ from types import FrameType
 from typing import Any, Final
 
 from aiocloudmap.errors import CloudMapError, ConfigurationError
-from aiocloudmap.model.validation import safe_repr
+from aiocloudmap.model.validation import check_number
 
 __all__ = ["NotDrainedError", "until_sigterm"]
 
-_NUMBERS: Final = (signal.SIGTERM, signal.SIGINT)
-_LONGEST_SLEEP: Final = 1.0
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_MAX_SLEEP: Final = 1.0
 _logger = logging.getLogger("aiocloudmap")
 
 
 class NotDrainedError(CloudMapError, TimeoutError):
-    """What had begun did not end within `drain_timeout` after the signal, and was cancelled."""
+    """Work was still running `drain_timeout` seconds after the signal, and was cancelled."""
 
 
 @contextlib.asynccontextmanager
 async def until_sigterm(*, drain_timeout: float | None = None) -> AsyncGenerator[asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets: take no new work then, let what has begun end, and leave the block.
+    """An event that SIGTERM or SIGINT sets: then take no new work, finish what is running, and leave the block.
 
     ```python
     async with until_sigterm(drain_timeout=25) as stop:
@@ -47,26 +46,31 @@ async def until_sigterm(*, drain_timeout: float | None = None) -> AsyncGenerator
             ...
     ```
 
-    Only the first signal is taken. A second one does what it would do without the block, so that a process which is
-    held up can still be ended. At the end of the block the handlers of before are back.
+    Only the first signal is handled. A second one has the effect it has without the block, so that a process that hangs
+    can still be stopped. The end of the block restores the previous handlers.
 
-    Several blocks may be open, nested or in tasks beside each other; one signal is for all of them. The event may be
-    set by hand as well: the drain time is counted from the signal only.
+    Several blocks may be open, nested or in different tasks; one signal sets the events of all. You may also set the
+    event yourself; the drain time begins with a signal only.
 
-    Costs no AWS call. While a block is open, its event loop wakes once a second. Cancelling its task ends the block as
-    it would any other.
+    Makes no AWS calls. While a block is open, its event loop wakes once a second. Cancelling its task ends the block.
 
     Args:
-        drain_timeout: Seconds from the signal until the block is cancelled, with all it waits for, as by
-            `asyncio.timeout`; 0 or more. Choose it shorter than the time after which the supervisor kills the process
-            (30 s by default on Amazon ECS and Kubernetes). None sets no end.
+        drain_timeout: Seconds from the signal until the block is cancelled, as by `asyncio.timeout`, with everything it
+            waits for; 0 or more. It should be shorter than the time after which the supervisor kills the process (30 s
+            by default on Amazon ECS and Kubernetes). None means no limit.
 
     Raises:
-        NotDrainedError: The block was cancelled so. Uncaught, it makes the process's exit code 1.
-        ConfigurationError: This is not the main thread, the only one that Python handles signals on, or
-            `drain_timeout` is out of range.
+        NotDrainedError: The block was cancelled. If it is not caught, the exit code is 1.
+        ConfigurationError: This is not the main thread, the only one that handles signals in Python, or `drain_timeout`
+            is invalid.
     """
-    _check(drain_timeout)
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigurationError(
+            "until_sigterm() works on the main thread only, where Python handles signals",
+            advice="Use it there, and notify the other threads.",
+        )
+    if drain_timeout is not None:
+        check_number("drain_timeout", drain_timeout)
     loop = asyncio.get_running_loop()
     stop, deadline = asyncio.Event(), asyncio.timeout(None)
     is_open = True
@@ -76,12 +80,12 @@ async def until_sigterm(*, drain_timeout: float | None = None) -> AsyncGenerator
             return
         stop.set()
         if drain_timeout is None:
-            _logger.info("%s: no new work; what has begun may end", name)
+            _logger.info("%s: taking no new work; waiting for work in progress", name)
         else:
-            _logger.info("%s: no new work; what has begun may end within %g s", name, drain_timeout)
+            _logger.info("%s: taking no new work; waiting up to %g s for work in progress", name, drain_timeout)
             deadline.reschedule(loop.time() + drain_timeout)
 
-    with _signals.heard(lambda number: loop.call_soon_threadsafe(drain, number.name)), _kept_awake(loop):
+    with _handlers.installed(lambda number: loop.call_soon_threadsafe(drain, number.name)), _kept_awake(loop):
         try:
             async with deadline:
                 yield stop
@@ -91,87 +95,88 @@ async def until_sigterm(*, drain_timeout: float | None = None) -> AsyncGenerator
             raise _not_drained(drain_timeout) from error
         finally:
             is_open = False
-        if deadline.expired():  # and what was cancelled went on
+        if deadline.expired():  # the block was cancelled, and suppressed it
             raise _not_drained(drain_timeout)
 
 
 def _not_drained(drain_timeout: float | None) -> NotDrainedError:
     return NotDrainedError(
-        f"what had begun did not end within {drain_timeout:g} s after the signal, and was cancelled",
-        advice="Allow for the rest of a long poll and for the longest piece of work, or make them shorter.",
+        f"work was still running {drain_timeout:g} s after the signal, and was cancelled",
+        advice="Increase drain_timeout, or shorten the polls and the longest piece of work.",
     )
 
 
-class _Signals:
-    """SIGTERM and SIGINT of the process, for as long as anybody wants to hear of them.
+class _Handlers:
+    """This process's handlers of SIGTERM and SIGINT, while blocks are open.
 
-    All of it runs on the main thread; `_on_signal` may come between any two steps of the rest.
+    Everything runs on the main thread; `_on_signal` may interrupt the other methods at any point.
     """
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[signal.Signals], object]] = []
-        self._before: dict[signal.Signals, Any] = {}
+        self._previous: dict[signal.Signals, Any] = {}
 
     @contextlib.contextmanager
-    def heard(self, listener: Callable[[signal.Signals], object]) -> Iterator[None]:
-        """Call the listener with the first signal that comes meanwhile."""
+    def installed(self, listener: Callable[[signal.Signals], object]) -> Iterator[None]:
+        """Call the listener with the first signal that arrives in the block."""
         self._listeners.append(listener)
-        self._take()
+        self._install()
         try:
             yield
         finally:
             with contextlib.suppress(ValueError):  # it has been called
                 self._listeners.remove(listener)
             if not self._listeners:
-                self._give_back()
+                self._restore()
 
     def forget_after_fork(self) -> None:
-        """In the child: the listeners, and the event loop that they would wake, are the parent's."""
+        """In the child: drop the listeners, which belong to the parent and its event loops."""
         self._listeners.clear()
-        self._give_back()
+        self._restore()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        # No, where a handler that has taken its place calls it.
-        is_mine = self._in_place(number)
+        # False if a handler that has replaced this one calls it.
+        is_installed = self._is_installed(number)
         listeners, self._listeners = self._listeners, []
-        self._give_back()
+        self._restore()
         for listener in listeners:
             listener(signal.Signals(number))
-        if is_mine and not listeners:
-            # It came while the last listener left, or somebody has put this handler back after that.
-            if self._in_place(number):
+        if is_installed and not listeners:
+            # The signal arrived while the last block ended, or a program has reinstalled this handler after that.
+            if self._is_installed(number):
                 signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    def _take(self) -> None:
-        for number in _NUMBERS:
-            if not self._in_place(number):
-                # Known before it is replaced: the signal may come right after.
-                self._before[number] = signal.getsignal(number)
+    def _install(self) -> None:
+        for number in _SIGNALS:
+            if not self._is_installed(number):
+                # Stored first: the signal may arrive as soon as the handler is installed.
+                self._previous[number] = signal.getsignal(number)
                 signal.signal(number, self._on_signal)
 
-    def _give_back(self) -> None:
-        while self._before:
-            number, handler = self._before.popitem()
-            # Who has put another handler in place meanwhile keeps it. None was not set by Python, and is lost.
-            if self._in_place(number):
+    def _restore(self) -> None:
+        while self._previous:
+            number, handler = self._previous.popitem()
+            # A handler that was installed later stays. None stands for one that was not installed from Python, which
+            # cannot be restored.
+            if self._is_installed(number):
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def _in_place(self, number: int) -> bool:
+    def _is_installed(self, number: int) -> bool:
         return signal.getsignal(number) == self._on_signal
 
 
 @contextlib.contextmanager
 def _kept_awake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """The loop sleeps for a second at most.
+    """Wake the loop once a second.
 
-    It wakes for a signal that comes while it sleeps. One that comes right before, when Python has looked for signals
-    for the last time, is handled when it wakes for something else.
+    A signal wakes a loop that sleeps. If it arrives just before, after Python's last check for signals, it is only
+    handled when the loop wakes for another reason.
     """
     timers: list[asyncio.TimerHandle] = []
 
     def wake() -> None:
-        timers[:] = [loop.call_later(_LONGEST_SLEEP, wake)]
+        timers[:] = [loop.call_later(_MAX_SLEEP, wake)]
 
     wake()
     try:
@@ -180,20 +185,5 @@ def _kept_awake(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         timers[0].cancel()
 
 
-def _check(drain_timeout: Any) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        raise ConfigurationError(
-            "until_sigterm() is not on the main thread, the only one that Python handles signals on",
-            advice="Use it there, and tell the other threads from there.",
-        )
-    if drain_timeout is None:
-        return
-    is_number = isinstance(drain_timeout, (int, float)) and not isinstance(drain_timeout, bool)
-    if not (is_number and 0 <= drain_timeout < math.inf):
-        raise ConfigurationError(
-            f"drain_timeout={safe_repr(drain_timeout)} is out of range", advice="Give seconds, 0 or more, or None."
-        )
-
-
-_signals: Final = _Signals()
-os.register_at_fork(after_in_child=_signals.forget_after_fork)
+_handlers: Final = _Handlers()
+os.register_at_fork(after_in_child=_handlers.forget_after_fork)

@@ -1,4 +1,4 @@
-"""A shop in which orders are sent, and functions of Lambda that send them."""
+"""A local Cloud Map with SQS, and Lambda functions that use them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from aiocloudmap.local import LocalCloudMap, Quotas, World
 
 FUNCTIONS = Path(__file__).parent / "functions"
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 def accept(members):
-    """What SQS says to a message."""
+    """SQS's response to a message."""
     return {"MessageId": "1", "MD5OfMessageBody": hashlib.md5(members["MessageBody"].encode()).hexdigest()}
 
 
@@ -33,7 +33,7 @@ def shop():
 
 @pytest.fixture
 def function(shop):
-    """Makes functions that know the shop by their environment only. Answers are good for an hour."""
+    """Creates functions that are configured by their environment only. Answers are fresh for an hour."""
     runtime = pytest.importorskip("aiocloudmap.testing.lambda_runtime", reason="awslambdaric is not installed")
     world = {
         "AWS_ENDPOINT_URL": shop.endpoint_url,
@@ -52,8 +52,8 @@ def function(shop):
 
 
 def until(condition) -> bool:
-    """Whether it came true: what another process does is seen by looking."""
-    end = time.monotonic() + PATIENCE
+    """Poll until another process has fulfilled the condition; return whether it has."""
+    end = time.monotonic() + TIMEOUT
     while not condition() and time.monotonic() < end:
         time.sleep(0.002)
     return condition()
@@ -61,5 +61,5 @@ def until(condition) -> bool:
 
 @pytest.fixture
 def all_closed(shop):
-    """Waits until the server has no connection left."""
+    """Waits until the server has no open connection."""
     return partial(until, lambda: shop.stats.connections_open == 0)

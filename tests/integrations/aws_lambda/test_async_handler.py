@@ -1,4 +1,4 @@
-"""`@async_handler`: the function that the runtime calls, made of a coroutine function."""
+"""`@async_handler` turns a coroutine function into a function for the runtime."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def closed():
 
 
 def remaining(seconds: float):
-    """A context of which the handler has so much time left."""
+    """A context with this much remaining time."""
     return SimpleNamespace(get_remaining_time_in_millis=lambda: round(seconds * 1000))
 
 
@@ -47,8 +47,8 @@ async def answer(event, context, *, suffix: str = ""):
     [async_handler, async_handler(), async_handler(margin=0.1)],
     ids=["bare", "with parentheses", "with arguments"],
 )
-def test_it_makes_a_plain_function_that_is_called_and_looks_like_the_handler(decorate):
-    """Name, documentation and signature stay; arguments go through as they are given."""
+def test_it_returns_a_plain_function_that_looks_like_the_handler(decorate):
+    """It keeps name, docstring and signature, and passes all arguments on."""
     handler = decorate(answer)
     assert handler("a", None) == "a"
     assert handler(context=None, event="a", suffix="b") == "ab"
@@ -58,33 +58,33 @@ def test_it_makes_a_plain_function_that_is_called_and_looks_like_the_handler(dec
 
 
 def sync(event, context):
-    """No coroutine."""
+    """Not a coroutine function."""
 
 
-async def lonely(event):
-    """No place for the context."""
+async def without_context(event):
+    """Has no parameter for the context."""
 
 
-async def needy(event, context, more):
-    """One argument that nobody gives."""
+async def with_third_parameter(event, context, more):
+    """Requires an argument that the runtime does not pass."""
 
 
-@pytest.mark.parametrize("handler", [sync, lonely, needy, 0.5, "handler"])
-def test_what_the_runtime_could_not_call_is_refused_where_it_is_decorated(handler):
-    """The message says what would be right."""
+@pytest.mark.parametrize("handler", [sync, without_context, with_third_parameter, 0.5, "handler"])
+def test_what_the_runtime_cannot_call_raises_an_error(handler):
+    """At the decorator; the message says what is expected."""
     with pytest.raises(ConfigurationError, match="async def.*two parameters, event and context"):
         async_handler(handler)
 
 
 @pytest.mark.parametrize("margin", [-1, float("nan"), float("inf"), "1", None, True])
-def test_a_margin_is_a_number_of_seconds(margin):
-    """A slip is told at import, not at the first invocation."""
-    with pytest.raises(ConfigurationError, match="margin="):
+def test_an_invalid_margin_raises_an_error(margin):
+    """At import, not at the first invocation."""
+    with pytest.raises(ConfigurationError, match="^invalid margin .*: expected a number of 0 or more$"):
         async_handler(margin=margin)
 
 
 def test_all_invocations_run_on_one_loop_until_it_is_closed():
-    """By `close`, or by somebody who had no business with it: the next invocation has another."""
+    """By `close` or by other code; the next invocation creates a new one."""
 
     @async_handler
     async def loop(event, context):
@@ -106,15 +106,15 @@ def test_all_invocations_run_on_one_loop_until_it_is_closed():
 
 
 async def test_inside_a_running_loop_it_says_what_to_await_instead():
-    """Nothing is begun that nobody would await."""
+    """It creates no coroutine that is never awaited."""
     handler = async_handler(answer)
     with pytest.raises(ConfigurationError, match=r"handler\.__wrapped__\(event, context\)"):
         handler("a", None)
     assert await handler.__wrapped__("a", None) == "a"
 
 
-def test_a_second_thread_is_refused_while_an_invocation_runs():
-    """Lambda never does that; both would hang or break."""
+def test_a_call_on_a_second_thread_raises_an_error():
+    """During an invocation; Lambda never does that."""
     begun, over = threading.Event(), threading.Event()
 
     @async_handler
@@ -129,7 +129,7 @@ def test_a_second_thread_is_refused_while_an_invocation_runs():
     assert begun.wait(60)
     with pytest.raises(ConfigurationError, match="on another thread"):
         wait(None, None)
-    close()  # not while it is in use
+    close()  # has no effect during an invocation
     over.set()
     thread.join()
     assert answers == ["done"]
@@ -138,8 +138,8 @@ def test_a_second_thread_is_refused_while_an_invocation_runs():
 variable = contextvars.ContextVar("variable", default="unset")
 
 
-def test_a_handler_sees_its_callers_context_variables_and_leaves_none_behind():
-    """Neither to its caller nor to the next invocation."""
+def test_a_handler_sees_context_variables_and_cannot_change_them():
+    """Neither for its caller nor for the next invocation."""
 
     @async_handler
     async def handler(event, context):
@@ -159,8 +159,8 @@ async def forever():
     await asyncio.Event().wait()
 
 
-def test_time_that_is_nearly_over_ends_the_handler_by_name():
-    """A TimeoutError of the library's tree, and none that a handler takes for a Cloud Map that is away."""
+def test_a_handler_is_cancelled_before_lambdas_limit():
+    """The error is a TimeoutError, and not an UnavailableError."""
     cleaned = []
 
     @async_handler(margin=0.4)
@@ -171,7 +171,9 @@ def test_time_that_is_nearly_over_ends_the_handler_by_name():
         finally:
             cleaned.append(event)
 
-    with pytest.raises(InvocationTimeoutError, match=r"within 0.01 s: cancelled 0.4 s before Lambda's limit") as caught:
+    with pytest.raises(
+        InvocationTimeoutError, match=r"longer than 0.01 s: cancelled 0.4 s before Lambda's limit"
+    ) as caught:
         handler("wait", remaining(0.41))
     assert isinstance(caught.value, TimeoutError | CloudMapError)
     assert not isinstance(caught.value, UnavailableError)
@@ -181,8 +183,8 @@ def test_time_that_is_nearly_over_ends_the_handler_by_name():
     assert cleaned == ["wait", None]
 
 
-def test_less_time_than_the_margin_ends_a_handler_where_it_first_waits():
-    """What needs no waiting is still done."""
+def test_with_less_time_than_the_margin_the_first_await_ends_it():
+    """Code before the first wait still runs."""
     done = []
 
     @async_handler
@@ -190,13 +192,13 @@ def test_less_time_than_the_margin_ends_a_handler_where_it_first_waits():
         done.append(event)
         await forever()
 
-    with pytest.raises(InvocationTimeoutError, match="within 0 s"):
+    with pytest.raises(InvocationTimeoutError, match="longer than 0 s"):
         handler("begun", remaining(0.1))
     assert done == ["begun"]
 
 
-def test_a_handler_may_answer_with_what_it_has_when_its_time_is_over():
-    """The margin is its own, to clean up or to answer in part."""
+def test_a_cancelled_handler_may_return_a_partial_answer():
+    """The margin is there for that, or for cleaning up."""
 
     @async_handler(margin=30)
     async def handler(event, context):
@@ -209,30 +211,30 @@ def test_a_handler_may_answer_with_what_it_has_when_its_time_is_over():
 
 
 @pytest.mark.parametrize("context", [None, object(), MagicMock()], ids=["None", "an object", "a mock"])
-def test_without_a_time_there_is_no_deadline(context):
+def test_without_a_remaining_time_there_is_no_deadline(context):
     """As in most tests of handlers."""
     assert async_handler(margin=0)(answer)("a", context) == "a"
 
 
-def test_an_error_of_the_handler_goes_to_the_caller_and_harms_no_later_invocation():
-    """The loop goes on."""
+def test_an_error_reaches_the_caller_and_the_loop_stays_usable():
+    """Later invocations work."""
 
     @async_handler
     async def handler(event, context):
         if event:
             raise event
-        return "well"
+        return "done"
 
     for error in (LookupError("no"), TimeoutError("mine"), SystemExit(3)):
         with pytest.raises(type(error)) as caught:
             handler(error, remaining(60))
         assert caught.value is error
-        assert handler(None, None) == "well"
+        assert handler(None, None) == "done"
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "TLS"])
-def test_a_handler_finds_dead_connections_dead(secure):
-    """The loop has seen what happened between invocations before the handler's first line: any client's pool knows."""
+def test_connections_closed_while_frozen_are_lost_at_the_start(secure):
+    """The event loop notices before the handler's first line, so any client's pool knows."""
     authority = trustme.CA()
     ours, theirs = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.configure_trust(ours)
@@ -252,7 +254,7 @@ def test_a_handler_finds_dead_connections_dead(secure):
         if secure:
             connection.settimeout(0.01)
             with contextlib.suppress(OSError):
-                connection.unwrap()  # says good-bye, and does not wait for an answer from a loop that rests
+                connection.unwrap()  # sends close_notify; the response does not come, since no loop runs
         connection.close()
         closed.set()
 
@@ -274,8 +276,8 @@ def test_a_handler_finds_dead_connections_dead(secure):
         thread.join()
 
 
-def test_time_that_passed_unseen_is_noticed_by_each_invocation():
-    """A frozen sandbox may stop the monotonic clock: an answer past its end is none, for hits as well."""
+def test_each_invocation_notices_the_time_spent_frozen():
+    """The monotonic clock may stop in a frozen sandbox; an expired answer is not used."""
     clock = ManualClock()
     local = LocalCloudMap(World(clock=clock))
     local.world.register("shop/orders", "one", {"QUEUE_URL": "here"})
@@ -293,7 +295,7 @@ def test_time_that_passed_unseen_is_noticed_by_each_invocation():
 
 
 def counted(handler):
-    """A decorator of somebody's own, for plain functions."""
+    """A decorator for plain functions."""
 
     @functools.wraps(handler)
     def inner(event, context):
@@ -303,7 +305,7 @@ def counted(handler):
 
 
 def shouted(handler):
-    """One for coroutine functions."""
+    """A decorator for coroutine functions."""
 
     @functools.wraps(handler)
     async def inner(event, context):
@@ -312,13 +314,13 @@ def shouted(handler):
     return inner
 
 
-def test_plain_decorators_go_above_it_and_those_for_coroutines_below():
-    """Each is given what it expects."""
+def test_plain_decorators_go_above_it_and_async_ones_below():
+    """Each gets the kind of function that it expects."""
     assert counted(async_handler(shouted(answer)))("a", None) == "<A>"
 
 
 def test_the_decorators_of_powertools_go_above_it(function):
-    """The logger knows the request, inside the handler too; the tracer sees a plain function."""
+    """The logger has the request id inside the handler, and the tracer gets a plain function."""
     pytest.importorskip("aws_lambda_powertools", reason="aws-lambda-powertools is not installed")
     with function("powertools.handler", env={"POWERTOOLS_TRACE_DISABLED": "true"}) as running:
         for _ in range(2):
@@ -326,8 +328,8 @@ def test_the_decorators_of_powertools_go_above_it(function):
             assert f'"function_request_id":"{request_id}"' in running.log
 
 
-def test_outside_of_lambda_nobody_listens_to_signals():
-    """A test runner's own handling of SIGTERM stays."""
+def test_outside_of_lambda_it_installs_no_signal_handler():
+    """A test runner's handler of SIGTERM stays."""
     before = signal.getsignal(signal.SIGTERM)
     async_handler(answer)("a", None)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -339,8 +341,8 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_program_that_ends_closes_the_loop_without_a_word():
-    """Whatever the handler used, threads included: tasks end, and nothing is left for a warning."""
+def test_the_end_of_the_program_closes_the_loop():
+    """Also after using threads: tasks end, and there are no warnings."""
     program = """
 import asyncio
 from aiocloudmap.integrations.aws_lambda import async_handler
@@ -364,8 +366,8 @@ print(handler(1, None))
     assert (done.stdout, done.stderr, done.returncode) == ("1\nended\n", "", 0)
 
 
-def test_importing_it_loads_no_aws_library_and_needs_no_snapshots():
-    """An import is part of every cold start; outside of Lambda there is nothing to register with."""
+def test_importing_it_loads_no_aws_library():
+    """Imports are part of every cold start. Outside of Lambda there is no snapshot library."""
     program = """
 import sys
 sys.modules["snapshot_restore_py"] = None

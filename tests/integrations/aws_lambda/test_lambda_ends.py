@@ -1,4 +1,4 @@
-"""SIGTERM closes the loop and its connections, where the runtime lets the main thread hear it."""
+"""SIGTERM closes the loop and its connections, in runtimes whose main thread handles signals."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import signal
 import threading
 
-# In this one the runtime waits for events in a thread, whatever the Python.
-HEARS = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.12"}
-DEAF = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.11"}
+# Tells the runtime to wait for events in another thread, on any version of Python.
+HANDLES_SIGNALS = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.12"}
+WITHOUT_HANDLERS = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.11"}
 
 
 def test_between_invocations_it_closes_the_loop_and_ends_the_process(function):
-    """Tasks end and say so; the exit code is the signal's, as if nobody had listened."""
-    with function("signals.handler", env=HEARS) as running:
+    """Tasks are cancelled; the exit status is the signal's, as without a handler."""
+    with function("signals.handler", env=HANDLES_SIGNALS) as running:
         assert running.invoke() == 1
         assert running.terminate(grace=30) == -signal.SIGTERM
         assert "the task has ended" in running.log
@@ -23,18 +23,18 @@ def test_between_invocations_it_closes_the_loop_and_ends_the_process(function):
         assert running.cold_starts == 2
 
 
-def test_who_listened_first_is_told_after_the_connections_have_been_closed(function):
-    """A handler of the module's own, for an extension, does its work and decides how the process ends."""
-    with function("signals.handler", env=HEARS | {"LISTENS": "1"}) as running:
+def test_the_previous_handler_runs_after_closing_connections(function):
+    """A handler of the module, for an extension, decides how the process ends."""
+    with function("signals.handler", env=HANDLES_SIGNALS | {"LISTENS": "1"}) as running:
         assert running.invoke() == 1
         assert running.terminate(grace=30) == 7
-        assert f"the task has ended\ntold of signal {signal.SIGTERM:d} with 0 connection(s)" in running.log
+        assert f"the task has ended\nreceived signal {signal.SIGTERM:d} with 0 connection(s)" in running.log
 
 
-def test_an_invocation_that_runs_may_end(function, shop, all_closed):
-    """Its answer is delivered, and the connections are closed behind it."""
+def test_a_running_invocation_finishes(function, shop, all_closed):
+    """Its response is delivered, and then the connections are closed."""
     answers = []
-    with function("signals.handler", env=HEARS) as running:
+    with function("signals.handler", env=HANDLES_SIGNALS) as running:
         running.start()
         shop.faults.hold()
         thread = threading.Thread(target=lambda: answers.append(running.invoke()))
@@ -49,15 +49,15 @@ def test_an_invocation_that_runs_may_end(function, shop, all_closed):
         assert running.terminate(grace=30) == -signal.SIGTERM
 
 
-def test_what_a_handler_has_forked_ends_when_it_is_told_to(function):
-    """Only the process of the invocation finishes it first."""
-    with function("signals.ends_what_it_forked", env=HEARS) as running:
+def test_a_process_forked_by_the_handler_ends_on_sigterm(function):
+    """Only the process of the invocation waits for it."""
+    with function("signals.ends_what_it_forked", env=HANDLES_SIGNALS) as running:
         assert running.invoke(timeout=30) == -signal.SIGTERM
 
 
-def test_older_runtimes_are_ended_at_once(function):
-    """Their main thread would not hear it: a handler in Python would only keep the process from ending."""
-    with function("signals.handler", env=DEAF) as running:
+def test_older_runtimes_end_at_once(function):
+    """Their main thread runs no handlers, so one would keep the process from ending."""
+    with function("signals.handler", env=WITHOUT_HANDLERS) as running:
         assert running.invoke() == 1
         assert running.terminate(grace=30) == -signal.SIGTERM
         assert "the task has ended" not in running.log

@@ -18,7 +18,7 @@ QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 
 
 def over_http(event):
-    """The event of an API, version 2, as Mangum knows it."""
+    """The event of an HTTP API, version 2.0, for Mangum."""
     return {
         "version": "2.0",
         "rawPath": "/orders",
@@ -47,7 +47,7 @@ WAYS = {
 
 
 def freeze(running, shop, all_closed) -> None:
-    """Stop the function; meanwhile the server closes what is idle."""
+    """Freeze the function, and let the server close idle connections."""
     running.freeze()
     shop.faults.drop_idle()
     assert all_closed()
@@ -55,8 +55,8 @@ def freeze(running, shop, all_closed) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_twenty_invocations_with_freezes_cost_one_question_and_no_retry(function, shop, all_closed, way):
-    """One process, one connection at a time, each order sent by one call; Cloud Map is asked once."""
+def test_twenty_invocations_with_freezes_cost_one_call_and_no_retry(function, shop, all_closed, way):
+    """One process, one connection at a time, and one call for each order."""
     handler, asked, answered = WAYS[way]
     with function(handler) as running:
         answers = []
@@ -71,8 +71,8 @@ def test_twenty_invocations_with_freezes_cost_one_question_and_no_retry(function
     assert shop.stats.connections_accepted == TIMES
 
 
-def test_each_time_that_the_ttl_passes_costs_one_question(function, shop, all_closed):
-    """Each freeze is longer than the answer is fresh: each invocation asks once, and waits for the new answer."""
+def test_each_freeze_longer_than_the_ttl_costs_one_call(function, shop, all_closed):
+    """The invocation waits for the new answer."""
     with function("orders.decorated", env={"AIOCLOUDMAP_TTL": str(FREEZE / 2)}) as running:
         for number in range(5):
             assert running.invoke({"order": number})["retries"] == 0
@@ -81,8 +81,8 @@ def test_each_time_that_the_ttl_passes_costs_one_question(function, shop, all_cl
     assert shop.stats.connections_peak == 1
 
 
-def test_a_warm_hit_needs_no_network_at_all(function, shop, all_closed):
-    """Once known, the queue is found while Cloud Map refuses everything, without a connection."""
+def test_a_hit_after_a_freeze_needs_no_network(function, shop, all_closed):
+    """Cloud Map resets all connections, and the function opens none."""
     with function("orders.only_the_queue") as running:
         running.invoke()
         freeze(running, shop, all_closed)
@@ -94,7 +94,7 @@ def test_a_warm_hit_needs_no_network_at_all(function, shop, all_closed):
 
 
 def test_without_freezes_all_invocations_share_one_connection(function, shop):
-    """The loop lives on between invocations, and its connections with it."""
+    """The loop and its connections stay open between invocations."""
     with function("orders.decorated") as running:
         for number in range(5):
             running.invoke({"order": number})

@@ -1,4 +1,4 @@
-"""Snapshots and forks of the process: answers go along, connections do not."""
+"""Snapshots and forks of the process keep answers, and no connections."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 DISCOVER, SEND = "DiscoverInstances", "AmazonSQS.SendMessage"
 
 
-def test_a_snapshot_has_answers_and_no_connection(function, shop, all_closed):
-    """For each engine of the process, without naming one: what was asked before it is known after it."""
+def test_a_snapshot_has_answers_and_no_connections(function, shop, all_closed):
+    """For every engine of the process, without further code."""
     with function("snapshots.handler", snap_start=True) as running:
         running.start()
         assert all_closed()
@@ -22,8 +22,8 @@ def test_a_snapshot_has_answers_and_no_connection(function, shop, all_closed):
     assert shop.stats.connections_accepted == 2
 
 
-def test_a_fork_between_invocations_gets_a_loop_of_its_own(function, shop):
-    """The child knows the answer and opens a connection; the parent's goes on."""
+def test_a_fork_between_invocations_gets_its_own_loop(function, shop):
+    """The child keeps the answer and opens a connection; the parent's stays open."""
     with function("orders.forking") as running:
         answer = running.invoke({"order": 1})
     for what in ("pid", "loop"):
@@ -33,8 +33,8 @@ def test_a_fork_between_invocations_gets_a_loop_of_its_own(function, shop):
     assert shop.stats.connections_accepted == 2
 
 
-def test_workers_of_a_managed_instance_have_one_loop_and_one_answer_each(function, shop):
-    """The runtime forks them before the handler is imported; each asks once."""
+def test_each_worker_of_a_managed_instance_has_its_own_loop(function, shop):
+    """The runtime forks them before it imports the handler, so each makes one call."""
     answers = []
     with function("orders.decorated", env={"AWS_LAMBDA_MAX_CONCURRENCY": "2"}) as running:
         running.start()

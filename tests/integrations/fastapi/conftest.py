@@ -1,4 +1,4 @@
-"""A small shop in this process, under a manual clock, and a client for applications that run on the test's own loop."""
+"""A local Cloud Map with a manual clock, and a client for applications that run on the test's event loop."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Connect = Callable[..., Any]
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """The time of the shop and of those who ask it."""
+    """The time of the local Cloud Map and of its clients."""
     return ManualClock()
 
 
 @pytest.fixture
 def shop(clock: ManualClock) -> LocalCloudMap:
-    """A Cloud Map that is not served: it is asked directly."""
+    """A local Cloud Map in this process, without a server."""
     local = LocalCloudMap(World(clock=clock))
     local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://example.com/orders", "WEIGHT": "7"})
     return local
@@ -34,13 +34,13 @@ def shop(clock: ManualClock) -> LocalCloudMap:
 
 @pytest.fixture
 def cloud_map(shop: LocalCloudMap) -> CloudMap:
-    """A CloudMap that asks the shop."""
+    """A client of the local Cloud Map."""
     return shop.cloud_map(in_process=True)
 
 
 @pytest.fixture
 async def served_shop(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalCloudMap]:
-    """A shop with a server, to which the environment leads whoever makes a `CloudMap()`."""
+    """A local Cloud Map with a server, and an environment in which `CloudMap()` uses it."""
     async with LocalCloudMap() as local:
         local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://example.com/orders"})
         monkeypatch.setenv("AWS_ENDPOINT_URL_SERVICEDISCOVERY", local.endpoint_url)
@@ -52,7 +52,7 @@ async def served_shop(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalClo
 
 @pytest.fixture
 def running() -> Running:
-    """Runs an application as a server does: its lifespan around, and the state that it yields in each request."""
+    """Runs an application like a server: inside its lifespan, and with its state in each request."""
 
     @asynccontextmanager
     async def run(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
@@ -70,7 +70,7 @@ def running() -> Running:
 
 @pytest.fixture
 def connect() -> Connect:
-    """What an application sends to a WebSocket that connects and then says nothing more."""
+    """Connects a WebSocket and returns the messages that the application sends."""
 
     async def exchange(app: FastAPI, path: str, *, extensions: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         sent: list[dict[str, Any]] = []

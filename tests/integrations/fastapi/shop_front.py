@@ -1,4 +1,4 @@
-"""The application that the load test serves with several workers."""
+"""The application of the load test, which runs it with several workers."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ app.get("/ready")(readiness(*SERVICES))
 async def queue(
     number: int, cloud_map: CloudMapDep, first: Annotated[str, Attribute(SERVICES[0], "QUEUE_URL")]
 ) -> tuple[int, str, str]:
-    """Who answers, and two queues that Cloud Map names."""
+    """The worker's process id, and two queues found in Cloud Map."""
     return os.getpid(), first, await cloud_map.service(SERVICES[number]).attribute("QUEUE_URL")

@@ -1,4 +1,4 @@
-"""What endpoints may ask for: the CloudMap, and attributes."""
+"""The dependencies of endpoints: the CloudMap, and attributes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Heavy = Annotated[
 
 
 async def labelled(queue_url: QueueUrl, stage: Stage) -> str:
-    """A dependency that depends on attributes."""
+    """A dependency with attributes as parameters."""
     return f"{stage}: {queue_url}"
 
 
 def shop_front() -> FastAPI:
-    """An application that gives back what it gets."""
+    """An application that responds with what it gets."""
     app = FastAPI()
 
     @app.get("/async")
@@ -65,7 +65,7 @@ def shop_front() -> FastAPI:
 
 @pytest.fixture
 def app(cloud_map: CloudMap) -> FastAPI:
-    """The application, with the test's CloudMap in place of its own."""
+    """The application, with the test's CloudMap as an override."""
     app = shop_front()
     app.dependency_overrides[get_cloud_map] = lambda: cloud_map
     return app
@@ -81,21 +81,21 @@ def app(cloud_map: CloudMap) -> FastAPI:
         ("/heavy", "none"),
     ],
 )
-async def test_an_endpoint_gets_attributes_and_one_override_reaches_them_all(running, app: FastAPI, path: str, answer):
-    """In coroutines, in threads, in other dependencies; cast, with defaults, filtered."""
+async def test_endpoints_get_attributes_and_one_override_reaches_all(running, app: FastAPI, path: str, answer):
+    """In coroutines, threads and other dependencies; with casts, defaults and filters."""
     async with running(app) as client:
         assert (await client.get(path)).json() == answer
 
 
-async def test_a_web_socket_gets_attributes(connect, app: FastAPI):
-    """FastAPI solves dependencies for them, too."""
+async def test_a_websocket_gets_attributes(connect, app: FastAPI):
+    """FastAPI resolves their dependencies, too."""
     accepted, said = await connect(app, "/socket")
     assert accepted["type"] == "websocket.accept"
     assert said["text"] == "https://example.com/orders"
 
 
-async def test_each_request_gets_the_value_of_the_moment(running, app: FastAPI, cloud_map: CloudMap, shop, clock):
-    """A queue that moves is followed when the answer is renewed; until then requests cost no call."""
+async def test_each_request_gets_the_current_value(running, app: FastAPI, cloud_map: CloudMap, shop, clock):
+    """From the cache, without a call, until the answer is refreshed."""
     async with running(app) as client:
         for _ in range(10):
             await client.get("/default-value")
@@ -105,22 +105,22 @@ async def test_each_request_gets_the_value_of_the_moment(running, app: FastAPI, 
         assert (await client.get("/default-value")).json() == "https://example.com/moved"
 
 
-async def test_a_default_is_for_an_outage_too(running, app: FastAPI, shop: LocalCloudMap):
-    """As `Service.attribute` says."""
+async def test_the_default_is_used_in_an_outage_too(running, app: FastAPI, shop: LocalCloudMap):
+    """As in `Service.attribute`."""
     with shop.faults.server_error():
         async with running(app) as client:
             assert (await client.get("/heavy")).json() == "none"
 
 
-def test_clients_see_nothing_of_it(app: FastAPI):
-    """Neither a parameter nor a body is in the schema."""
+def test_attributes_are_not_in_the_schema(app: FastAPI):
+    """Neither as parameters nor as a body."""
     for path, methods in app.openapi()["paths"].items():
         assert "parameters" not in methods["get"], path
         assert "requestBody" not in methods["get"], path
 
 
 async def test_without_a_lifespan_requests_share_one_default_cloud_map(running, served_shop: LocalCloudMap):
-    """It costs one question for all of them."""
+    """All of them together make one call."""
     async with running(shop_front()) as client:
         for _ in range(5):
             assert (await client.get("/default-value")).json() == "https://example.com/orders"
@@ -128,8 +128,8 @@ async def test_without_a_lifespan_requests_share_one_default_cloud_map(running, 
     assert served_shop.stats.connections_accepted == 1
 
 
-async def test_a_mounted_application_gets_the_cloud_map_of_the_outer_one(running, cloud_map: CloudMap):
-    """The lifespan of the outer one runs, and its state is that of the request."""
+async def test_a_mounted_application_gets_the_outer_ones_cloud_map(running, cloud_map: CloudMap):
+    """The outer lifespan runs, and its state is in the request."""
     outer = FastAPI(lifespan=lifespan(cloud_map))
     outer.mount("/inner", shop_front())
     async with running(outer) as client:
@@ -151,7 +151,7 @@ async def queue(queue_url: Annotated[str, Attribute("shop/orders", "QUEUE_URL")]
 
 @pytest.mark.parametrize("first_line", ["", "from __future__ import annotations\n"], ids=["evaluated", "postponed"])
 async def test_annotations_may_be_postponed_in_the_users_module(running, cloud_map: CloudMap, first_line: str):
-    """FastAPI finds the names where the module has them."""
+    """FastAPI evaluates them in the module."""
     module = ModuleType("shop_front")
     exec(compile(first_line + MODULE, "shop_front.py", "exec", dont_inherit=True), module.__dict__)
     module.app.dependency_overrides[get_cloud_map] = lambda: cloud_map
@@ -160,33 +160,33 @@ async def test_annotations_may_be_postponed_in_the_users_module(running, cloud_m
 
 
 async def coroutine(text: str) -> str:
-    """No cast: nobody would await it."""
+    """Not a valid cast, since it would not be awaited."""
     return text
 
 
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (("shop", "URL"), {}, "invalid service name 'shop'"),
-        (("shop/or ders", "URL"), {}, "invalid service name 'or ders'"),
-        ((None, "URL"), {}, "names no attribute"),
-        (("shop/orders", int), {}, "names no attribute"),
-        (("shop/orders", "URL"), {"health": "FINE"}, "invalid health filter 'FINE'"),
+        (("shop", "URL"), {}, "^invalid service name 'shop'"),
+        (("shop/or ders", "URL"), {}, "^invalid service name 'or ders'"),
+        ((None, "URL"), {}, r"^invalid Attribute\(None, 'URL'\): expected a service name and an"),
+        (("shop/orders", int), {}, "^invalid Attribute\\('shop/orders', <class 'int'>\\): expected"),
+        (("shop/orders", "URL"), {"health": "FINE"}, "^invalid health filter 'FINE'"),
         (("shop/orders", "URL"), {"where": {"a b": "c"}}, "invalid attribute name 'a b'"),
         (("shop/orders", "URL"), {"owner_account": "12"}, "invalid owner_account '12'"),
-        (("shop/orders", "URL"), {"cache": 30}, "invalid cache 30: expected CachePolicy"),
-        (("shop/orders", "URL"), {"cast": "int"}, "invalid cast: expected a function, not str"),
+        (("shop/orders", "URL"), {"cache": 30}, "^invalid cache 30: expected CachePolicy"),
+        (("shop/orders", "URL"), {"cast": "int"}, "^invalid cast: expected a function, not str"),
         (("shop/orders", "URL"), {"cast": coroutine}, "coroutine function"),
     ],
 )
-def test_what_aws_would_refuse_is_refused_where_it_is_declared(arguments, options, message: str):
-    """Not by the first request."""
+def test_invalid_arguments_raise_an_error(arguments, options, message: str):
+    """At the declaration, not at the first request."""
     with pytest.raises(ConfigurationError, match=message):
         Attribute(*arguments, **options)
 
 
-def test_without_fastapi_the_import_says_what_brings_it():
-    """The last line of the traceback can be copied."""
+def test_without_fastapi_the_error_says_what_to_install():
+    """The command is at the end of the traceback."""
     program = "import sys; sys.modules['fastapi'] = None; import aiocloudmap.integrations.fastapi"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr.splitlines()[-1].endswith("pip install 'aiocloudmap[fastapi]'")

@@ -1,4 +1,4 @@
-"""What clients are told when something cannot be found."""
+"""The responses to requests that fail because of Cloud Map."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DENIAL = "websocket.http.response"
 
 
 def failing_with(error: Exception) -> FastAPI:
-    """An application whose only endpoint fails so."""
+    """An application whose only endpoint raises the error."""
     app = FastAPI()
     add_exception_handlers(app)
 
@@ -42,7 +42,7 @@ def failing_with(error: Exception) -> FastAPI:
 
 @pytest.fixture
 def app(cloud_map: CloudMap) -> FastAPI:
-    """An application that needs this and that."""
+    """An application with endpoints that fail in different ways."""
     app = FastAPI()
     add_exception_handlers(app)
     app.dependency_overrides[get_cloud_map] = lambda: cloud_map
@@ -65,7 +65,7 @@ def app(cloud_map: CloudMap) -> FastAPI:
 
     @app.websocket("/before")
     async def before(socket: WebSocket, value: Missing) -> None:
-        raise AssertionError("it has no value")
+        raise AssertionError("the attribute does not exist")
 
     @app.websocket("/after")
     async def after(socket: WebSocket, cloud_map: CloudMapDep) -> None:
@@ -78,8 +78,8 @@ def app(cloud_map: CloudMap) -> FastAPI:
 @pytest.mark.parametrize(
     ("retry_after", "header"), [(None, "1"), (0.0, "1"), (0.2, "1"), (1.0, "1"), (12.2, "13"), (30.0, "30")]
 )
-async def test_unavailable_is_503_and_says_when_to_come_again(running, retry_after, header: str):
-    """In whole seconds, never sooner than AWS is asked again, and never at once."""
+async def test_an_unavailable_service_is_503_with_retry_after(running, retry_after, header: str):
+    """In whole seconds, rounded up, and at least one."""
     async with running(failing_with(UnavailableError("no answer", retry_after=retry_after))) as client:
         response = await client.get("/")
     assert (response.status_code, response.json()) == (503, UNAVAILABLE)
@@ -87,14 +87,14 @@ async def test_unavailable_is_503_and_says_when_to_come_again(running, retry_aft
 
 
 @pytest.mark.parametrize("kind", [ConnectError, DeadlineError])
-async def test_every_kind_of_unavailability_is_the_same_to_a_client(running, kind: type[UnavailableError]):
-    """A deadline is a TimeoutError, too, and no less a 503."""
+async def test_subclasses_of_unavailable_are_503_too(running, kind: type[UnavailableError]):
+    """Also a deadline, which is a TimeoutError."""
     async with running(failing_with(kind("no answer"))) as client:
         assert (await client.get("/")).status_code == 503
 
 
 async def test_an_outage_without_an_old_answer_is_503(running, app: FastAPI, shop: LocalCloudMap):
-    """The whole way, from the dependency to the header."""
+    """From the dependency to the header."""
     shop.faults.throttle()
     async with running(app) as client:
         response = await client.get("/queue")
@@ -103,8 +103,8 @@ async def test_an_outage_without_an_old_answer_is_503(running, app: FastAPI, sho
 
 
 @pytest.mark.parametrize("path", ["/missing", "/elsewhere/nowhere", "/elsewhere/empty"])
-async def test_what_is_not_found_is_503_without_a_time(running, app: FastAPI, shop: LocalCloudMap, path: str):
-    """It is not what the client asked for that is missing, so it is no 404."""
+async def test_a_missing_service_is_503_without_retry_after(running, app: FastAPI, shop: LocalCloudMap, path: str):
+    """Not 404, since the client's resource exists."""
     shop.world.register("shop/empty", "once")
     shop.world.deregister("shop/empty", "once")
     async with running(app) as client:
@@ -113,48 +113,48 @@ async def test_what_is_not_found_is_503_without_a_time(running, app: FastAPI, sh
     assert "Retry-After" not in response.headers
 
 
-async def test_the_log_says_what_the_client_is_not_told(running, app: FastAPI, caplog):
-    """The service and the attribute, and no value of any."""
+async def test_the_log_has_the_details_that_the_response_omits(running, app: FastAPI, caplog):
+    """The service and the attribute, but no attribute value."""
     caplog.set_level(logging.DEBUG, logger="aiocloudmap")
     async with running(app) as client:
         await client.get("/missing")
     [line] = [record.getMessage() for record in caplog.records if "503" in record.getMessage()]
-    assert line.startswith("answered 503: shop/orders: no instance has the attribute 'MISSING'")
+    assert line.startswith("responded with 503: shop/orders: no instance has the attribute 'MISSING'")
     assert line.endswith("[AttributeNotFoundError]")
     assert "example.com" not in caplog.text
 
 
 @pytest.mark.parametrize("kind", [ConfigurationError, AccessDeniedError, InvalidAttributeError])
-async def test_what_only_people_can_put_right_stays_an_error(running, kind: type[Exception]):
-    """The server answers 500 and logs the traceback, as for any other mistake."""
+async def test_errors_that_need_a_fix_are_raised(running, kind: type[Exception]):
+    """The server responds with 500 and logs the traceback."""
     async with running(failing_with(kind("wrong"))) as client:
         with pytest.raises(kind):
             await client.get("/")
 
 
-async def test_an_attribute_that_cannot_be_read_stays_an_error(running, app: FastAPI):
-    """And its value is not in the message."""
+async def test_an_attribute_that_cannot_be_cast_is_raised(running, app: FastAPI):
+    """Its value is not in the message."""
     async with running(app) as client:
         with pytest.raises(InvalidAttributeError) as caught:
             await client.get("/unreadable")
     assert "example.com" not in str(caught.value)
 
 
-async def test_a_web_socket_is_refused_with_503_before_it_is_accepted(connect, app: FastAPI):
-    """Where the server can answer a handshake."""
+async def test_before_it_is_accepted_a_websocket_gets_503(connect, app: FastAPI):
+    """If the server supports a response to the handshake."""
     start, body = await connect(app, "/before", extensions=(DENIAL,))
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
     assert b"cannot be found" in body["body"]
 
 
-async def test_a_web_socket_is_closed_where_the_server_can_answer_no_handshake(connect, app: FastAPI):
-    """ASGI servers need not know how."""
+async def test_without_denial_responses_a_websocket_is_closed(connect, app: FastAPI):
+    """ASGI servers need not support them."""
     [close] = await connect(app, "/before")
     assert (close["type"], close["code"]) == ("websocket.close", 1013)
 
 
-async def test_an_accepted_web_socket_is_closed_with_try_again_later(connect, app: FastAPI):
-    """It is too late for a status."""
+async def test_an_accepted_websocket_is_closed_with_try_again_later(connect, app: FastAPI):
+    """Code 1013, since it can get no status."""
     accept, close = await connect(app, "/after", extensions=(DENIAL,))
     assert accept["type"] == "websocket.accept"
     assert (close["type"], close["code"]) == ("websocket.close", 1013)

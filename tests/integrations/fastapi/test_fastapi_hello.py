@@ -1,4 +1,4 @@
-"""The first program of the page on FastAPI, as it is printed."""
+"""The first program of the page on FastAPI runs as printed."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ CHECKED = ROOT / "tests" / "typing" / "fastapi_hello.py"
 
 
 def printed() -> str:
-    """The page's first block of Python."""
+    """The page's first Python block."""
     return PAGE.read_text(encoding="utf-8").split("```python\n", 1)[1].split("```", 1)[0]
 
 
-def test_it_is_short_and_is_the_text_that_the_type_checkers_see():
-    """Strict mypy and strict pyright read the same file."""
+def test_it_is_short_and_type_checked():
+    """mypy and pyright check a copy of it in strict mode."""
     assert len(printed().splitlines()) <= 25
     assert printed() == CHECKED.read_text(encoding="utf-8")
 
 
-async def test_it_runs_as_it_is_printed(running, served_shop: LocalCloudMap):
-    """It finds the queue, is ready, and asks AWS once."""
+async def test_it_runs_as_printed(running, served_shop: LocalCloudMap):
+    """It finds the queue, is ready, and makes one call."""
     module = ModuleType("main")
     exec(compile(printed(), "main.py", "exec", dont_inherit=True), module.__dict__)
     async with running(module.app) as client:

@@ -1,4 +1,4 @@
-"""The lifespan: what it holds, what it asks for, what requests find."""
+"""The lifespan: its connections, prefetching, and the state of requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiocloudmap.local import LocalCloudMap
 
 
 def served_by(**arguments) -> FastAPI:
-    """An application that tells which CloudMap its requests get."""
+    """An application that responds with the CloudMap of the request."""
     app = FastAPI(lifespan=lifespan(**arguments))
 
     @app.get("/mine")
@@ -29,13 +29,13 @@ def served_by(**arguments) -> FastAPI:
 
 
 async def test_requests_get_the_cloud_map_of_the_lifespan(running, cloud_map: CloudMap):
-    """By the dependency and by the request's state alike."""
+    """From the dependency and from the request's state."""
     async with running(served_by(cloud_map=cloud_map)) as client:
         assert (await client.get("/mine")).json() == [id(cloud_map)] * 2
 
 
-async def test_connections_are_held_between_requests_and_closed_at_the_end(running, served_shop: LocalCloudMap):
-    """A second run of the same application asks nothing, since answers stay."""
+async def test_connections_stay_open_until_the_application_ends(running, served_shop: LocalCloudMap):
+    """A second run makes no call, since answers stay in the cache."""
     cloud_map = served_shop.cloud_map()
     app = served_by(cloud_map=cloud_map)
     async with running(app) as client:
@@ -52,16 +52,16 @@ async def test_connections_are_held_between_requests_and_closed_at_the_end(runni
 AT_IMPORT = served_by(prefetch=["shop/orders"])
 
 
-async def test_without_a_cloud_map_it_makes_one_of_the_settings_at_the_start(running, served_shop: LocalCloudMap):
-    """What the environment says then counts, not what it said at import."""
+async def test_by_default_it_creates_a_cloud_map_at_startup(running, served_shop: LocalCloudMap):
+    """It reads the environment then, not at import."""
     async with running(AT_IMPORT) as client:
         first, second = (await client.get("/mine")).json()
         assert first == second
         assert served_shop.stats.calls.of("shop/orders") == 1
 
 
-async def test_what_is_prefetched_is_there_before_the_first_request(running, cloud_map: CloudMap):
-    """By name, or as a handle with filters of its own."""
+async def test_prefetched_services_are_resolved_before_the_first_request(running, cloud_map: CloudMap):
+    """Names, and handles with other filters."""
     unusual = cloud_map.service("shop/orders", where={"WEIGHT": "7"})
     async with running(served_by(cloud_map=cloud_map, prefetch=("shop/orders", unusual))) as client:
         assert cloud_map.stats().refreshes == 2
@@ -71,21 +71,21 @@ async def test_what_is_prefetched_is_there_before_the_first_request(running, clo
 
 
 async def test_an_application_starts_in_an_outage(running, cloud_map: CloudMap, shop: LocalCloudMap):
-    """Whether it is ready is asked of another place."""
+    """Readiness reports it."""
     shop.faults.server_error()
     async with running(served_by(cloud_map=cloud_map, prefetch=["shop/orders"])) as client:
         assert (await client.get("/mine")).status_code == 200
 
 
-async def test_a_wrong_configuration_keeps_it_from_starting(running):
-    """Nothing would ever work; here there is no Region."""
+async def test_a_wrong_configuration_prevents_the_start(running):
+    """Here, the Region is missing."""
     with pytest.raises(ConfigurationError, match="[Rr]egion"):
         async with running(served_by(prefetch=["shop/orders"])):
             pass
 
 
-async def test_nothing_is_prefetched_where_the_cloud_map_is_overridden(running, cloud_map: CloudMap, shop):
-    """A test that overrides it asks nobody else, and needs no Region."""
+async def test_nothing_is_prefetched_if_the_cloud_map_is_overridden(running, cloud_map: CloudMap, shop):
+    """A test with an override needs no Region and makes no other call."""
     app = served_by(prefetch=["shop/orders"])
     app.dependency_overrides[get_cloud_map] = lambda: cloud_map
     async with running(app) as client:
@@ -93,7 +93,7 @@ async def test_nothing_is_prefetched_where_the_cloud_map_is_overridden(running, 
 
 
 async def test_another_lifespan_runs_inside_and_its_state_is_kept(running, cloud_map: CloudMap):
-    """It finds the answers there, and the connections are still held when it ends."""
+    """Services are prefetched before it starts, and connections stay open until it ends."""
     seen = []
 
     @asynccontextmanager
@@ -124,8 +124,8 @@ async def test_another_lifespan_may_yield_nothing(running, cloud_map: CloudMap):
         assert (await client.get("/mine")).json() == [id(cloud_map)] * 2
 
 
-async def test_a_state_that_has_a_cloud_map_already_is_refused(running, cloud_map: CloudMap):
-    """One of the two would be lost without a word. The other lifespan ends in order."""
+async def test_a_state_with_its_own_cloud_map_raises_an_error(running, cloud_map: CloudMap):
+    """One of them would be overwritten. The other lifespan still ends normally."""
     ended = []
 
     @asynccontextmanager
@@ -135,15 +135,15 @@ async def test_a_state_that_has_a_cloud_map_already_is_refused(running, cloud_ma
         finally:
             ended.append(True)
 
-    with pytest.raises(ConfigurationError, match="'cloud_map' of its own"):
+    with pytest.raises(ConfigurationError, match="^the wrapped lifespan yields its own 'cloud_map'"):
         async with running(served_by(cloud_map=cloud_map, wrapping=other)):
             pass
     assert ended == [True]
 
 
 @pytest.mark.parametrize("state", [5, "database", ["database"]])
-async def test_a_state_that_is_none_is_refused(running, cloud_map: CloudMap, state):
-    """When the application starts; the other lifespan ends in order."""
+async def test_a_state_that_is_not_a_mapping_raises_an_error(running, cloud_map: CloudMap, state):
+    """At startup. The other lifespan still ends normally."""
     ended = []
 
     @asynccontextmanager
@@ -153,44 +153,44 @@ async def test_a_state_that_is_none_is_refused(running, cloud_map: CloudMap, sta
         finally:
             ended.append(True)
 
-    with pytest.raises(ConfigurationError, match=f"yields an object of type {type(state).__name__}. Let it yield a"):
+    with pytest.raises(ConfigurationError, match=f"expected a mapping or None, not {type(state).__name__}$"):
         async with running(served_by(cloud_map=cloud_map, wrapping=other)):
             pass
     assert ended == [True]
 
 
-async def test_what_gives_no_lifespan_is_refused_when_the_application_starts(running, cloud_map: CloudMap):
-    """Nobody can tell before it is called."""
-    with pytest.raises(ConfigurationError, match="wrapping is no lifespan"):
+async def test_a_function_that_returns_no_lifespan_raises_an_error(running, cloud_map: CloudMap):
+    """At startup, when it is called."""
+    with pytest.raises(ConfigurationError, match="^invalid wrapping: expected a lifespan function"):
         async with running(served_by(cloud_map=cloud_map, wrapping=lambda _: None)):
             pass
 
 
 async def undecorated(app):
-    """Forgot its decorator."""
+    """Lacks the decorator."""
     yield
 
 
 async def plain(app):
-    """Is none."""
+    """Not a lifespan."""
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"prefetch": ["shop"]}, "invalid service name 'shop'"),
-        ({"prefetch": None}, r"prefetch=None is no list of names\. Write prefetch=\['shop/orders'\]"),
-        ({"prefetch": 5}, "prefetch=5 is no list of names"),
-        ({"prefetch": [5]}, "invalid service name 5: expected a string"),
-        ({"prefetch": "shop/orders"}, r"prefetch=\['shop/orders'\]"),
-        ({"cloud_map": FastAPI()}, r"FastAPI\(lifespan=lifespan\(\)\)"),
+        ({"prefetch": ["shop"]}, "^invalid service name 'shop'"),
+        ({"prefetch": None}, r"^invalid prefetch None: expected a list like \['shop/orders'\]$"),
+        ({"prefetch": 5}, "^invalid prefetch 5: expected a list"),
+        ({"prefetch": [5]}, "^invalid service name 5: expected a string"),
+        ({"prefetch": "shop/orders"}, r"^invalid prefetch 'shop/orders': expected a list like \['shop/orders'\]$"),
+        ({"cloud_map": FastAPI()}, r"^invalid cloud_map .*: expected CloudMap\. Write FastAPI\(lifespan=lifespan\(\)\)\.$"),
         ({"wrapping": undecorated}, "asynccontextmanager"),
         ({"wrapping": plain}, "asynccontextmanager"),
         ({"wrapping": partial(plain)}, "asynccontextmanager"),
         ({"wrapping": "other"}, "asynccontextmanager"),
     ],
 )
-def test_what_cannot_be_is_refused_where_it_is_written(arguments, message: str):
-    """Not when the application starts."""
+def test_invalid_arguments_raise_an_error(arguments, message: str):
+    """At the call, not when the application starts."""
     with pytest.raises(ConfigurationError, match=message):
         lifespan(**arguments)

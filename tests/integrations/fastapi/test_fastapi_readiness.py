@@ -1,4 +1,4 @@
-"""When a process counts as ready, and what finding that out costs."""
+"""When a process is ready, and what the check costs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def probed(cloud_map: CloudMap, *services, **options) -> FastAPI:
     return app
 
 
-async def test_a_process_that_nobody_has_asked_yet_becomes_ready(running, cloud_map: CloudMap):
-    """The check asks once, and every later one reads memory."""
+async def test_a_process_without_requests_becomes_ready(running, cloud_map: CloudMap):
+    """The first check makes a call, and later ones use the cache."""
     async with running(probed(cloud_map, "shop/orders")) as client:
         for _ in range(5):
             response = await client.get("/ready")
@@ -29,10 +29,10 @@ async def test_a_process_that_nobody_has_asked_yet_becomes_ready(running, cloud_
 
 
 @pytest.mark.parametrize(("age", "state"), [(10, "fresh"), (45, "stale"), (300, "fallback"), (629, "fallback")])
-async def test_an_old_answer_that_is_still_served_is_ready_and_costs_no_call(
+async def test_with_an_old_answer_it_is_ready_without_a_call(
     running, cloud_map: CloudMap, shop: LocalCloudMap, clock, age: float, state: str
 ):
-    """An outage of AWS takes nobody out of service before the answer's end."""
+    """An outage of AWS takes no process out of service while its answers are used."""
     async with running(probed(cloud_map, "shop/orders")) as client:
         await cloud_map.prefetch("shop/orders")
         shop.faults.server_error()
@@ -42,8 +42,8 @@ async def test_an_old_answer_that_is_still_served_is_ready_and_costs_no_call(
     assert cloud_map.stats().refreshes == 1
 
 
-async def test_beyond_its_end_an_answer_is_missing(running, cloud_map: CloudMap, shop: LocalCloudMap, clock):
-    """And when AWS is back, the process becomes ready again by itself."""
+async def test_with_an_expired_answer_it_is_not_ready(running, cloud_map: CloudMap, shop: LocalCloudMap, clock):
+    """After the outage, it becomes ready again by itself."""
     async with running(probed(cloud_map, "shop/orders")) as client:
         await cloud_map.prefetch("shop/orders")
         with shop.faults.server_error():
@@ -55,8 +55,8 @@ async def test_beyond_its_end_an_answer_is_missing(running, cloud_map: CloudMap,
         assert (await client.get("/ready")).status_code == 200
 
 
-async def test_checks_in_an_outage_ask_no_more_often_than_the_backoff_allows(running, cloud_map: CloudMap, shop):
-    """Probes come every few seconds from every process, and AWS has trouble enough."""
+async def test_checks_in_an_outage_respect_the_backoff(running, cloud_map: CloudMap, shop):
+    """Frequent probes from every process would prolong it."""
     shop.faults.server_error()
     async with running(probed(cloud_map, "shop/orders")) as client:
         for _ in range(10):
@@ -64,10 +64,8 @@ async def test_checks_in_an_outage_ask_no_more_often_than_the_backoff_allows(run
     assert cloud_map.stats().refreshes == 1
 
 
-async def test_a_check_waits_no_longer_than_it_may_and_the_next_one_finds_the_answer(
-    running, cloud_map: CloudMap, shop: LocalCloudMap
-):
-    """The call goes on when the prober has got its answer."""
+async def test_after_its_timeout_the_call_continues(running, cloud_map: CloudMap, shop: LocalCloudMap):
+    """The next check uses the answer."""
     hold = shop.faults.hold()
     async with running(probed(cloud_map, "shop/orders", timeout=0.01)) as client:
         response = await client.get("/ready")
@@ -78,8 +76,8 @@ async def test_a_check_waits_no_longer_than_it_may_and_the_next_one_finds_the_an
     assert cloud_map.stats().refreshes == 1
 
 
-async def test_only_what_is_missing_is_named(running, cloud_map: CloudMap, shop: LocalCloudMap):
-    """A service that does not exist, one without instances; not the one that is there."""
+async def test_the_response_names_missing_services_only(running, cloud_map: CloudMap, shop: LocalCloudMap):
+    """A service that does not exist, and one without instances."""
     shop.world.register("shop/empty", "once")
     shop.world.deregister("shop/empty", "once")
     async with running(probed(cloud_map, "shop/orders", "shop/nowhere", "shop/empty")) as client:
@@ -91,16 +89,16 @@ async def test_only_what_is_missing_is_named(running, cloud_map: CloudMap, shop:
     }
 
 
-async def test_a_handle_is_asked_with_its_own_filters(running, cloud_map: CloudMap):
-    """The question of the endpoints is the one that has to have an answer."""
+async def test_a_handle_is_checked_with_its_own_filters(running, cloud_map: CloudMap):
+    """As the endpoints that use it."""
     heavy = cloud_map.service("shop/orders", where={"WEIGHT": "9"})
     async with running(probed(cloud_map, heavy)) as client:
         response = await client.get("/ready")
     assert response.json()["detail"]["missing"] == {"shop/orders": "NoInstancesError"}
 
 
-async def test_two_questions_about_one_service_are_two(running, cloud_map: CloudMap):
-    """That one of them has an answer does not cover the other up."""
+async def test_handles_of_one_service_are_checked_separately(running, cloud_map: CloudMap):
+    """An answer to one does not hide that the other has none."""
     heavy = cloud_map.service("shop/orders", where={"WEIGHT": "9"})
     for services in ((heavy, "shop/orders"), ("shop/orders", heavy)):
         async with running(probed(cloud_map, *services)) as client:
@@ -108,8 +106,8 @@ async def test_two_questions_about_one_service_are_two(running, cloud_map: Cloud
         assert response.json()["detail"]["missing"] == {"shop/orders": "NoInstancesError"}
 
 
-async def test_it_may_be_a_part_of_a_route_of_your_own(running, cloud_map: CloudMap, shop: LocalCloudMap):
-    """A dependency that ends the request with 503, or gives what it found."""
+async def test_it_may_be_a_dependency_of_a_route(running, cloud_map: CloudMap, shop: LocalCloudMap):
+    """It fails with 503, or returns the state of each service."""
     app = FastAPI(lifespan=lifespan(cloud_map))
 
     @app.get("/healthz")
@@ -127,7 +125,7 @@ CHECK = readiness("shop/orders")
 
 
 class Misconfigured:
-    """A source of truth that loses its settings."""
+    """A backend that loses its configuration."""
 
     def __init__(self) -> None:
         self.lost = False
@@ -139,8 +137,8 @@ class Misconfigured:
         return Discovery((Instance("orders-1", query.service),))
 
 
-async def test_a_wrong_configuration_is_not_hidden(running, clock):
-    """No old answer covers it up: requests would fail, so the check does; and it sees when it is right again."""
+async def test_a_wrong_configuration_is_raised(running, clock):
+    """By the check when requests fail with it, until it is fixed."""
     backend = Misconfigured()
     cloud_map = CloudMap(backend=backend, clock=clock)
     orders = cloud_map.service("shop/orders")
@@ -149,7 +147,7 @@ async def test_a_wrong_configuration_is_not_hidden(running, clock):
         backend.lost = True
         with pytest.raises(ConfigurationError):
             await orders.resolve(max_age=0)
-        # Requests are still given the fresh answer at once.
+        # Requests still get the fresh answer at once.
         assert (await client.get("/ready")).status_code == 200
         clock.tick(100)
         with pytest.raises(ConfigurationError):
@@ -164,14 +162,14 @@ async def test_a_wrong_configuration_is_not_hidden(running, clock):
 @pytest.mark.parametrize(
     ("services", "options", "message"),
     [
-        ((), {}, "no service to look for"),
-        (("shop",), {}, "invalid service name 'shop'"),
-        (("shop/orders",), {"timeout": 0}, "timeout=0 is no time"),
-        (("shop/orders",), {"timeout": "1"}, "timeout='1' is no time"),
-        (("shop/orders",), {"timeout": True}, "timeout=True is no time"),
+        ((), {}, "needs at least one service"),
+        (("shop",), {}, "^invalid service name 'shop'"),
+        (("shop/orders",), {"timeout": 0}, "^invalid timeout 0: expected a number of 0.001 or more$"),
+        (("shop/orders",), {"timeout": "1"}, "^invalid timeout '1': expected a number"),
+        (("shop/orders",), {"timeout": True}, "^invalid timeout True: expected a number"),
     ],
 )
-def test_a_check_that_could_tell_nothing_is_refused_at_once(services, options, message: str):
-    """Where it is written."""
+def test_invalid_arguments_raise_an_error(services, options, message: str):
+    """At the call, not at the first check."""
     with pytest.raises(ConfigurationError, match=message):
         readiness(*services, **options)

@@ -30,22 +30,22 @@ LIMIT = 3
 ATTEMPTS = 3
 TTL = SECONDS / 30
 REQUESTS_PER_SECOND = 400
-"""Over all clients: enough to keep two workers busy, and not so much that the test measures its own queue."""
+"""From all clients: enough to keep two workers busy, without a growing queue of requests."""
 
-PATIENCE = 60.0
-"""Seconds that the server may take for anything: bounds a hang, measures nothing."""
+TIMEOUT = 60.0
+"""Seconds that the server may take for anything: it only bounds a hang."""
 
 SERVER = ("uvicorn", "shop_front:app", "--app-dir", str(Path(__file__).parent), "--port", "0", "--no-access-log")
 
 
 def queue_url(number: int) -> str:
-    """What the service has to say."""
+    """The attribute of a service."""
     return f"https://example.com/orders-{number}"
 
 
 @dataclass
 class Phase:
-    """What one third of the time has seen."""
+    """The results of one third of the time."""
 
     name: str
     durations: list[float] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Phase:
     seconds: float = 0.0
 
     def p99(self) -> float:
-        """Milliseconds that a hundredth of the requests took longer than."""
+        """The 99th percentile of the durations in milliseconds."""
         return sorted(self.durations)[int(len(self.durations) * 0.99)] * 1000
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Phase:
 
 @asynccontextmanager
 async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
-    """Uvicorn with its workers: where it listens, and what it says after it was told to end."""
+    """Uvicorn with its workers: its URL, and its output, complete after the block."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *SERVER, "--workers", str(WORKERS)),
         env={
@@ -90,7 +90,7 @@ async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
     assert process.stdout is not None
     said: list[str] = []
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while sum("Application startup complete" in line for line in said) < WORKERS:
                 line = (await process.stdout.readline()).decode()
                 assert line, said
@@ -99,7 +99,7 @@ async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
         await until_it_listens(address)
         yield address, said
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             rest, _ = await process.communicate()
         said.append(rest.decode())
     finally:
@@ -111,7 +111,7 @@ async def serving(local: LocalCloudMap) -> AsyncIterator[tuple[str, list[str]]]:
 async def until_it_listens(address: str) -> None:
     """A worker says that it has started shortly before it listens."""
     url = urlsplit(address)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while True:
             try:
                 _, writer = await asyncio.open_connection(url.hostname, url.port)
@@ -124,9 +124,9 @@ async def until_it_listens(address: str) -> None:
 
 
 async def visit(client: aiohttp.ClientSession, phases: list[Phase], visitor: int, stop: asyncio.Event) -> None:
-    """One client: a request, a pause, and so on, one service after the other."""
+    """One client: requests to all services in turn, with pauses."""
     pause = CLIENTS / REQUESTS_PER_SECOND
-    await asyncio.sleep(visitor / REQUESTS_PER_SECOND)  # so that they do not all come at once, now and ever after
+    await asyncio.sleep(visitor / REQUESTS_PER_SECOND)  # spreads the clients evenly
     first = visitor % SERVICES
     for number in itertools.cycle([*range(first, SERVICES), *range(first)]):
         phase, begun = phases[-1], asyncio.get_running_loop().time()
@@ -146,7 +146,7 @@ async def visit(client: aiohttp.ClientSession, phases: list[Phase], visitor: int
 
 
 async def under_load(address: str, local: LocalCloudMap) -> list[Phase]:
-    """Before, during and after the failure."""
+    """The phases before, during and after the outage."""
     phases: list[Phase] = [Phase("before")]
     stop = asyncio.Event()
     connector = aiohttp.TCPConnector(limit=CLIENTS)
@@ -164,7 +164,7 @@ async def under_load(address: str, local: LocalCloudMap) -> list[Phase]:
 
 
 async def a_third(phase: Phase, local: LocalCloudMap) -> None:
-    """Let it pass, and count what reached Cloud Map."""
+    """Wait for a third of the time, and count the calls to Cloud Map."""
     loop = asyncio.get_running_loop()
     begun, before = loop.time(), local.stats.calls.total
     await asyncio.sleep(SECONDS / 3)
@@ -172,15 +172,15 @@ async def a_third(phase: Phase, local: LocalCloudMap) -> None:
 
 
 def most_calls(phase: Phase) -> float:
-    """What the settings allow: a call a ttl, which jitter shortens; in the failure one a backoff, with its retries."""
+    """The limit: a call for each TTL, shortened by jitter; in the outage, one for each backoff, with retries."""
     healthy = phase.seconds / (TTL * 0.9) + ATTEMPTS
     backoffs = itertools.accumulate(0.25 * 2**step for step in itertools.count())
     failing = ATTEMPTS * (2 + sum(1 for _ in itertools.takewhile(lambda end: end < phase.seconds, backoffs)))
     return WORKERS * SERVICES * (failing if phase.name == "during" else healthy)
 
 
-async def test_no_request_fails_while_cloud_map_does():
-    """Sockets are bounded by limit x workers, calls by the ttl, and nobody who asks notices anything."""
+async def test_no_request_fails_in_an_outage_of_cloud_map():
+    """Each worker's connections are limited, and calls follow the TTL and the backoff."""
     async with LocalCloudMap() as local:
         for number in range(SERVICES):
             local.world.register(f"shop/orders-{number}", "orders-1", {"QUEUE_URL": queue_url(number)})

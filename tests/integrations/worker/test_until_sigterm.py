@@ -1,4 +1,4 @@
-"""The block that hears of SIGTERM, under real signals, on asyncio's own loop and on uvloop."""
+"""`until_sigterm()` with real signals, on asyncio's event loop and on uvloop."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request):
-    """Runs a coroutine on a loop of the kind."""
+    """Runs a coroutine on this kind of event loop."""
     factory = None if request.param == "asyncio" else pytest.importorskip("uvloop").new_event_loop
 
-    def run_it(coroutine):
+    def run_on_loop(coroutine):
         with asyncio.Runner(loop_factory=factory) as runner:
             return runner.run(coroutine)
 
-    return run_it
+    return run_on_loop
 
 
 @pytest.fixture(autouse=True)
-def before() -> Iterator[dict[int, object]]:
-    """Handlers of the test's own, by number; the test leaves them in place."""
-    heard: list[int] = []
-    own = {number: lambda number, _: heard.append(number) for number in SIGNALS}
-    kept = {number: signal.signal(number, handler) for number, handler in own.items()}
+def previous() -> Iterator[dict[int, object]]:
+    """Handlers installed before each test; it must leave them installed, and never call them."""
+    calls: list[int] = []
+    handlers = {number: lambda number, _: calls.append(number) for number in SIGNALS}
+    original = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield own
-        assert in_place() == own
-        assert heard == []
+        yield handlers
+        assert installed() == handlers
+        assert calls == []
     finally:
-        for number, handler in kept.items():
+        for number, handler in original.items():
             signal.signal(number, handler)
 
 
-def in_place() -> dict[int, object]:
-    """The handlers that the process has."""
+def installed() -> dict[int, object]:
+    """The process's current handlers."""
     return {number: signal.getsignal(number) for number in SIGNALS}
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_signal_sets_the_event(run, number, before, caplog):
-    """Whoever waits for it goes on, and the log says why."""
+def test_the_signal_sets_the_event(run, number, previous, caplog):
+    """It is logged, too."""
 
     async def main():
         async with until_sigterm() as stop:
@@ -62,24 +62,24 @@ def test_the_signal_sets_the_event(run, number, before, caplog):
 
     with caplog.at_level(logging.INFO, "aiocloudmap"):
         run(main())
-    assert caplog.messages == [f"{number.name}: no new work; what has begun may end"]
+    assert caplog.messages == [f"{number.name}: taking no new work; waiting for work in progress"]
 
 
-def test_after_the_first_signal_the_handlers_of_before_are_back(run, before):
-    """So a second one does what it would have done without the block."""
+def test_the_first_signal_restores_the_previous_handlers(run, previous):
+    """So a second one has the effect it has without the block."""
 
     async def main():
         async with until_sigterm() as stop:
-            assert not set(in_place().values()) & set(before.values())
+            assert not set(installed().values()) & set(previous.values())
             signal.raise_signal(signal.SIGTERM)
-            assert in_place() == before
+            assert installed() == previous
             await stop.wait()
 
     run(main())
 
 
-def test_the_handlers_of_before_are_back_at_the_end_however_it_comes(run, before):
-    """Without a signal, after an error, after a cancellation."""
+def test_the_end_of_the_block_restores_the_previous_handlers(run, previous):
+    """Without a signal, after an error, and after a cancellation."""
 
     async def end_with(error):
         async with until_sigterm():
@@ -90,25 +90,25 @@ def test_the_handlers_of_before_are_back_at_the_end_however_it_comes(run, before
         for error in (None, ValueError(), asyncio.CancelledError()):
             with contextlib.suppress(ValueError, asyncio.CancelledError):
                 await end_with(error)
-            assert in_place() == before
+            assert installed() == previous
 
     run(main())
 
 
-def test_a_handler_that_was_put_in_place_meanwhile_stays(run, before):
-    """The end of the block takes away its own handlers only."""
+def test_a_handler_installed_in_the_block_stays(run, previous):
+    """The end of the block removes its own handlers only."""
 
     async def main():
         async with until_sigterm():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     run(main())
-    assert in_place() == before | {signal.SIGTERM: signal.SIG_IGN}
-    signal.signal(signal.SIGTERM, before[signal.SIGTERM])
+    assert installed() == previous | {signal.SIGTERM: signal.SIG_IGN}
+    signal.signal(signal.SIGTERM, previous[signal.SIGTERM])
 
 
-def test_a_handler_that_calls_the_one_it_replaced_may_go_on_doing_so(run, before):
-    """In the block that sets the event; afterwards it does nothing."""
+def test_a_handler_may_call_the_one_it_replaced(run, previous):
+    """In the block that sets the event; afterwards it has no effect."""
     calls = []
 
     async def main():
@@ -126,11 +126,11 @@ def test_a_handler_that_calls_the_one_it_replaced_may_go_on_doing_so(run, before
 
     run(main())
     assert calls == ["chained", "chained"]
-    signal.signal(signal.SIGTERM, before[signal.SIGTERM])
+    signal.signal(signal.SIGTERM, previous[signal.SIGTERM])
 
 
 def test_a_second_ctrl_c_is_a_keyboard_interrupt(run):
-    """The runner's own handler is back after the first one."""
+    """The first one restores the runner's own handler."""
 
     async def main():
         async with until_sigterm() as stop:
@@ -145,17 +145,17 @@ def test_a_second_ctrl_c_is_a_keyboard_interrupt(run):
     signal.signal(signal.SIGINT, own)
 
 
-def test_one_signal_is_for_all_blocks_nested_and_beside_each_other(run):
-    """Nobody keeps it from the others."""
+def test_one_signal_sets_the_events_of_all_open_blocks(run):
+    """Whether they are nested or in different tasks."""
 
-    async def hear():
+    async def wait():
         async with until_sigterm() as stop:
             await stop.wait()
 
     async def main():
         async with until_sigterm() as outer, until_sigterm() as inner, asyncio.TaskGroup() as group:
-            group.create_task(hear())
-            group.create_task(hear())
+            group.create_task(wait())
+            group.create_task(wait())
             await asyncio.sleep(0)
             signal.raise_signal(signal.SIGTERM)
             await outer.wait()
@@ -164,8 +164,8 @@ def test_one_signal_is_for_all_blocks_nested_and_beside_each_other(run):
     run(main())
 
 
-def test_blocks_may_end_in_any_order(run, before):
-    """The first to come may be the first to go; the other still hears, and the handlers of before come back."""
+def test_blocks_may_end_in_any_order(run, previous):
+    """If the first one ends first, the other still gets the signal."""
 
     async def main():
         first, second = until_sigterm(), until_sigterm()
@@ -179,8 +179,8 @@ def test_blocks_may_end_in_any_order(run, before):
     run(main())
 
 
-def test_handlers_of_the_loop_itself_are_called_as_well(run):
-    """In the block, beside it, and after it as before."""
+def test_handlers_added_to_the_loop_are_called_as_well(run):
+    """In the block and after it."""
 
     async def main():
         theirs = asyncio.Event()
@@ -200,8 +200,8 @@ def test_handlers_of_the_loop_itself_are_called_as_well(run):
     signal.signal(signal.SIGTERM, own)
 
 
-def test_what_has_not_ended_when_the_drain_time_is_over_is_cancelled(run):
-    """The tasks that the block waits for too; and there is an error with a name."""
+def test_work_that_outlasts_the_drain_time_is_cancelled(run):
+    """With the tasks that the block waits for, and with an error."""
     cancelled = []
 
     async def hang(name):
@@ -220,7 +220,9 @@ def test_what_has_not_ended_when_the_drain_time_is_over_is_cancelled(run):
             await stop.wait()
 
     async def main():
-        with pytest.raises(NotDrainedError, match="did not end within 0 s after the signal") as caught:
+        with pytest.raises(
+            NotDrainedError, match="^work was still running 0 s after the signal, and was cancelled"
+        ) as caught:
             await work()
         assert isinstance(caught.value, TimeoutError)
         assert asyncio.current_task().cancelling() == 0
@@ -229,8 +231,8 @@ def test_what_has_not_ended_when_the_drain_time_is_over_is_cancelled(run):
     assert sorted(cancelled) == ["first", "second"]
 
 
-def test_work_that_lives_on_after_its_cancellation_is_told_all_the_same(run):
-    """Whoever swallows the one cancellation has still not drained in time."""
+def test_a_block_that_suppresses_the_cancellation_raises_the_error(run):
+    """It has still not drained in time."""
     went_on = []
 
     async def main():
@@ -247,8 +249,8 @@ def test_work_that_lives_on_after_its_cancellation_is_told_all_the_same(run):
     assert went_on == [True]
 
 
-def test_the_drain_time_begins_with_the_signal(run):
-    """Before, and where the program sets the event itself, nothing is cancelled."""
+def test_the_drain_time_begins_with_the_signal_only(run):
+    """Setting the event by hand cancels nothing."""
 
     async def main():
         async with until_sigterm(drain_timeout=0) as stop:
@@ -259,8 +261,8 @@ def test_the_drain_time_begins_with_the_signal(run):
     run(main())
 
 
-def test_what_ends_within_the_drain_time_is_no_error(run):
-    """And nobody is cancelled later."""
+def test_work_that_ends_within_the_drain_time_raises_no_error(run):
+    """Nothing is cancelled later, either."""
 
     async def main():
         async with until_sigterm(drain_timeout=3600) as stop:
@@ -271,8 +273,8 @@ def test_what_ends_within_the_drain_time_is_no_error(run):
     run(main())
 
 
-def test_a_signal_at_the_very_end_starts_no_drain_time(run):
-    """The block is over before its loop hears of it."""
+def test_a_signal_at_the_end_of_the_block_has_no_effect(run):
+    """The block has ended before its loop handles the signal."""
 
     async def main():
         async with until_sigterm(drain_timeout=0) as stop:
@@ -284,8 +286,8 @@ def test_a_signal_at_the_very_end_starts_no_drain_time(run):
     run(main())
 
 
-def test_a_timeout_of_the_block_s_own_stays_what_it_is(run):
-    """Only the drain time is spoken of as such."""
+def test_other_timeouts_in_the_block_are_not_converted(run):
+    """Only the drain time raises NotDrainedError."""
 
     async def main():
         async with until_sigterm(drain_timeout=3600), asyncio.timeout(0):
@@ -296,7 +298,7 @@ def test_a_timeout_of_the_block_s_own_stays_what_it_is(run):
     assert not isinstance(caught.value, NotDrainedError)
 
 
-def test_on_another_thread_it_says_where_it_belongs(run):
+def test_on_another_thread_it_raises_an_error(run):
     """Python handles signals on the main thread only."""
     errors = []
 
@@ -311,16 +313,16 @@ def test_on_another_thread_it_says_where_it_belongs(run):
     thread.start()
     thread.join()
     [message] = errors
-    assert "is not on the main thread" in message
+    assert "works on the main thread only" in message
 
 
 @pytest.mark.parametrize("wrong", [-1, float("nan"), float("inf"), True, "25"])
-def test_a_drain_time_that_is_none_is_refused(run, wrong):
-    """Before anything is waited for."""
+def test_an_invalid_drain_timeout_raises_an_error(run, wrong):
+    """On entering the block."""
 
     async def main():
         async with until_sigterm(drain_timeout=wrong):
             pass
 
-    with pytest.raises(ConfigurationError, match="drain_timeout="):
+    with pytest.raises(ConfigurationError, match="^invalid drain_timeout .*: expected a number of 0 or more$"):
         run(main())

@@ -1,4 +1,4 @@
-"""Whole processes that hear of SIGTERM in an `until_sigterm()` block, or are meant to die of it."""
+"""Child processes that get SIGTERM in an `until_sigterm()` block, or after it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 
 @contextlib.contextmanager
-def dying_child(program: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that has said "ready"."""
+def child_process(program: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that has printed "ready"."""
     begin = "import asyncio, os, signal\nfrom aiocloudmap.integrations.worker import until_sigterm\n"
     command = [sys.executable, "-W", "error", "-c", begin + program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -25,8 +25,8 @@ def dying_child(program: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_a_loop_that_sleeps_hears_of_a_signal_that_another_thread_takes():
-    """The system may give a signal to any thread, and that wakes nobody else: the loop looks by itself."""
+def test_a_sleeping_loop_gets_a_signal_sent_to_another_thread():
+    """The kernel may choose any thread, and does not wake the main one: the loop checks regularly."""
     program = """
 import selectors, threading
 
@@ -35,7 +35,7 @@ asleep, heard = threading.Event(), threading.Event()
 class Selector(selectors.DefaultSelector):
     def select(self, timeout=None):
         if timeout is None or timeout > 0:
-            asleep.set()  # the thread goes on when this one gives up the interpreter's lock, to sleep
+            asleep.set()  # the other thread continues when this one releases the GIL to sleep
         return super().select(timeout)
 
 def take_signal():
@@ -54,13 +54,13 @@ async def main():
 
 asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(Selector())).run(main())
 """
-    with dying_child(program) as process:
+    with child_process(program) as process:
         assert process.wait(timeout=60) == 0
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_second_sigterm_ends_a_process_that_is_held_up(loop):
-    """Not even the event loop has to run for that."""
+def test_a_second_sigterm_ends_a_process_that_hangs(loop):
+    """The event loop need not run for that."""
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     program = f"""
@@ -75,7 +75,7 @@ async def main():
 import {loop}
 asyncio.Runner(loop_factory={loop}.new_event_loop).run(main())
 """
-    with dying_child(program) as process:
+    with child_process(program) as process:
         process.terminate()
         assert process.stdout is not None
         assert process.stdout.readline() == "draining\n"
@@ -83,8 +83,8 @@ asyncio.Runner(loop_factory={loop}.new_event_loop).run(main())
         assert process.wait(timeout=60) == -signal.SIGTERM
 
 
-def test_a_forked_child_is_not_concerned():
-    """A pool of processes ends its children by SIGTERM: the parent's handler would keep them alive."""
+def test_a_forked_child_ends_on_sigterm():
+    """A process pool ends its children by SIGTERM; the parent's handler would prevent it."""
     program = """
 async def main():
     async with until_sigterm() as stop:
@@ -101,13 +101,13 @@ async def main():
 
 asyncio.run(main())
 """
-    with dying_child(program) as process:
+    with child_process(program) as process:
         process.terminate()
         assert process.wait(timeout=60) == 0
 
 
-def test_its_handler_put_back_too_late_does_not_keep_the_process_alive():
-    """Some programs put back what they found when they began, however old it is."""
+def test_its_handler_reinstalled_later_does_not_block_sigterm():
+    """Some programs restore the handler they found at their start, after the block has ended."""
     program = """
 async def main():
     async with until_sigterm():
@@ -118,6 +118,6 @@ async def main():
 
 asyncio.run(main())
 """
-    with dying_child(program) as process:
+    with child_process(program) as process:
         process.terminate()
         assert process.wait(timeout=60) == -signal.SIGTERM

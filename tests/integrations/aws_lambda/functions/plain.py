@@ -1,4 +1,4 @@
-"""Handlers without aiocloudmap: what `LambdaRuntime` does, it does for any function."""
+"""Handlers without aiocloudmap: `LambdaRuntime` works with any function."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import sys
 import time
 
 if "HANGS_AT_IMPORT" in os.environ:
-    print("importing takes its time", flush=True)
+    print("still importing", flush=True)
     time.sleep(600)
 if "ENDS_AT_IMPORT" in os.environ:
-    print("good bye", flush=True)
+    print("stopping", flush=True)
     sys.exit(4)
-if "DEAF" in os.environ:
+if "IGNORES_SIGTERM" in os.environ:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
@@ -41,5 +41,5 @@ def block(event, context):
 
 
 def spawn(event, context):
-    """The number of a process that stays."""
+    """The id of a process that keeps running."""
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid

@@ -1,4 +1,4 @@
-"""A handler with Powertools' decorators above it."""
+"""A handler with the decorators of Powertools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A handler whose module listens to SIGTERM itself, and tells what it sees of the end."""
+"""Handlers for tests of SIGTERM, in a module that may install its own signal handler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ tasks = set()
 
 
 async def stay():
-    """Somebody who waits until the loop is closed."""
+    """Runs until the loop is closed."""
     try:
         await asyncio.Event().wait()
     finally:
@@ -32,20 +32,20 @@ async def handler(event, context):
 
 @async_handler
 async def ends_what_it_forked(event, context):
-    """A worker process, as multiprocessing makes them, is told to go."""
+    """Forks a worker process, as multiprocessing does, and ends it by SIGTERM."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.write(writing, b"I hear")
+        os.write(writing, b"ready")
         time.sleep(60)
         os._exit(0)
-    os.read(reading, 6)  # Python forgets signals that come while it forks
+    os.read(reading, 5)  # Python loses signals that arrive during the fork
     os.kill(pid, signal.SIGTERM)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def listen(number, frame):
-    print(f"told of signal {number} with {cloud_map.stats().open_connections} connection(s)", flush=True)
+    print(f"received signal {number} with {cloud_map.stats().open_connections} connection(s)", flush=True)
     os._exit(7)
 
 

@@ -1,4 +1,4 @@
-"""A handler that asks before the snapshot is taken, so that restored processes need not."""
+"""A handler that fills its cache before the snapshot, for the restored processes."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def prime():
 
 
 @register_after_restore
-def look():
+def record():
     seen["restored"] = cloud_map.stats().open_connections

@@ -1,4 +1,4 @@
-"""A FastAPI application behind Mangum, which runs the application's lifespan for each invocation anew."""
+"""A FastAPI application behind Mangum, which runs the application's lifespan in each invocation."""
 
 from __future__ import annotations
 

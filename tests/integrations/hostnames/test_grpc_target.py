@@ -1,4 +1,4 @@
-"""gRPC reaches all instances of a service through one target, from `Service.grpc_target()`."""
+"""gRPC connects to all instances of a service through one target, from `Service.grpc_target()`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from child_process import ChildProcess
 
 from aiocloudmap import AttributeNotFoundError, NamespaceNotFoundError, NoInstancesError
 
-# gRPC's own threads and descriptors outlive an event loop by a while, so it has a process to itself.
+# gRPC's threads and descriptors outlive the event loop, so it runs in a process of its own.
 SERVERS_AND_CHANNEL = """
 import asyncio, os
-os.environ["GRPC_VERBOSITY"] = "NONE"  # it tells of every connection that ends
+os.environ["GRPC_VERBOSITY"] = "NONE"  # it logs every closed connection
 import grpc, grpc.aio
 
 async def serve(name):
@@ -46,7 +46,7 @@ asyncio.run(main())
 @pytest.mark.skipif(find_spec("grpc") is None, reason="grpcio is not installed")
 @pytest.mark.parametrize(("host", "address", "family"), [("127.0.0.1", "127.0.0.1", "ipv4"), ("[::1]", "::1", "ipv6")])
 async def test_a_channel_reaches_all_instances(stage, request, host, address, family):
-    """Each at its own port, in turns, by addresses of either family."""
+    """Each at its own port, by IPv4 or IPv6 addresses."""
     if family == "ipv6":
         request.getfixturevalue("ipv6")
     with ChildProcess(SERVERS_AND_CHANNEL, host=host, names=["a", "b"]) as child:
@@ -60,8 +60,8 @@ async def test_a_channel_reaches_all_instances(stage, request, host, address, fa
         child.end()
 
 
-async def test_the_target_changes_when_the_instances_do(stage):
-    """And not else, so that a program can see when to make its channel anew."""
+async def test_the_target_changes_only_with_the_instances(stage):
+    """So a program can see when it needs a new channel."""
     orders = stage.cloud_map.service("shop/orders")
     stage.register("b", 50051)
     before = await orders.grpc_target()
@@ -72,8 +72,8 @@ async def test_the_target_changes_when_the_instances_do(stage):
     assert await orders.grpc_target() == "ipv4:127.0.0.1:50052,127.0.0.1:50051"
 
 
-async def test_there_is_no_target_without_instances(stage):
-    """Nor of instances that nobody can connect to; an empty list would look like an outage."""
+async def test_without_addresses_there_is_no_target(stage):
+    """An empty target would look like an outage."""
     orders = stage.cloud_map.service("shop/orders")
     with pytest.raises(NamespaceNotFoundError):
         await orders.grpc_target()

@@ -1,4 +1,4 @@
-"""aiohttp reaches services by name, through `CloudMapResolver`."""
+"""aiohttp connects to services by name, through `CloudMapResolver`."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ NAMESPACES = ("shop",)
 
 
 @pytest.fixture
-def resting_map() -> CloudMap:
-    """One that can be used with no loop running."""
+def unconnected() -> CloudMap:
+    """A CloudMap that works without a running loop."""
     local = LocalCloudMap()
     local.world.register("shop/orders", "a", {"AWS_INSTANCE_IPV4": "10.0.0.1", "AWS_INSTANCE_PORT": "8080"})
     return local.cloud_map(in_process=True)
 
 
-class Elsewhere(AbstractResolver):
-    """Knows one address for every name, and remembers who was asked for."""
+class FixedResolver(AbstractResolver):
+    """Resolves every name to one address, and records the names."""
 
     def __init__(self, host: str = "127.0.0.1", *, fails: str | None = None) -> None:
         self.host = host
@@ -55,7 +55,7 @@ class Elsewhere(AbstractResolver):
 
 @contextlib.asynccontextmanager
 async def session(stage, *, resolver=None, force_close=True, **options):
-    """A session that asks the stage's CloudMap for every request, unless it keeps connections."""
+    """A session that resolves names for every request, unless it keeps connections alive."""
     resolver = resolver or CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES)
     connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=force_close, **options)
     async with aiohttp.ClientSession(connector=connector) as made:
@@ -63,21 +63,21 @@ async def session(stage, *, resolver=None, force_close=True, **options):
 
 
 async def get(client: aiohttp.ClientSession, url: str) -> dict[str, str]:
-    """What the server said."""
+    """The server's response."""
     async with client.get(url) as response:
         return await response.json()
 
 
-async def test_a_url_reaches_an_instance_at_its_own_port(stage):
-    """The server sees the name, as it would have from DNS."""
+async def test_a_url_reaches_an_instance_at_the_instances_port(stage):
+    """The server sees the name of the URL, as with DNS."""
     stage.register("a", await stage.serve("a"))
     async with session(stage) as client:
-        said = await get(client, "http://orders.shop/v1/health")
-    assert said == {"id": "a", "host": "orders.shop", "path": "/v1/health"}
+        response = await get(client, "http://orders.shop/v1/health")
+    assert response == {"id": "a", "host": "orders.shop", "path": "/v1/health"}
 
 
-async def test_an_instance_that_says_no_port_is_reached_at_the_urls(stage):
-    """There is no other."""
+async def test_an_instance_without_a_port_is_reached_at_the_urls_port(stage):
+    """The URL's port is the default."""
     port = await stage.serve("a")
     stage.register("a", None)
     async with session(stage) as client:
@@ -88,8 +88,8 @@ async def test_an_instance_that_says_no_port_is_reached_at_the_urls(stage):
         }
 
 
-async def test_new_connections_spread_over_all_instances(stage):
-    """In turns; a connection that is kept asks nobody."""
+async def test_new_connections_rotate_over_all_instances(stage):
+    """A connection that is kept alive stays with its instance."""
     for name in "abc":
         stage.register(name, await stage.serve(name))
     async with session(stage) as client:
@@ -99,9 +99,9 @@ async def test_new_connections_spread_over_all_instances(stage):
         assert len({(await get(client, "http://orders.shop/"))["id"] for _ in range(9)}) == 1
 
 
-@pytest.mark.parametrize("delay", [None, 0.25], ids=["one after the other", "happy eyeballs"])
-async def test_an_instance_that_refuses_is_passed_over(stage, delay):
-    """At every turn, with both of aiohttp's ways to connect."""
+@pytest.mark.parametrize("delay", [None, 0.25], ids=["in order", "happy eyeballs"])
+async def test_an_instance_that_refuses_connections_is_skipped(stage, delay):
+    """With both of aiohttp's ways to connect."""
     stage.register("a", await stage.serve("a"))
     stage.register("b", stage.refuse())
     stage.register("c", stage.refuse())
@@ -109,8 +109,8 @@ async def test_an_instance_that_refuses_is_passed_over(stage, delay):
         assert {(await get(client, "http://orders.shop/"))["id"] for _ in range(6)} == {"a"}
 
 
-async def test_an_instance_that_answers_nothing_is_passed_over_by_happy_eyeballs(stage):
-    """The next is tried beside it after the delay; the one that answers serves."""
+async def test_happy_eyeballs_skips_an_instance_that_does_not_answer(stage):
+    """The next one is tried after the delay."""
     stage.register("a", stage.swallow(), AVAILABILITY_ZONE="here")
     stage.register("b", await stage.serve("b"))
     resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, zone="here")
@@ -118,8 +118,8 @@ async def test_an_instance_that_answers_nothing_is_passed_over_by_happy_eyeballs
         assert (await get(client, "http://orders.shop/"))["id"] == "b"
 
 
-async def test_all_instances_refusing_is_the_error_that_aiohttp_gives_for_any_host(stage):
-    """Names, counts and retries of the caller go on working."""
+async def test_if_all_instances_refuse_aiohttp_raises_its_usual_error(stage):
+    """So the caller's metrics and retries work as for any host."""
     stage.register("a", stage.refuse())
     stage.register("b", stage.refuse())
     async with session(stage) as client:
@@ -127,8 +127,8 @@ async def test_all_instances_refusing_is_the_error_that_aiohttp_gives_for_any_ho
             await get(client, "http://orders.shop/")
 
 
-async def test_instances_of_the_zone_are_tried_first(stage):
-    """The others when those refuse."""
+async def test_instances_in_the_zone_are_tried_first(stage):
+    """The others are tried when those refuse."""
     port = stage.refuse()
     stage.register("a", await stage.serve("a"), AVAILABILITY_ZONE="here")
     stage.register("b", await stage.serve("b"), AVAILABILITY_ZONE="there")
@@ -140,8 +140,8 @@ async def test_instances_of_the_zone_are_tried_first(stage):
         assert {(await get(client, "http://orders.shop/"))["id"] for _ in range(4)} == {"b"}
 
 
-async def test_health_decides_who_counts(stage):
-    """As for every question; the resolver passes it on."""
+async def test_the_health_filter_selects_instances(stage):
+    """It is passed on to the service."""
     stage.register("a", await stage.serve("a"))
     stage.register("b", await stage.serve("b"))
     stage.local.world.set_health("shop/orders", "a", "UNHEALTHY")
@@ -152,7 +152,7 @@ async def test_health_decides_who_counts(stage):
 
 
 async def test_tls_checks_the_name_of_the_url(stage, trust):
-    """Server name and certificate are the service's, whatever the address is."""
+    """SNI and the certificate are for the service's name, at any address."""
     stage.register("a", await stage.serve("a", tls_name="orders.shop"))
     async with session(stage) as client:
         async with client.get("https://orders.shop/", ssl=trust) as response:
@@ -160,16 +160,16 @@ async def test_tls_checks_the_name_of_the_url(stage, trust):
     assert stage.server_names == ["orders.shop"]
 
 
-async def test_an_instance_with_somebody_elses_certificate_is_not_talked_to(stage, trust):
-    """Being registered is no proof of who one is."""
+async def test_a_certificate_for_another_name_is_rejected(stage, trust):
+    """Being registered does not make an instance trusted."""
     stage.register("a", await stage.serve("a", tls_name="payments.shop"))
     async with session(stage) as client:
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await client.get("https://orders.shop/", ssl=trust)
 
 
-async def test_an_instance_with_a_wrong_certificate_is_passed_over(stage, trust):
-    """As one that refuses."""
+async def test_an_instance_with_a_wrong_certificate_is_skipped(stage, trust):
+    """Like one that refuses connections."""
     stage.register("a", await stage.serve("a", tls_name="payments.shop"), AVAILABILITY_ZONE="here")
     stage.register("b", await stage.serve("b", tls_name="orders.shop"))
     resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, zone="here")
@@ -179,40 +179,44 @@ async def test_an_instance_with_a_wrong_certificate_is_passed_over(stage, trust)
 
 
 async def test_an_ipv6_instance_is_reached(stage, ipv6):
-    """By the address in its own attribute."""
+    """Its address is in AWS_INSTANCE_IPV6."""
     stage.register("a", await stage.serve("a", host="::1"), host="::1")
     async with session(stage) as client:
         assert (await get(client, "http://orders.shop/"))["id"] == "a"
 
 
 async def test_a_connector_of_one_family_gets_addresses_of_that_family(stage, ipv6):
-    """Of an instance that has both; where none is left the error says so."""
+    """Also of an instance that has both; without any, the error says so."""
     stage.register("a", await stage.serve("a", host="::1"), host="127.0.0.1", AWS_INSTANCE_IPV6="::1")
     stage.register("b", stage.refuse(), service="old")
     async with session(stage, family=socket.AF_INET6) as client:
         assert (await get(client, "http://orders.shop/"))["id"] == "a"
-        with pytest.raises(aiohttp.ClientConnectorDNSError, match="old.shop: no instance has an address of the family"):
+        with pytest.raises(
+            aiohttp.ClientConnectorDNSError, match="old.shop: no instance has an address of the requested family"
+        ):
             await get(client, "http://old.shop/")
 
 
-async def test_an_instance_with_a_host_name_is_looked_up_by_the_fallback(stage):
-    """At the instance's own port."""
+async def test_an_instances_host_name_is_resolved_by_the_fallback(stage):
+    """It is reached at the instance's own port."""
     port = await stage.serve("a")
     stage.register("a", port, host=None, AWS_INSTANCE_CNAME="balancer.example")
-    fallback = Elsewhere()
+    fallback = FixedResolver()
     resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, fallback=fallback)
     async with session(stage, resolver=resolver) as client:
         assert (await get(client, "http://orders.shop/")) == {"id": "a", "host": "orders.shop", "path": "/"}
     assert fallback.asked == [("balancer.example", port)]
 
 
-async def test_a_host_name_that_leads_nowhere_is_passed_over(stage):
-    """As an instance that refuses; where there is no other, the fallback's error is the cause."""
+async def test_a_host_name_that_does_not_resolve_is_skipped(stage):
+    """Without another instance, the fallback's error is the cause."""
     port = await stage.serve("a")
     stage.register("b", port, host=None, AWS_INSTANCE_CNAME="gone.example")
-    resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, fallback=Elsewhere(fails="gone.example"))
+    resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, fallback=FixedResolver(fails="gone.example"))
     async with session(stage, resolver=resolver) as client:
-        with pytest.raises(aiohttp.ClientConnectorDNSError, match="no host name of its instances leads") as caught:
+        with pytest.raises(
+            aiohttp.ClientConnectorDNSError, match="the host names of its instances could not be resolved"
+        ) as caught:
             await get(client, "http://orders.shop/")
         assert "gone.example is unknown" in str(caught.value.os_error.__cause__)
         assert "gone.example" not in str(caught.value)
@@ -221,10 +225,10 @@ async def test_a_host_name_that_leads_nowhere_is_passed_over(stage):
         assert {(await get(client, "http://orders.shop/"))["id"] for _ in range(2)} == {"a"}
 
 
-async def test_all_other_names_are_looked_up_by_the_fallback(stage):
-    """Which is the user's, and stays open; Cloud Map is not asked."""
+async def test_all_other_names_are_resolved_by_the_fallback(stage):
+    """Cloud Map is not called, and closing the resolver leaves the fallback open."""
     port = await stage.serve("a")
-    fallback = Elsewhere()
+    fallback = FixedResolver()
     resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, fallback=fallback)
     async with session(stage, resolver=resolver) as client:
         assert (await get(client, f"http://example.com:{port}/"))["id"] == "a"
@@ -233,17 +237,18 @@ async def test_all_other_names_are_looked_up_by_the_fallback(stage):
     assert stage.cloud_map.stats().misses == 0
 
 
-async def test_without_a_fallback_the_system_is_asked(stage):
-    """In a thread, with whatever else is installed."""
+async def test_without_a_fallback_the_system_resolves_other_names(stage, name_service):
+    """In a thread, even if aiodns is installed."""
     port = await stage.serve("a")
     async with session(stage) as client:
-        assert (await get(client, f"http://localhost:{port}/"))["id"] == "a"
+        assert (await get(client, f"http://example.com:{port}/"))["id"] == "a"
+    assert name_service == ["example.com"]
 
 
-async def test_a_service_that_is_not_there_is_a_name_that_does_not_exist(stage):
-    """aiohttp's own error, with the cause in it; no other resolver is tried."""
+async def test_a_missing_service_is_a_dns_error(stage):
+    """It contains the cause, and the fallback is not called."""
     stage.local.world.add_service("shop/empty")
-    fallback = Elsewhere()
+    fallback = FixedResolver()
     resolver = CloudMapResolver(stage.cloud_map, namespaces=NAMESPACES, fallback=fallback)
     async with session(stage, resolver=resolver) as client:
         for host, cause in (
@@ -259,8 +264,8 @@ async def test_a_service_that_is_not_there_is_a_name_that_does_not_exist(stage):
     assert fallback.asked == []
 
 
-async def test_an_outage_is_a_name_that_may_be_there_later(stage):
-    """The code of DNS for it, so that a retry of the caller's knows."""
+async def test_an_outage_is_a_temporary_dns_error(stage):
+    """With the code of a name server's temporary failure, so that callers may retry."""
     with stage.local.faults.server_error():
         async with session(stage) as client:
             with pytest.raises(aiohttp.ClientConnectorDNSError) as caught:
@@ -268,8 +273,8 @@ async def test_an_outage_is_a_name_that_may_be_there_later(stage):
     assert caught.value.errno == socket.EAI_AGAIN
 
 
-async def test_a_deadline_of_cloud_maps_is_no_deadline_of_the_call(stage):
-    """aiohttp would let a bare TimeoutError through."""
+async def test_a_discovery_timeout_is_a_dns_error(stage):
+    """aiohttp would pass on a plain TimeoutError as its own."""
     hasty = stage.local.cloud_map(in_process=True, connections=ConnectionPolicy(discovery_timeout=0.05))
     with stage.local.faults.hang():
         async with session(stage, resolver=CloudMapResolver(hasty, namespaces=NAMESPACES)) as client:
@@ -278,15 +283,15 @@ async def test_a_deadline_of_cloud_maps_is_no_deadline_of_the_call(stage):
     assert isinstance(caught.value.os_error.__cause__, DeadlineError)
 
 
-async def test_a_wrong_setting_is_not_taken_for_a_missing_name():
-    """It would be retried, and never go away."""
+async def test_a_missing_region_stays_a_configuration_error():
+    """As a connect error it would be retried in vain."""
     resolver = CloudMapResolver(CloudMap(shared=False), namespaces=NAMESPACES)
     with pytest.raises(ConfigurationError, match="Region"):
         await resolver.resolve("orders.shop")
 
 
-async def test_cancelling_a_request_that_waits_for_cloud_map_leaves_nothing_behind(stage):
-    """Nor does it disturb the next."""
+async def test_cancelling_a_request_that_waits_for_cloud_map_is_clean(stage):
+    """The next request works."""
     stage.register("a", await stage.serve("a"))
     async with session(stage) as client:
         with stage.local.faults.hold():
@@ -299,16 +304,16 @@ async def test_cancelling_a_request_that_waits_for_cloud_map_leaves_nothing_behi
         assert (await get(client, "http://orders.shop/"))["id"] == "a"
 
 
-def test_making_one_needs_no_event_loop_and_one_serves_several(resting_map):
-    """It can be made at import, as a CloudMap can."""
-    resolver = CloudMapResolver(resting_map, namespaces=NAMESPACES)
+def test_one_resolver_works_on_several_loops(unconnected, name_service):
+    """Creating it needs no running loop, so it can be created at import."""
+    resolver = CloudMapResolver(unconnected, namespaces=NAMESPACES)
     for _ in range(2):
         [found] = asyncio.run(resolver.resolve("orders.shop", 80))
         assert (found["hostname"], found["host"], found["port"]) == ("orders.shop", "10.0.0.1", 8080)
-        assert asyncio.run(resolver.resolve("localhost", 80))[0]["host"] == "127.0.0.1"
+        assert asyncio.run(resolver.resolve("example.com", 80))[0]["host"] == "127.0.0.1"
 
 
-def test_a_fallback_that_is_none_is_refused(resting_map):
-    """The first other name would tell too late."""
-    with pytest.raises(ConfigurationError, match="is no resolver"):
-        CloudMapResolver(resting_map, namespaces=NAMESPACES, fallback="8.8.8.8")
+def test_an_invalid_fallback_raises_an_error(unconnected):
+    """At construction, not at the first other name."""
+    with pytest.raises(ConfigurationError, match=r"fallback\b.*'8\.8\.8\.8'.*Write fallback=aiohttp"):
+        CloudMapResolver(unconnected, namespaces=NAMESPACES, fallback="8.8.8.8")

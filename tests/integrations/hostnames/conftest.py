@@ -1,4 +1,4 @@
-"""The stage that aiohttp, httpx and gRPC share: instances on the loopback that say who they are."""
+"""What the tests for aiohttp, httpx and gRPC share: instances on loopback that answer with their id."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from aiocloudmap.local import LocalCloudMap
 
 
 class Stage:
-    """Servers, and a world in which they are instances of `shop/orders`."""
+    """Servers, and a local Cloud Map in which they are instances of `shop/orders`."""
 
     def __init__(self, exits: contextlib.AsyncExitStack, authority: trustme.CA) -> None:
         self.local = LocalCloudMap()
         self.cloud_map: CloudMap = self.local.cloud_map(in_process=True)
         self.server_names: list[str | None] = []
-        """What TLS clients asked for."""
+        """The server names that TLS clients have sent."""
         self.began = asyncio.Event()
-        """The first part of an upload has come."""
+        """The first part of an upload has arrived."""
         self.go_on = asyncio.Event()
-        """What a response in parts waits for, in the middle."""
+        """Allows a response in two parts to continue."""
         self._authority = authority
         self._exits = exits
 
     def register(
         self, id: str, port: int | None, host: str | None = "127.0.0.1", service: str = "orders", **attributes: str
     ) -> None:
-        """Make something an instance, whether a server is there or not."""
+        """Register an instance, whether or not a server is running."""
         if host is not None:
             attributes["AWS_INSTANCE_IPV6" if ":" in host else "AWS_INSTANCE_IPV4"] = host
         if port is not None:
@@ -42,9 +42,9 @@ class Stage:
         self.local.world.register(f"shop/{service}", id, attributes)
 
     async def serve(self, id: str, *, host: str = "127.0.0.1", tls_name: str | None = None) -> int:
-        """A server that answers who it is and what it was called; gives its port."""
+        """Start a server that responds with its id and the requested host and path; return its port."""
 
-        async def tell(request: web.Request) -> web.StreamResponse:
+        async def describe(request: web.Request) -> web.StreamResponse:
             return web.json_response({"id": id, "host": request.headers["Host"], "path": request.path})
 
         app = web.Application()
@@ -53,7 +53,7 @@ class Stage:
                 web.get("/in-parts", self._in_parts),
                 web.get("/break-off", self._break_off),
                 web.post("/upload", self._upload),
-                web.get("/{path:.*}", tell),
+                web.get("/{path:.*}", describe),
             ]
         )
         runner = web.AppRunner(app, shutdown_timeout=0)
@@ -64,20 +64,20 @@ class Stage:
         return sock.getsockname()[1]
 
     def refuse(self, host: str = "127.0.0.1") -> int:
-        """A port that is taken, so that nobody else gets it, and refuses every connection."""
+        """A port that refuses every connection, and is reserved for the test."""
         sock = socket.socket()
         self._exits.callback(sock.close)
         sock.bind((host, 0))
         return sock.getsockname()[1]
 
     def mute(self) -> int:
-        """A port that takes connections and never says a word."""
+        """A port that accepts connections and never sends anything."""
         listener = socket.create_server(("127.0.0.1", 0))
         self._exits.callback(listener.close)
         return listener.getsockname()[1]
 
     def swallow(self, host: str = "127.0.0.1") -> int:
-        """A port that answers nothing at all: the queue of connections that nobody accepts is full."""
+        """A port that does not answer at all, since its backlog is full."""
         listener = socket.socket()
         self._exits.callback(listener.close)
         listener.bind((host, 0))
@@ -120,13 +120,13 @@ class Stage:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """Who vouches for the servers."""
+    """The certificate authority of the servers."""
     return trustme.CA()
 
 
 @pytest.fixture
 def trust(authority: trustme.CA) -> ssl.SSLContext:
-    """A client's side that trusts it."""
+    """A client's TLS context that trusts it."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
@@ -134,15 +134,32 @@ def trust(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 async def stage(authority: trustme.CA) -> AsyncIterator[Stage]:
-    """Torn down with all its servers."""
+    """Closes all its servers afterwards."""
     async with contextlib.AsyncExitStack() as exits:
         yield Stage(exits, authority)
 
 
 @pytest.fixture(scope="session")
 def ipv6() -> None:
-    """Skips where the machine has no IPv6 loopback."""
+    """Skips the test if the machine has no IPv6 loopback."""
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError as error:
-        pytest.skip(f"no IPv6 here: {error}")
+        pytest.skip(f"no IPv6 loopback: {error}")
+
+
+@pytest.fixture
+def name_service(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces the machine's name service: every name is 127.0.0.1. The list holds the names that were looked up."""
+    looked_up: list[str] = []
+    getaddrinfo = socket.getaddrinfo
+
+    def resolve(host, *arguments, **options):
+        host = host.decode() if isinstance(host, bytes) else host
+        if not host.replace(".", "").isdigit() and ":" not in host:
+            looked_up.append(host)
+            host = "127.0.0.1"
+        return getaddrinfo(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return looked_up
