@@ -1,4 +1,4 @@
-"""Compares what a caller, a handle or a listener got with what the model says, and with bounds of its own."""
+"""Compares results of callers, handles and listeners with the model and with independent limits."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from tests.properties.controlled_backend import ControlledBackend
 from tests.properties.freshness_model import Model
-from tests.properties.freshness_words import NEVER, TIMEOUT, Answer, Caller, Cell
-from tests.properties.upstream import Upstream
+from tests.properties.model_values import NEVER, TIMEOUT, Answer, Caller, Entry
 
 from aiocloudmap import (
     CachePolicy,
@@ -21,12 +21,12 @@ from aiocloudmap import (
     UnavailableError,
 )
 
-INSTEAD = "instead"
+DEFAULT = "default"
 
 
 @dataclass(eq=False)
-class Ask:
-    """A caller of the resolver, beside its double in the model."""
+class CallerTask:
+    """A caller of the resolver, with its counterpart in the model."""
 
     caller: Caller
     task: asyncio.Task[Any]
@@ -34,20 +34,22 @@ class Ask:
     step: int
 
     @classmethod
-    def make(cls, loop: asyncio.AbstractEventLoop, handle: Service, what: str, caller: Caller, *, step: int) -> Ask:
-        """A task on the loop; it begins when the loop runs."""
+    def start(
+        cls, loop: asyncio.AbstractEventLoop, handle: Service, what: str, caller: Caller, *, step: int
+    ) -> CallerTask:
+        """Create a task, which begins when the loop runs."""
         coroutine: Any = {
             "resolve": lambda: handle.resolve(max_age=caller.max_age),
             "pick": handle.pick,
             "attribute": lambda: handle.attribute("CALL"),
-            "default": lambda: handle.attribute("CALL", default=INSTEAD),
+            "default": lambda: handle.attribute("CALL", default=DEFAULT),
         }[what]()
         return cls(caller, loop.create_task(coroutine), what, step)
 
 
-def check_caller(ask: Ask, model: Model, upstream: Upstream) -> None:
-    """A caller waits where the model's waits, and got what the model's got."""
-    caller, task = ask.caller, ask.task
+def check_caller(running: CallerTask, model: Model, backend: ControlledBackend) -> None:
+    """Check that a caller waits as in the model, or got the same result."""
+    caller, task = running.caller, running.task
     if caller.outcome is None:
         assert not task.done(), f"expected to wait: {task!r}"
         assert model.now < caller.asked + TIMEOUT, "kept waiting beyond the deadline"
@@ -59,56 +61,56 @@ def check_caller(ask: Ask, model: Model, upstream: Upstream) -> None:
     assert not task.cancelled()
     error = task.exception()
     if error is not None:
-        _check_error(ask, error)
+        _check_error(running, error)
     elif isinstance(caller.outcome, Answer):
-        _check_answer(ask, task.result(), model, upstream)
+        _check_answer(running, task.result(), model, backend)
     else:
-        assert (ask.what, task.result()) == ("default", INSTEAD)
+        assert (running.what, task.result()) == ("default", DEFAULT)
         assert caller.outcome is not ConfigurationError
 
 
-def _check_error(ask: Ask, error: BaseException) -> None:
-    caller = ask.caller
+def _check_error(running: CallerTask, error: BaseException) -> None:
+    caller = running.caller
     assert isinstance(error, CloudMapError), f"not a named error: {error!r}"
     assert error.service == str(caller.query.service)
     if isinstance(caller.outcome, Answer):
-        assert (ask.what, caller.outcome.count, type(error)) in (
+        assert (running.what, caller.outcome.count, type(error)) in (
             ("pick", 0, NoInstancesError),
             ("attribute", 0, NoInstancesError),
         ), f"{caller.outcome} expected, not {error!r}"
         return
     assert type(error) is caller.outcome
-    assert ask.what != "default" or isinstance(error, ConfigurationError)
+    assert running.what != "default" or isinstance(error, ConfigurationError)
     if isinstance(error, UnavailableError):
         waits = [wait or 0.0 for wait in caller.waits]
         assert min(waits) <= (error.retry_after or 0.0) <= max(waits)
 
 
-def _check_answer(ask: Ask, result: Any, model: Model, upstream: Upstream) -> None:
-    caller, expected = ask.caller, ask.caller.outcome
+def _check_answer(running: CallerTask, result: Any, model: Model, backend: ControlledBackend) -> None:
+    caller, expected = running.caller, running.caller.outcome
     assert isinstance(expected, Answer)
-    if ask.what == "resolve":
+    if running.what == "resolve":
         assert Answer(result.revision, len(result)) == expected
         assert {instance.attributes["CALL"] for instance in result} <= {str(expected.call)}
         assert result.maybe_truncated is (expected.count >= 1000)
-    elif ask.what == "pick":
+    elif running.what == "pick":
         assert result.attributes["CALL"] == str(expected.call)
     else:
-        assert result == (str(expected.call) if expected.count else INSTEAD)
-    call = upstream.calls[expected.call]
-    assert call.query == caller.query, "an answer to another question"
+        assert result == (str(expected.call) if expected.count else DEFAULT)
+    call = backend.calls[expected.call]
+    assert call.query == caller.query, "an answer to another query"
     assert call.ended_at is not None
-    # Told, not delivered: a loop that stood still delivers late what it was given in time.
-    age = caller.told_at - call.ended_at
+    # When the caller was resolved, not when its task ran, as the loop may have been blocked in between.
+    age = caller.resolved_at - call.ended_at
     if caller.max_age is not None:
-        assert call.step >= ask.step or 0 < caller.max_age >= age, "older than the caller takes"
+        assert call.step >= running.step or 0 < caller.max_age >= age, "older than max_age"
     policy = caller.policy
     bound = policy.ttl + policy.stale_if_error if expected.count else policy.negative_ttl
-    assert age < bound or age == 0, "older than it may ever be given"
+    assert age < bound or age == 0, "older than the hard end"
 
 
 def check_prefetch(task: asyncio.Task[None], members: list[Caller], *, required: bool) -> None:
-    """It ends with the last of its members, and tells their errors where it is to."""
+    """Check that prefetch() ends with its last service and raises its errors if required."""
     if any(caller.outcome is None for caller in members):
         assert not task.done()
         return
@@ -128,15 +130,15 @@ def check_prefetch(task: asyncio.Task[None], members: list[Caller], *, required:
 
 
 def check_handle(
-    handle: Service, policy: CachePolicy, explanation: Explanation, model: Model, upstream: Upstream, lane: int
+    handle: Service, policy: CachePolicy, explanation: Explanation, model: Model, backend: ControlledBackend, loop: int
 ) -> None:
-    """`peek` and `explain` say the same as each other and as the model."""
-    cell = model.cells.get((handle.query, policy)) or Cell(handle.query, policy)
-    now, good, peeked = model.now, cell.good(model.now), handle.peek()
-    assert (None if peeked is None else Answer(peeked.revision, len(peeked))) == good
-    pause = max(cell.quiet, cell.retry_at, model.pace.closed_until) - now
+    """Check that `peek` and `explain` agree with the model."""
+    entry = model.entries.get((handle.query, policy)) or Entry(handle.query, policy)
+    now, usable, peeked = model.now, entry.usable(model.now), handle.peek()
+    assert (None if peeked is None else Answer(peeked.revision, len(peeked))) == usable
+    refresh_at = max(entry.serve_until, entry.retry_at, model.rate_limiter.closed_until)
     error = explanation.last_error
-    told = {
+    found = {
         "state": explanation.state,
         "instances": explanation.instances,
         "age": explanation.age,
@@ -147,26 +149,26 @@ def check_handle(
         "held_empty": explanation.held_empty,
         "in_flight": explanation.in_flight,
     }
-    assert told == {
-        "state": cell.state(now),
-        "instances": None if good is None else good.count,
-        "age": None if good is None else now - cell.written,
-        "expires_in": None if good is None else cell.hard - now,
-        "refresh_in": max(0.0, pause),
-        "failures": cell.failures,
-        "last_error": cell.error,
-        "held_empty": cell.doubted > NEVER,
-        "in_flight": (lane, handle.query) in model.flights,
+    assert found == {
+        "state": entry.state(now),
+        "instances": None if usable is None else usable.count,
+        "age": None if usable is None else now - entry.written,
+        "expires_in": None if usable is None else entry.hard - now,
+        "refresh_in": max(0.0, refresh_at - now),
+        "failures": entry.failures,
+        "last_error": entry.error,
+        "held_empty": entry.empty_since > NEVER,
+        "in_flight": (loop, handle.query) in model.flights,
     }
-    if good is not None:
-        ended_at = upstream.calls[good.call].ended_at
-        bound = policy.ttl + policy.stale_if_error if good.count else policy.negative_ttl
+    if usable is not None:
+        ended_at = backend.calls[usable.call].ended_at
+        bound = policy.ttl + policy.stale_if_error if usable.count else policy.negative_ttl
         assert ended_at is not None
-        assert now - ended_at < bound, "kept longer than it may ever be given"
+        assert now - ended_at < bound, "kept beyond the hard end"
 
 
-def event_words(event: Event) -> tuple[Any, ...]:
-    """An event as the model says it."""
+def event_tuple(event: Event) -> tuple[Any, ...]:
+    """Return an event in the form that the model uses."""
     fields: dict[str, Any] = {name: getattr(event, name) for name in event.__slots__}
     if "error" in fields:
         fields["error"] = type(fields["error"])

@@ -1,4 +1,4 @@
-"""A local world whose every call waits until it is told how to end, in any order."""
+"""A backend on a local world whose calls wait until the test ends them, in any order and with any result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from tests.properties.freshness_words import Answer, Error
+from tests.properties.model_values import Answer, Error
 
 from aiocloudmap import (
     AccessDeniedError,
@@ -35,53 +35,53 @@ FAULTS: Final[dict[str, Error]] = {
     "expired_token": CredentialsError,
     "access_denied": AccessDeniedError,
 }
-OTHERS: Final[dict[str, Error]] = {"misconfigured": ConfigurationError, "bug": UnavailableError}
-VERDICTS: Final = ("answer", "shrunk", "many", *FAULTS, *OTHERS)
+OTHER_ERRORS: Final[dict[str, Error]] = {"misconfigured": ConfigurationError, "bug": UnavailableError}
+CALL_ENDS: Final = ("answer", "shrunk", "many", *FAULTS, *OTHER_ERRORS)
 MANY: Final = 1000
 
 
 @dataclass(eq=False)
 class Call:
-    """One question that reached the upstream, and what the world said at that moment."""
+    """One call that reached the backend, and the world's answer at that moment."""
 
     number: int
     query: Query
-    lane: int
+    loop: int
     step: int
     begun_at: float
     gate: asyncio.Future[str]
-    drawn: Discovery | NotFoundError
+    world_answer: Discovery | NotFoundError
     ended_at: float | None = None
     ended_step: int | None = None
 
-    def truth(self, verdict: str) -> Answer | Error:
-        """What the caller of this call learns."""
-        if verdict in FAULTS:
-            return FAULTS[verdict]
-        if verdict in OTHERS:
-            return OTHERS[verdict]
-        if isinstance(self.drawn, NotFoundError):
-            return type(self.drawn)
-        count = len(self.drawn.instances)
-        return Answer(self.number, {"answer": count, "shrunk": min(count, 1), "many": MANY}[verdict])
+    def expected(self, end: str) -> Answer | Error:
+        """Return the result that the caller of this call gets."""
+        if end in FAULTS:
+            return FAULTS[end]
+        if end in OTHER_ERRORS:
+            return OTHER_ERRORS[end]
+        if isinstance(self.world_answer, NotFoundError):
+            return type(self.world_answer)
+        count = len(self.world_answer.instances)
+        return Answer(self.number, {"answer": count, "shrunk": min(count, 1), "many": MANY}[end])
 
 
 @dataclass
-class Upstream:
+class ControlledBackend:
     """A `Backend`.
 
     Args:
-        clock: Where time comes from.
-        lane: Tells on which lane it is called.
-        step: Counts what the machine does, so that before and after can be told apart at one moment.
+        clock: The clock of the world.
+        loop: Returns the number of the running loop.
+        step: The current step of the state machine, which orders events that happen at the same time.
     """
 
     clock: Clock
-    lane: Callable[[], int]
+    loop: Callable[[], int]
     step: int = 0
     calls: dict[int, Call] = field(default_factory=dict)
     open: dict[tuple[int, Query], Call] = field(default_factory=dict)
-    wrongs: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.world = World(clock=self.clock, quotas=Quotas.unlimited(), seed=1)
@@ -89,7 +89,7 @@ class Upstream:
         self.present: dict[str, int] = {}
 
     def populate(self, service: str, count: int | None) -> None:
-        """Let the service have so many instances; None: let it be gone."""
+        """Set the number of instances of a service, or remove the service with None."""
         for number in range(self.present.pop(service, 0)):
             self.world.deregister(service, f"i-{number}")
         if count is None:
@@ -102,50 +102,50 @@ class Upstream:
         self.present[service] = count
 
     async def discover(self, query: Query) -> Discovery:
-        """What the world holds now, given when and as the machine says."""
+        """Return the world's answer of this moment, once the test ends the call."""
         call = await self._begin(query)
         try:
-            verdict = await call.gate
+            end = await call.gate
         finally:
             call.ended_at, call.ended_step = self.clock.monotonic(), self.step
-            if self.open.get((call.lane, query)) is call:
-                del self.open[call.lane, query]
-        return await self._end(call, verdict)
+            if self.open.get((call.loop, query)) is call:
+                del self.open[call.loop, query]
+        return await self._end(call, end)
 
     async def _begin(self, query: Query) -> Call:
-        number, lane = len(self.calls) + 1, self.lane()
+        number, loop = len(self.calls) + 1, self.loop()
         name = str(query.service)
         for instance in range(self.present.get(name, 0)):
             self.world.register(name, f"i-{instance}", {"CALL": str(number)})
         try:
-            drawn: Discovery | NotFoundError = replace(await self.local.discover(query), revision=number)
+            world_answer: Discovery | NotFoundError = replace(await self.local.discover(query), revision=number)
         except NotFoundError as error:
-            drawn = error
+            world_answer = error
         gate = asyncio.get_running_loop().create_future()
-        call = Call(number, query, lane, self.step, self.clock.monotonic(), gate, drawn)
-        other = self.open.get((lane, query))
-        if other is not None and not other.gate.cancelled():  # one that is cancelled counts as ended
-            self.wrongs.append(f"two calls under way on lane {lane} for {query}")
-        self.calls[number] = self.open[lane, query] = call
+        call = Call(number, query, loop, self.step, self.clock.monotonic(), gate, world_answer)
+        other = self.open.get((loop, query))
+        if other is not None and not other.gate.cancelled():  # a cancelled call counts as ended
+            self.problems.append(f"two calls under way on loop {loop} for {query}")
+        self.calls[number] = self.open[loop, query] = call
         return call
 
-    async def _end(self, call: Call, verdict: str) -> Discovery:
-        if verdict in FAULTS:
-            getattr(self.local.faults, verdict)(next=1)
+    async def _end(self, call: Call, end: str) -> Discovery:
+        if end in FAULTS:
+            getattr(self.local.faults, end)(next=1)
             return await self.local.discover(call.query)
-        if verdict == "misconfigured":
+        if end == "misconfigured":
             raise ConfigurationError("no region")
-        if verdict == "bug":
-            raise RuntimeError("a backend's own mistake")
-        if isinstance(call.drawn, NotFoundError):
-            raise call.drawn
-        if verdict == "many":
+        if end == "bug":
+            raise RuntimeError("a bug in the backend")
+        if isinstance(call.world_answer, NotFoundError):
+            raise call.world_answer
+        if end == "many":
             return _many(call)
-        return replace(call.drawn, instances=call.drawn.instances[: 1 if verdict == "shrunk" else None])
+        return replace(call.world_answer, instances=call.world_answer.instances[: 1 if end == "shrunk" else None])
 
-    def forget(self, lane: int) -> None:
-        """The loop of that lane has been closed."""
-        self.open = {key: call for key, call in self.open.items() if key[0] != lane}
+    def forget(self, loop: int) -> None:
+        """Drop the calls of a loop that has been closed."""
+        self.open = {key: call for key, call in self.open.items() if key[0] != loop}
 
 
 def _many(call: Call) -> Discovery:
