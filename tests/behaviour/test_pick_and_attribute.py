@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
     AttributeNotFoundError,
@@ -193,7 +194,7 @@ async def test_default_replaces_a_missing_service(stage, name):
         await service.attribute("N")
 
 
-@pytest.mark.parametrize("fault", ["server_error", "throttle", "access_denied", "garbage", "reset"])
+@pytest.mark.parametrize("fault", [fault for fault, _ in NAMED_FAULTS])
 async def test_default_replaces_a_failed_call(stage, fault):
     """A cold start during an outage returns the default."""
     service = three(stage)

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 
 import pytest
 
 from aiocloudmap import Stats, ThrottledError, UnavailableError
 
-ZERO = {
-    "misses": 0,
-    "coalesced": 0,
-    "refreshes": 0,
-    "stale_served": 0,
-    "failures": 0,
-    "throttled": 0,
-    "entries": 0,
-    "open_connections": 0,
-}
+ZERO = {field.name: 0 for field in fields(Stats)}
 
 
 async def test_a_new_engine_has_zero_counts(stage):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from expiry import REPORTED
+
 __all__ = ["peer_advantages"]
 
 _OURS = "aiocloudmap"
@@ -36,7 +38,7 @@ def _rows(topics: dict[str, Any]) -> Iterator[str]:
                 f"{row['ratio']['median']:.2g} times ours."
             )
     for name, row in expiry.items():
-        for share in ("0.5", "0.99", "0.999", "1"):
+        for share in REPORTED:
             wait, ours = row["quantiles"][share], expiry[_OURS]["quantiles"][share]
             if name != _OURS and wait < ours:
                 which = "longest wait" if share == "1" else f"{float(share) * 100:g} % quantile"

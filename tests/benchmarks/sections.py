@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import budgets
+from expiry import REPORTED
 
 __all__ = ["SECTIONS", "budgets_by_python", "hits_by_python"]
 
@@ -116,14 +117,13 @@ time is that of the whole process for all callers.
 
 def _expiry(topics: Topics) -> str:
     found = topics["expiry"]
-    shares = ("0.5", "0.99", "0.999", "1")
     rows = [
         (
             name,
             row["asked"],
             row["calls"],
             row["waited"],
-            *(_number(row["quantiles"][share] * 1000) for share in shares),
+            *(_number(row["quantiles"][share] * 1000) for share in REPORTED),
         )
         for name, row in found["rows"].items()
     ]

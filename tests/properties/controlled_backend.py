@@ -8,33 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tests.properties.model_values import Answer, Error
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
-    AccessDeniedError,
     ConfigurationError,
-    ConnectError,
-    CredentialsError,
     Discovery,
     Instance,
     NotFoundError,
-    ProtocolError,
     Query,
-    ThrottledError,
     UnavailableError,
 )
 from aiocloudmap.local import LocalBackend, Quotas, World
 from aiocloudmap.model.interfaces import Clock
 
-FAULTS: Final[dict[str, Error]] = {
-    "throttle": ThrottledError,
-    "reset": ConnectError,
-    "server_error": UnavailableError,
-    "garbage": ProtocolError,
-    "truncate": ProtocolError,
-    "empty": ProtocolError,
-    "expired_token": CredentialsError,
-    "access_denied": AccessDeniedError,
-}
+FAULTS: Final[dict[str, Error]] = dict(NAMED_FAULTS)
 OTHER_ERRORS: Final[dict[str, Error]] = {"misconfigured": ConfigurationError, "bug": UnavailableError}
 CALL_ENDS: Final = ("answer", "shrunk", "many", *FAULTS, *OTHER_ERRORS)
 MANY: Final = 1000

@@ -74,15 +74,7 @@ class ResolverMachine(RuleBasedStateMachine):
 
     # -- callers ---------------------------------------------------------------------------------------------------
 
-    @rule(
-        loop=LOOPS,
-        handle=HANDLES,
-        what=WHAT,
-        max_age=MAX_AGES,
-        count=st.integers(1, 3),
-        new=st.booleans(),
-        settle=SETTLE,
-    )
+    @rule(loop=LOOPS, handle=HANDLES, what=WHAT, max_age=MAX_AGES, count=COUNTS, new=st.booleans(), settle=SETTLE)
     def ask(self, loop, handle, what, max_age, count, new, settle):
         """Callers come, with a kept or a new handle."""
         harness = self.harness
