@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiocloudmap import CloudMapError, EmptyAnswerHeld, HealthFilter, ServiceNotFoundError, UnavailableError
+from aiocloudmap import CloudMapError, EmptyAnswerHeld, HealthFilter, Service, ServiceNotFoundError, UnavailableError
 
 EPSILON = 0.001
 
@@ -20,15 +20,21 @@ def remove_service(stage) -> None:
     stage.world.remove_service("shop/orders")
 
 
+async def emptied(stage, remove=remove_instances, **settings) -> Service:
+    """A handle whose last answer has instances and is a fallback, while AWS has none."""
+    service = await stage.known(**settings)
+    remove(stage)
+    stage.clock.tick(60)
+    return service
+
+
 BOTH_WAYS = pytest.mark.parametrize("remove", [remove_instances, remove_service])
 
 
 @BOTH_WAYS
 async def test_the_first_empty_answer_after_instances_is_held_back(stage, remove):
     """Empty and not-found alike: the old answer stays in use, and explain() reports the hold."""
-    service = await stage.known()
-    remove(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove)
     assert len(await service.resolve()) == 1
     assert service.explain().held_empty
     assert len(service.peek()) == 1
@@ -37,9 +43,7 @@ async def test_the_first_empty_answer_after_instances_is_held_back(stage, remove
 async def test_each_held_answer_emits_an_event(stage):
     """The event reports how many instances are kept, and for how long at most."""
     events = []
-    service = await stage.known(on_event=events.append)
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, on_event=events.append)
     await service.resolve()
     stage.clock.tick(12)
     await service.resolve()
@@ -50,9 +54,7 @@ async def test_each_held_answer_emits_an_event(stage):
 @BOTH_WAYS
 async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, remove):
     """AWS is asked again after negative_ttl. Until then the old answer is returned at once."""
-    service = await stage.known(negative_ttl=5)
-    remove(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove, negative_ttl=5)
     await service.resolve()
     for calls in (2, 3, 4):
         stage.clock.tick(5 - EPSILON)
@@ -85,9 +87,7 @@ async def test_a_held_stale_answer_is_refreshed_in_the_background(stage):
 
 async def test_an_empty_answer_is_accepted_after_empty_hold_time(stage):
     """An empty answer after empty_hold_time is accepted, one just before is not."""
-    service = await stage.known(empty_hold_time=30)
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, empty_hold_time=30)
     await service.resolve()
     stage.clock.tick(30 - EPSILON)
     assert len(await service.resolve()) == 1
@@ -98,9 +98,7 @@ async def test_an_empty_answer_is_accepted_after_empty_hold_time(stage):
 
 async def test_an_empty_answer_is_accepted_exactly_at_empty_hold_time(stage):
     """The hold ends at exactly empty_hold_time after the first empty answer."""
-    service = await stage.known(empty_hold_time=30)
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, empty_hold_time=30)
     await service.resolve()
     stage.clock.tick(30)
     assert len(await service.resolve()) == 0
@@ -108,9 +106,7 @@ async def test_an_empty_answer_is_accepted_exactly_at_empty_hold_time(stage):
 
 async def test_not_found_is_accepted_after_empty_hold_time(stage):
     """A service that stays away is an error, remembered like any other not-found."""
-    service = await stage.known()
-    remove_service(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove_service)
     await service.resolve()
     stage.clock.tick(30)
     with pytest.raises(ServiceNotFoundError):
@@ -124,9 +120,7 @@ async def test_not_found_is_accepted_after_empty_hold_time(stage):
 
 async def test_an_instance_that_returns_ends_the_hold(stage):
     """The next empty answer is held back for the whole time again."""
-    service = await stage.known()
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage)
     await service.resolve()
     stage.clock.tick(20)
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
@@ -142,9 +136,7 @@ async def test_an_instance_that_returns_ends_the_hold(stage):
 @pytest.mark.parametrize("health", [HealthFilter.HEALTHY, HealthFilter.UNHEALTHY])
 async def test_an_empty_answer_to_a_health_filter_is_accepted_at_once(stage, health):
     """HEALTHY and UNHEALTHY ask for exactly this."""
-    service = await stage.known({"health": health})
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, filters={"health": health})
     assert len(await service.resolve()) == 0
 
 
@@ -156,17 +148,13 @@ async def test_other_filters_hold_back_an_empty_answer(stage, filters):
     """With other filters an empty answer is more likely an accident."""
     if "where" in filters:
         stage.world.register("shop/orders", "orders-1", {"QUEUE_URL": "x"})
-    service = await stage.known(filters)
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, filters=filters)
     assert len(await service.resolve()) == 1
 
 
 async def test_max_age_zero_returns_the_empty_answer_and_ends_the_hold(stage):
     """After a forced fetch every caller gets the empty answer."""
-    service = await stage.known()
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage)
     await service.resolve()
     assert len(await service.resolve(max_age=0)) == 0
     assert not service.explain().held_empty
@@ -175,9 +163,7 @@ async def test_max_age_zero_returns_the_empty_answer_and_ends_the_hold(stage):
 
 async def test_max_age_zero_raises_not_found_and_ends_the_hold(stage):
     """The same for a service that is gone."""
-    service = await stage.known()
-    remove_service(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove_service)
     await service.resolve()
     with pytest.raises(ServiceNotFoundError):
         await service.resolve(max_age=0)
@@ -195,9 +181,7 @@ async def test_max_age_zero_never_starts_a_hold(stage):
 
 async def test_a_positive_max_age_returns_the_empty_answer_but_keeps_the_hold(stage):
     """Callers without max_age keep getting the old answer."""
-    service = await stage.known()
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage)
     assert len(await service.resolve(max_age=10)) == 0
     assert len(stage.at_once(service.resolve())) == 1
     assert service.explain().held_empty
@@ -206,9 +190,7 @@ async def test_a_positive_max_age_returns_the_empty_answer_but_keeps_the_hold(st
 @BOTH_WAYS
 async def test_an_empty_hold_time_of_zero_accepts_at_once(stage, remove):
     """empty_hold_time=0 turns holding off."""
-    service = await stage.known(empty_hold_time=0)
-    remove(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove, empty_hold_time=0)
     try:
         assert len(await service.resolve()) == 0
     except ServiceNotFoundError:
@@ -242,9 +224,7 @@ async def test_negative_ttl_does_not_extend_a_held_answer(stage):
 
 async def test_a_failure_during_a_hold_does_not_extend_it(stage):
     """The hold counts from the first empty answer, whatever fails in between."""
-    service = await stage.known()
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage)
     await service.resolve()
     stage.clock.tick(5)
     stage.faults.server_error(next=1)
@@ -255,9 +235,7 @@ async def test_a_failure_during_a_hold_does_not_extend_it(stage):
 
 async def test_an_outage_after_a_hold_keeps_the_old_answer(stage):
     """A hold does not shorten the fallback period."""
-    service = await stage.known()
-    remove_instances(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage)
     await service.resolve()
     stage.faults.server_error()
     stage.clock.tick(100)
@@ -328,8 +306,6 @@ async def test_an_empty_answer_after_clear_is_accepted(stage):
 @pytest.mark.parametrize("filters", [{"health": HealthFilter.HEALTHY}, {"health": HealthFilter.UNHEALTHY}])
 async def test_a_health_filter_accepts_not_found_at_once(stage, filters):
     """Not-found follows the same rule as an empty answer."""
-    service = await stage.known(filters)
-    remove_service(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove_service, filters=filters)
     with pytest.raises(CloudMapError, match="shop/orders"):
         await service.resolve()

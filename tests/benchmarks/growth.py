@@ -105,7 +105,7 @@ def _looking_up(known: dict[str, str], pick: Any) -> Timed:
 
 
 async def _callers(counts: tuple[int, ...], rounds: int) -> dict[str, Any]:
-    """So many tasks at once, for an answer that is there and for one that is not; beside as many that find it there."""
+    """Concurrent tasks with and without an answer in memory, against tasks that only await a coroutine."""
     rows = {}
     for count in counts:
         backend = _InstantBackend()
