@@ -8,7 +8,7 @@ from aiocloudmap.cache.memory_store import MAX_CELLS
 UNBOUNDED = ConnectionPolicy(max_calls_per_second=1e6)
 
 
-class Anything:
+class AnyService:
     """A backend that knows every service and records what it is asked for."""
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Anything:
 
 async def test_the_store_keeps_4096_answers_and_drops_the_oldest(clock, stage):
     """One more than 4,096 evicts the first. Its handle asks again and shares the new answer."""
-    backend = Anything()
+    backend = AnyService()
     policy = CachePolicy(jitter=0, refresh="background")
     cloud_map = CloudMap(backend=backend, clock=clock, cache=policy, connections=UNBOUNDED)
     first, second = cloud_map.service("shop/s0"), cloud_map.service("shop/s1")
@@ -42,7 +42,7 @@ async def test_the_store_keeps_4096_answers_and_drops_the_oldest(clock, stage):
 
 async def test_an_answer_in_use_is_not_evicted(clock):
     """A refreshed answer outlives answers that are no longer asked for."""
-    backend = Anything()
+    backend = AnyService()
     policy = CachePolicy(ttl=5, stale_while_revalidate=0, refresh="background")
     cloud_map = CloudMap(backend=backend, clock=clock, cache=policy, connections=UNBOUNDED)
     used = cloud_map.service("shop/used")

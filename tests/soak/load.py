@@ -82,11 +82,11 @@ class Load:
             self._invalidate: 5,
         }
 
-    def lasting(self, run: Runner) -> None:
+    def one_loop(self, run: Runner) -> None:
         """Run one event loop for the whole time."""
         run(self._callers(float("inf")))
 
-    def cycling(self, run: Runner) -> None:
+    def many_loops(self, run: Runner) -> None:
         """Run one event loop after the other, as a handler that calls asyncio.run does."""
         while not self._stop.is_set():
             run(self._callers(self._random.uniform(0.05, 1.0)))

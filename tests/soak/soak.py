@@ -48,10 +48,10 @@ def soak(seconds: float, seed: int, every: float = 1.0) -> tuple[Outcomes, Fault
 
         loads = [Load(make, versions, outcomes, seed + number, stop) for number in range(4)]
         threads = [
-            threading.Thread(target=loads[0].lasting, args=[asyncio.run], name="lasting, asyncio"),
-            threading.Thread(target=loads[1].lasting, args=[uvloop.run], name="lasting, uvloop"),
-            threading.Thread(target=loads[2].cycling, args=[asyncio.run], name="cycling, asyncio"),
-            threading.Thread(target=loads[3].cycling, args=[uvloop.run], name="cycling, uvloop"),
+            threading.Thread(target=loads[0].one_loop, args=[asyncio.run], name="one loop, asyncio"),
+            threading.Thread(target=loads[1].one_loop, args=[uvloop.run], name="one loop, uvloop"),
+            threading.Thread(target=loads[2].many_loops, args=[asyncio.run], name="many loops, asyncio"),
+            threading.Thread(target=loads[3].many_loops, args=[uvloop.run], name="many loops, uvloop"),
         ]
         with FaultInjector(local.faults, versions, seed) as injector:
             for thread in threads:
