@@ -55,13 +55,13 @@ def _against_aiobotocore(topics: dict[str, Any]) -> Iterator[str]:
     misses, cold_start = topics["misses"], topics["cold_start"]
     rows = {f"CPU time of a call that goes to AWS, {name}": row for name, row in misses["cpu"].items()}
     rows["An invocation with its own event loop"] = misses["invocation"]
-    rows |= {f"First answer of a fresh process over {each}": cold_start[each] for each in ("http", "https")}
+    rows |= {f"First answer of a new process over {each}": cold_start[each] for each in ("http", "https")}
     for size, row in topics["growth"]["sizes"].items():
         rows[f"CPU time of an answer of {int(size):,} instance(s)"] = row["cpu"]
         rows[f"Longest stall of the loop, an answer of {int(size):,} instance(s)"] = row["stall"]
     for what, row in rows.items():
         if row and (ratio := round(row["ratio"]["median"], 2)) > 1:
-            yield f"{what}: bare aiobotocore; ours is {ratio:g} times that."
+            yield f"{what}: aiocloudmap takes {ratio:g} times as long as bare aiobotocore."
     held = topics["memory"]["bytes"]
     for name, size in held.items():
         if size < held[_OURS]:
