@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from tests.properties.controlled_backend import ControlledBackend
@@ -161,7 +161,7 @@ def check_handle(
 
 def event_tuple(event: Event) -> tuple[Any, ...]:
     """Return an event in the form that the model uses."""
-    fields: dict[str, Any] = {name: getattr(event, name) for name in event.__slots__}
-    if "error" in fields:
-        fields["error"] = type(fields["error"])
-    return type(event).__name__, *fields.values()
+    values: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
+    if "error" in values:
+        values["error"] = type(values["error"])
+    return type(event).__name__, *values.values()
