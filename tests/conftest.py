@@ -1,4 +1,4 @@
-"""What every test gets without asking: an environment without AWS in it, and a look at what the test leaves behind."""
+"""Fixtures for every test: an environment without AWS settings, and checks that the test leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-# Threads of libraries that end by themselves, some time after the loop that started them.
-_PATIENCE = 5.0
+# Some libraries' threads end a moment after the loop that started them.
+_MAX_WAIT = 5.0
 _DESCRIPTORS = Path("/proc/self/fd")
-_FOREIGN = ("AWS_", "AIOCLOUDMAP_")
-_ELSEWHERE = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
+_REMOVED_PREFIXES = ("AWS_", "AIOCLOUDMAP_")
+_REMOVED_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def things_that_stay() -> None:
-    """What a library opens once per process and keeps is opened before the first test, which else would be blamed."""
-    # libuv's pipe for signals.
+def process_wide_resources() -> None:
+    """Open what a library keeps for the whole process, so that the first test is not blamed for it."""
+    # uvloop keeps a pipe for signals.
     with contextlib.suppress(ImportError):
         import uvloop
 
@@ -42,44 +42,44 @@ def things_that_stay() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """A shell lets what it runs in the background ignore Ctrl-C, and children would inherit that."""
+    """Handle Ctrl-C again. A shell makes background processes ignore it, and child processes inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test: no region, no profile, no credentials, no proxy, no CA file."""
+    """Remove the machine's settings: Region, profile, credentials, proxies, CA files."""
     for variable in os.environ:
-        if variable.startswith(_FOREIGN) or variable.lower() in _ELSEWHERE:
+        if variable.startswith(_REMOVED_PREFIXES) or variable.lower() in _REMOVED_VARIABLES:
             monkeypatch.delenv(variable)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    # Without it, a test without credentials would ask the network for some.
+    # Otherwise a test without credentials would look for them on the network.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_behind(request: pytest.FixtureRequest, environment: None) -> Iterator[None]:
-    """The test, its fixtures and its event loop leave no descriptor and no thread behind.
+def no_resources_left_behind(request: pytest.FixtureRequest, environment: None) -> Iterator[None]:
+    """Check that the test, its fixtures and its event loop leave no descriptor and no thread.
 
-    Set up before the event loop, and so torn down after it. Fixtures of a wider scope have been set up by then.
+    It is set up before the event loop and so torn down after it. Fixtures with a wider scope are set up earlier.
     """
     if request.node.get_closest_marker("leaves_things_behind"):
         yield
         return
     descriptors, threads = _open_descriptors(), set(threading.enumerate())
-    with _asyncio_complaints() as complaints:
+    with _asyncio_errors() as errors:
         yield
         _reset_registry()
     assert not (left := _new_descriptors(descriptors)), f"the test left these open: {left}"
     assert not (left := _new_threads(threads)), f"the test left these threads running: {left}"
-    assert not complaints, f"asyncio complained: {complaints}"
+    assert not errors, f"asyncio logged: {errors}"
 
 
 @pytest.fixture(autouse=True)
-def no_task_left_behind(request: pytest.FixtureRequest, nothing_left_behind: None) -> Iterator[None]:
-    """No task runs on when the test and its fixtures are done; closing the event loop would cancel it unseen."""
+def no_task_left_behind(request: pytest.FixtureRequest, no_resources_left_behind: None) -> Iterator[None]:
+    """Check that no task is left when the test and its fixtures end. Closing the loop would cancel it silently."""
     if not inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
         yield
         return
@@ -91,7 +91,7 @@ def no_task_left_behind(request: pytest.FixtureRequest, nothing_left_behind: Non
 
 
 async def _pending_tasks() -> list[str]:
-    """What still runs after a few turns of the loop, which tasks that were cancelled need to end."""
+    """Return the unfinished tasks after a few turns of the loop, which cancelled tasks need to end."""
     for _ in range(20):
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if not tasks:
@@ -101,23 +101,23 @@ async def _pending_tasks() -> list[str]:
 
 
 @contextlib.contextmanager
-def _asyncio_complaints() -> Iterator[list[str]]:
-    """What asyncio logs as an error: exceptions never retrieved, tasks destroyed, sessions not closed."""
-    complaints: list[str] = []
+def _asyncio_errors() -> Iterator[list[str]]:
+    """Collect what asyncio logs as an error: unretrieved exceptions, destroyed tasks, unclosed sessions."""
+    errors: list[str] = []
     handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: complaints.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: errors.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("asyncio")
     logger.addHandler(handler)
     try:
-        yield complaints
+        yield errors
     finally:
         logger.removeHandler(handler)
 
 
 def _open_descriptors() -> Counter[str]:
-    """How many descriptors are open on each thing that can leak; none where the system does not tell.
+    """Count the open descriptors that can leak, by target. Empty on systems without /proc.
 
-    Regular files do not count: libraries keep some open for good, a log or a random device.
+    Regular files do not count, as libraries keep some open for good, such as a log or a random device.
     """
     found: Counter[str] = Counter()
     with contextlib.suppress(FileNotFoundError):
@@ -134,25 +134,25 @@ def _new_descriptors(before: Counter[str]) -> list[str]:
         return sorted((_open_descriptors() - before).elements())
 
     if new():
-        # What nobody refers to any more says so now, as a ResourceWarning of this test.
+        # Unreferenced objects now emit their ResourceWarning in this test.
         gc.collect()
-    return _once_gone(new)
+    return _wait_until_empty(new)
 
 
 def _new_threads(before: set[threading.Thread]) -> list[str]:
-    return _once_gone(lambda: sorted(repr(thread) for thread in set(threading.enumerate()) - before))
+    return _wait_until_empty(lambda: sorted(repr(thread) for thread in set(threading.enumerate()) - before))
 
 
-def _once_gone(look: Callable[[], list[str]]) -> list[str]:
-    """Nothing, as soon as that is seen, or what is there after some seconds: a thread takes its time to end."""
-    deadline = time.monotonic() + _PATIENCE
+def _wait_until_empty(look: Callable[[], list[str]]) -> list[str]:
+    """Call `look` until it returns an empty list or some seconds have passed, as a thread takes time to end."""
+    deadline = time.monotonic() + _MAX_WAIT
     while (found := look()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return found
 
 
 def _reset_registry() -> None:
-    """Engines are shared by the whole process: the next test starts without those of this one."""
+    """Drop the shared engines, so that the next test starts without them."""
     if "aiocloudmap.client.registry" in sys.modules:
         from aiocloudmap.testing import reset
 

@@ -1,4 +1,4 @@
-"""A stage for behaviour: a local world, faults to order, and a clock that moves only when a test says so."""
+"""Fixtures for behaviour tests: a local world, faults, and a clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _POLICY = frozenset(field.name for field in fields(CachePolicy))
 
 
 class Stage:
-    """What a test of behaviour acts on; all of it in this process, on one manual clock."""
+    """Everything a behaviour test acts on, in this process and on one manual clock."""
 
     def __init__(self, world: World, clock: ManualClock) -> None:
         self.world = world
@@ -29,7 +29,7 @@ class Stage:
 
     @property
     def calls(self) -> int:
-        """How many DiscoverInstances there have been."""
+        """The number of DiscoverInstances calls so far."""
         return self.backend.calls["DiscoverInstances"]
 
     def cloud_map(self, **settings: Any) -> CloudMap:
@@ -55,17 +55,23 @@ class Stage:
 
     @staticmethod
     def ids(snapshot: Snapshot) -> list[str]:
-        """Whom an answer names."""
+        """The ids of the instances in a snapshot."""
         return [instance.id for instance in snapshot]
 
     async def settle(self) -> None:
-        """Let every task run until it waits for the clock, for the faults or for nothing any more."""
+        """Run every task until it ends or waits for the clock or a fault."""
         for _ in range(20):
             await asyncio.sleep(0)
 
+    async def start(self, call: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Start a call in a task, and run it until it ends or waits."""
+        task = asyncio.create_task(call)
+        await self.settle()
+        return task
+
     @staticmethod
     def at_once(call: Coroutine[Any, Any, _T]) -> _T:
-        """What the call returns without ever having suspended; one that waits fails the test."""
+        """Return the result of a call that never suspends. A call that waits fails the test."""
         try:
             call.send(None)
         except StopIteration as done:
@@ -74,20 +80,20 @@ class Stage:
         pytest.fail("the call waited")
 
     async def tick(self, seconds: float) -> None:
-        """Let time pass, and then the tasks that it woke."""
+        """Move the clock, then run the tasks that it woke."""
         self.clock.tick(seconds)
         await self.settle()
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """Moves when the test ticks it."""
+    """A clock that moves when the test ticks it."""
     return ManualClock()
 
 
 @pytest.fixture
 def world(clock: ManualClock) -> World:
-    """Has shop/orders with one instance, orders-1; knows no rate limit, so that tests may ask as often as they like."""
+    """A world with one instance of shop/orders, orders-1, and no rate limit."""
     world = World(clock=clock, quotas=Quotas.unlimited(), seed=1)
     world.register("shop/orders", "orders-1", {"QUEUE_URL": QUEUE_URL})
     return world
@@ -95,7 +101,7 @@ def world(clock: ManualClock) -> World:
 
 @pytest.fixture
 def stage(world: World, clock: ManualClock) -> Iterator[Stage]:
-    """World, faults, clock, and CloudMaps on them."""
+    """A world, faults, a clock, and CloudMaps that use them."""
     stage = Stage(world, clock)
     yield stage
     stage.faults.clear()

@@ -1,4 +1,4 @@
-"""What `attribute` is asked with: wrong arguments are told, whether the answer is known or not."""
+"""Arguments of attribute(): wrong ones are refused, whether the answer is known or not."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ WRONG = [
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
 @pytest.mark.parametrize("instances", [1, 2])
 @pytest.mark.parametrize(("arguments", "message"), WRONG)
-async def test_a_wrong_argument_is_told(stage, instances, known, default, arguments, message):
-    """Not blamed on the data, and covered up by no default."""
+async def test_a_wrong_argument_is_a_configuration_error(stage, instances, known, default, arguments, message):
+    """Wrong arguments are not blamed on the data, and a default does not hide them."""
     for number in range(instances):
         stage.world.register("shop/carts", f"cart-{number}", {"N": "1"})
     service = stage.cloud_map().service("shop/carts")
@@ -34,8 +34,8 @@ async def test_a_wrong_argument_is_told(stage, instances, known, default, argume
 
 
 @pytest.mark.parametrize("arguments", [(None,), ("N", 5)])
-async def test_it_is_told_where_there_is_nothing_else_to_tell(stage, arguments):
-    """Of a service without instances, and in the middle of an outage."""
+async def test_a_wrong_argument_is_refused_without_instances_too(stage, arguments):
+    """Also for a service without instances, and during an outage."""
     stage.world.add_service("shop/carts")
     service = stage.cloud_map().service("shop/carts")
     await service.resolve()

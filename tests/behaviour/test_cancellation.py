@@ -1,15 +1,15 @@
-"""Nobody's cancellation is anybody else's trouble."""
+"""Cancellation: cancelling one caller never affects another."""
 
 import asyncio
 import random
 
 import pytest
 
-from aiocloudmap import CachePolicy, CloudMap, DeadlineError, Discovery, Query, UnavailableError
+from aiocloudmap import CachePolicy, UnavailableError
 
 
-async def waiting_at_the_backend(stage, count=10, **settings):
-    """`count` callers of one cold key, and the backend that does not answer yet."""
+async def callers_at_the_backend(stage, count=10, **settings):
+    """Start callers of one unanswered service, and wait until the backend holds their call."""
     stage.faults.hold()
     orders = stage.cloud_map(**settings).service("shop/orders")
     tasks = [asyncio.create_task(orders.resolve()) for _ in range(count)]
@@ -17,8 +17,8 @@ async def waiting_at_the_backend(stage, count=10, **settings):
     return orders, tasks
 
 
-async def cancelled(tasks):
-    """Cancel them, and see that each is cancelled."""
+async def cancel(tasks):
+    """Cancel tasks and check that each is cancelled."""
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -27,33 +27,33 @@ async def cancelled(tasks):
 
 @pytest.mark.parametrize("victim", range(10))
 async def test_cancelling_any_one_of_ten_leaves_nine_answers(stage, victim):
-    """The first caller is not special: its cancellation does not end the call that it began."""
-    _, tasks = await waiting_at_the_backend(stage)
-    await cancelled([tasks.pop(victim)])
+    """The first caller is not special: cancelling it does not end the call."""
+    _, tasks = await callers_at_the_backend(stage)
+    await cancel([tasks.pop(victim)])
     stage.faults.release()
     assert [len(answer) for answer in await asyncio.gather(*tasks)] == [1] * 9
     assert stage.calls == 1
 
 
 @pytest.mark.parametrize("survivor", range(10))
-async def test_cancelling_any_nine_of_ten_in_any_order_leaves_one_answer(stage, survivor):
-    """The last one left is answered, whichever it is."""
-    _, tasks = await waiting_at_the_backend(stage)
+async def test_cancelling_nine_of_ten_leaves_one_answer(stage, survivor):
+    """The last caller is answered, whichever it is and in whatever order the others go."""
+    _, tasks = await callers_at_the_backend(stage)
     last = tasks.pop(survivor)
     random.Random(survivor).shuffle(tasks)
     for task in tasks:
-        await cancelled([task])
+        await cancel([task])
     stage.faults.release()
     assert len(await last) == 1
     assert stage.calls == 1
 
 
 @pytest.mark.parametrize("order", [random.Random(seed).sample(range(10), 10) for seed in range(12)])
-async def test_cancelling_all_ten_keeps_the_call_and_the_next_caller_is_answered(stage, order):
-    """In the background the call goes on without callers, and what it brings serves the next one."""
-    orders, tasks = await waiting_at_the_backend(stage)
+async def test_cancelling_all_callers_keeps_the_background_call(stage, order):
+    """The call goes on without callers, and its answer serves the next one."""
+    orders, tasks = await callers_at_the_backend(stage)
     for index in order:
-        await cancelled([tasks[index]])
+        await cancel([tasks[index]])
     stage.faults.release()
     await stage.settle()
     assert orders.peek() is not None
@@ -61,10 +61,10 @@ async def test_cancelling_all_ten_keeps_the_call_and_the_next_caller_is_answered
     assert stage.calls == 1
 
 
-async def test_a_caller_that_comes_after_all_were_cancelled_joins_the_call(stage):
-    """The key is not poisoned while the call is still under way."""
-    orders, tasks = await waiting_at_the_backend(stage)
-    await cancelled(tasks)
+async def test_a_caller_joins_a_call_whose_callers_were_all_cancelled(stage):
+    """The call under way is still usable."""
+    orders, tasks = await callers_at_the_backend(stage)
+    await cancel(tasks)
     late = asyncio.create_task(orders.resolve())
     await asyncio.sleep(0)
     stage.faults.release()
@@ -72,23 +72,23 @@ async def test_a_caller_that_comes_after_all_were_cancelled_joins_the_call(stage
     assert stage.calls == 1
 
 
-async def test_cancelling_in_the_moment_of_the_answer_leaves_nothing_unretrieved(stage):
-    """A caller that was told an error and is cancelled before it runs again; asyncio must not complain of either."""
+async def test_cancelling_at_the_moment_of_an_error_leaves_nothing_unretrieved(stage):
+    """A caller is cancelled after its error was set and before it runs: asyncio must not complain."""
     stage.faults.server_error()
-    orders, tasks = await waiting_at_the_backend(stage)
+    orders, tasks = await callers_at_the_backend(stage)
     stage.faults.release()
     while not orders.explain().failures:
         await asyncio.sleep(0)
-    await cancelled(tasks)
+    await cancel(tasks)
 
 
-async def test_a_cancelled_inline_caller_takes_the_call_along_and_harms_no_other(stage):
-    """Where nothing may outlive its callers, the call ends with the last of them, before that one goes."""
+async def test_the_last_inline_caller_ends_the_call(stage):
+    """With inline refresh, the call ends with its last caller and is not a failure."""
     cache = CachePolicy(refresh="inline")
-    orders, tasks = await waiting_at_the_backend(stage, cache=cache)
-    await cancelled(tasks[:9])
+    orders, tasks = await callers_at_the_backend(stage, cache=cache)
+    await cancel(tasks[:9])
     assert stage.faults.held == 1
-    await cancelled(tasks[9:])
+    await cancel(tasks[9:])
     assert stage.faults.held == 0
     assert orders.explain().failures == 0
     stage.faults.release()
@@ -96,9 +96,9 @@ async def test_a_cancelled_inline_caller_takes_the_call_along_and_harms_no_other
     assert stage.calls == 2
 
 
-async def test_a_call_whose_task_is_cancelled_from_outside_answers_its_callers(stage):
-    """Somebody cancels every task but their own: those who wait get a named error, and the key works on."""
-    orders, (caller,) = await waiting_at_the_backend(stage, count=1)
+async def test_a_call_cancelled_from_outside_raises_a_named_error(stage):
+    """If a program cancels all other tasks, callers get an UnavailableError and the key still works."""
+    orders, (caller,) = await callers_at_the_backend(stage, count=1)
     (call,) = [task for task in asyncio.all_tasks() if task.get_name().startswith("aiocloudmap")]
     call.cancel()
     with pytest.raises(UnavailableError, match="cancelled"):
@@ -107,34 +107,11 @@ async def test_a_call_whose_task_is_cancelled_from_outside_answers_its_callers(s
     assert len(await orders.resolve()) == 1
 
 
-async def test_the_deadline_ends_the_wait_even_where_the_backend_will_not_be_cancelled(stage):
-    """A backend that swallows its cancellation holds up nobody, and the next call goes ahead."""
-    ended = asyncio.Event()
-
-    class Stubborn:
-        async def discover(self, query: Query) -> Discovery:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                await ended.wait()
-            return await stage.backend.discover(query)
-
-    orders = CloudMap(backend=Stubborn(), clock=stage.clock).service("shop/orders")
-    caller = asyncio.create_task(orders.resolve())
-    await stage.settle()
-    stage.clock.tick(5)
-    with pytest.raises(DeadlineError, match="no answer within 5 s"):
-        await caller
-    ended.set()
-    await stage.settle()
-    assert orders.peek() is None  # what came after the deadline is nobody's answer
-
-
-async def test_cancelling_a_caller_of_a_successor_leaves_the_call_under_way_alone(stage):
-    """A caller that forces a fetch waits behind the call under way; when it goes, only its own place goes."""
-    orders, tasks = await waiting_at_the_backend(stage, count=2)
+async def test_cancelling_a_forced_caller_leaves_the_call_under_way(stage):
+    """A forced caller waits for the next call. Cancelling it does not affect the current one."""
+    orders, tasks = await callers_at_the_backend(stage, count=2)
     forced = [asyncio.create_task(orders.resolve(max_age=0)) for _ in range(2)]
     await stage.settle()
-    await cancelled(forced)
+    await cancel(forced)
     stage.faults.release()
     assert [len(answer) for answer in await asyncio.gather(*tasks)] == [1, 1]

@@ -1,45 +1,49 @@
-"""Nothing after something: doubted for a while, believed in the end; nothing after nothing is simply the answer."""
+"""Empty answers: held back for a while after a non-empty one, accepted in the end."""
 
 from __future__ import annotations
 
 import pytest
 
-from aiocloudmap import CloudMapError, EmptyAnswerHeld, HealthFilter, ServiceNotFoundError, UnavailableError
+from aiocloudmap import CloudMapError, EmptyAnswerHeld, HealthFilter, Service, ServiceNotFoundError, UnavailableError
 
 EPSILON = 0.001
 
 
-def empty(stage) -> None:
-    """The last instance goes."""
+def remove_instances(stage) -> None:
+    """Remove the last instance."""
     stage.world.deregister("shop/orders", "orders-1")
 
 
-def gone(stage) -> None:
-    """The service goes, and its instances with it."""
+def remove_service(stage) -> None:
+    """Remove the service and its instances."""
     stage.world.deregister("shop/orders", "orders-1")
     stage.world.remove_service("shop/orders")
 
 
-NOTHINGS = pytest.mark.parametrize("nothing", [empty, gone])
-
-
-@NOTHINGS
-async def test_the_first_nothing_after_something_is_held_off(stage, nothing):
-    """Empty and not-found alike: the old answer stays in use, and the hold shows."""
-    service = await stage.known()
-    nothing(stage)
+async def emptied(stage, remove=remove_instances, **settings) -> Service:
+    """A handle whose last answer has instances and is a fallback, while AWS has none."""
+    service = await stage.known(**settings)
+    remove(stage)
     stage.clock.tick(60)
+    return service
+
+
+BOTH_WAYS = pytest.mark.parametrize("remove", [remove_instances, remove_service])
+
+
+@BOTH_WAYS
+async def test_the_first_empty_answer_after_instances_is_held_back(stage, remove):
+    """Empty and not-found alike: the old answer stays in use, and explain() reports the hold."""
+    service = await emptied(stage, remove)
     assert len(await service.resolve()) == 1
     assert service.explain().held_empty
     assert len(service.peek()) == 1
 
 
-async def test_a_hold_is_told_as_an_event(stage):
-    """Each doubted answer tells how many instances are kept, and for how long at most."""
+async def test_each_held_answer_emits_an_event(stage):
+    """The event reports how many instances are kept, and for how long at most."""
     events = []
-    service = await stage.known(on_event=events.append)
-    empty(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, on_event=events.append)
     await service.resolve()
     stage.clock.tick(12)
     await service.resolve()
@@ -47,12 +51,10 @@ async def test_a_hold_is_told_as_an_event(stage):
     assert held == [EmptyAnswerHeld(service.query, 1, 30), EmptyAnswerHeld(service.query, 1, 18)]
 
 
-@NOTHINGS
-async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, nothing):
-    """AWS is asked again after negative_ttl, not before; until then the old answer is given at once."""
-    service = await stage.known(negative_ttl=5)
-    nothing(stage)
-    stage.clock.tick(60)
+@BOTH_WAYS
+async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, remove):
+    """AWS is asked again after negative_ttl. Until then the old answer is returned at once."""
+    service = await emptied(stage, remove, negative_ttl=5)
     await service.resolve()
     for calls in (2, 3, 4):
         stage.clock.tick(5 - EPSILON)
@@ -64,10 +66,10 @@ async def test_a_held_answer_is_refreshed_every_negative_ttl(stage, nothing):
         assert stage.calls == calls + 1
 
 
-async def test_while_stale_a_held_answer_is_refreshed_behind(stage):
-    """Within the stale period the hold costs no caller a wait, and AWS is asked every negative_ttl."""
+async def test_a_held_stale_answer_is_refreshed_in_the_background(stage):
+    """Within the stale period no caller waits, and AWS is asked every negative_ttl."""
     service = await stage.known(negative_ttl=5)
-    empty(stage)
+    remove_instances(stage)
     stage.clock.tick(30)
     stage.at_once(service.resolve())
     await stage.settle()
@@ -83,11 +85,9 @@ async def test_while_stale_a_held_answer_is_refreshed_behind(stage):
         assert stage.calls == calls + 1
 
 
-async def test_empty_is_believed_once_the_hold_time_is_over(stage):
-    """The empty answer that comes at empty_hold_time after the first one is the answer; one just before is not."""
-    service = await stage.known(empty_hold_time=30)
-    empty(stage)
-    stage.clock.tick(60)
+async def test_an_empty_answer_is_accepted_after_empty_hold_time(stage):
+    """An empty answer after empty_hold_time is accepted, one just before is not."""
+    service = await emptied(stage, empty_hold_time=30)
     await service.resolve()
     stage.clock.tick(30 - EPSILON)
     assert len(await service.resolve()) == 1
@@ -96,21 +96,17 @@ async def test_empty_is_believed_once_the_hold_time_is_over(stage):
     assert not service.explain().held_empty
 
 
-async def test_empty_is_believed_at_the_very_end_of_the_hold_time(stage):
-    """At exactly empty_hold_time after the first empty answer, the next one is believed."""
-    service = await stage.known(empty_hold_time=30)
-    empty(stage)
-    stage.clock.tick(60)
+async def test_an_empty_answer_is_accepted_exactly_at_empty_hold_time(stage):
+    """The hold ends at exactly empty_hold_time after the first empty answer."""
+    service = await emptied(stage, empty_hold_time=30)
     await service.resolve()
     stage.clock.tick(30)
     assert len(await service.resolve()) == 0
 
 
-async def test_not_found_is_believed_once_the_hold_time_is_over(stage):
-    """A service that stays away is an error in the end, remembered like any not-found."""
-    service = await stage.known()
-    gone(stage)
-    stage.clock.tick(60)
+async def test_not_found_is_accepted_after_empty_hold_time(stage):
+    """A service that stays away is an error, remembered like any other not-found."""
+    service = await emptied(stage, remove_service)
     await service.resolve()
     stage.clock.tick(30)
     with pytest.raises(ServiceNotFoundError):
@@ -122,11 +118,9 @@ async def test_not_found_is_believed_once_the_hold_time_is_over(stage):
     assert service.peek() is None
 
 
-async def test_an_instance_that_comes_back_ends_the_hold(stage):
-    """A non-empty answer is the answer, and the next empty one is doubted for the whole time again."""
-    service = await stage.known()
-    empty(stage)
-    stage.clock.tick(60)
+async def test_an_instance_that_returns_ends_the_hold(stage):
+    """The next empty answer is held back for the whole time again."""
+    service = await emptied(stage)
     await service.resolve()
     stage.clock.tick(20)
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
@@ -140,11 +134,9 @@ async def test_an_instance_that_comes_back_ends_the_hold(stage):
 
 
 @pytest.mark.parametrize("health", [HealthFilter.HEALTHY, HealthFilter.UNHEALTHY])
-async def test_emptiness_of_a_health_filter_is_believed_at_once(stage, health):
-    """Who asks for the healthy, or the unhealthy, asks for just this truth."""
-    service = await stage.known({"health": health})
-    empty(stage)
-    stage.clock.tick(60)
+async def test_an_empty_answer_to_a_health_filter_is_accepted_at_once(stage, health):
+    """HEALTHY and UNHEALTHY ask for exactly this."""
+    service = await emptied(stage, filters={"health": health})
     assert len(await service.resolve()) == 0
 
 
@@ -152,21 +144,17 @@ async def test_emptiness_of_a_health_filter_is_believed_at_once(stage, health):
     "filters",
     [{"health": HealthFilter.ALL}, {"health": HealthFilter.HEALTHY_OR_ELSE_ALL}, {"where": {"QUEUE_URL": "x"}}],
 )
-async def test_other_filters_hold(stage, filters):
-    """ALL and HEALTHY_OR_ELSE_ALL are empty by accident more often than by truth; so is an attribute filter."""
+async def test_other_filters_hold_back_an_empty_answer(stage, filters):
+    """With other filters an empty answer is more likely an accident."""
     if "where" in filters:
         stage.world.register("shop/orders", "orders-1", {"QUEUE_URL": "x"})
-    service = await stage.known(filters)
-    empty(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, filters=filters)
     assert len(await service.resolve()) == 1
 
 
-async def test_max_age_zero_returns_the_truth_and_ends_the_hold(stage):
-    """Who forces a fetch gets the empty answer, and from then on so does everybody."""
-    service = await stage.known()
-    empty(stage)
-    stage.clock.tick(60)
+async def test_max_age_zero_returns_the_empty_answer_and_ends_the_hold(stage):
+    """After a forced fetch every caller gets the empty answer."""
+    service = await emptied(stage)
     await service.resolve()
     assert len(await service.resolve(max_age=0)) == 0
     assert not service.explain().held_empty
@@ -175,9 +163,7 @@ async def test_max_age_zero_returns_the_truth_and_ends_the_hold(stage):
 
 async def test_max_age_zero_raises_not_found_and_ends_the_hold(stage):
     """The same for a service that is gone."""
-    service = await stage.known()
-    gone(stage)
-    stage.clock.tick(60)
+    service = await emptied(stage, remove_service)
     await service.resolve()
     with pytest.raises(ServiceNotFoundError):
         await service.resolve(max_age=0)
@@ -185,42 +171,38 @@ async def test_max_age_zero_raises_not_found_and_ends_the_hold(stage):
         stage.at_once(service.resolve())
 
 
-async def test_max_age_zero_never_begins_a_hold(stage):
-    """Forced while the answer is fresh: the truth replaces it at once."""
+async def test_max_age_zero_never_starts_a_hold(stage):
+    """A forced empty answer replaces a fresh one at once."""
     service = await stage.known()
-    empty(stage)
+    remove_instances(stage)
     assert len(await service.resolve(max_age=0)) == 0
     assert len(stage.at_once(service.resolve())) == 0
 
 
-async def test_a_positive_max_age_returns_the_truth_and_leaves_the_hold_to_others(stage):
-    """Nothing older than asked for is returned; who did not ask that keeps the doubted answer."""
-    service = await stage.known()
-    empty(stage)
-    stage.clock.tick(60)
+async def test_a_positive_max_age_returns_the_empty_answer_but_keeps_the_hold(stage):
+    """Callers without max_age keep getting the old answer."""
+    service = await emptied(stage)
     assert len(await service.resolve(max_age=10)) == 0
     assert len(stage.at_once(service.resolve())) == 1
     assert service.explain().held_empty
 
 
-@NOTHINGS
-async def test_a_hold_time_of_zero_believes_nothing_at_once(stage, nothing):
-    """empty_hold_time=0 turns the doubt off."""
-    service = await stage.known(empty_hold_time=0)
-    nothing(stage)
-    stage.clock.tick(60)
+@BOTH_WAYS
+async def test_an_empty_hold_time_of_zero_accepts_at_once(stage, remove):
+    """empty_hold_time=0 turns holding off."""
+    service = await emptied(stage, remove, empty_hold_time=0)
     try:
         assert len(await service.resolve()) == 0
     except ServiceNotFoundError:
-        assert nothing is gone
+        assert remove is remove_service
     else:
-        assert nothing is empty
+        assert remove is remove_instances
 
 
-async def test_a_hold_never_passes_the_hard_end(stage):
-    """The old answer stays until hard where that comes before the end of the hold."""
+async def test_a_hold_never_outlives_the_hard_end(stage):
+    """The old answer ends at its hard end if that comes before the end of the hold."""
     service = await stage.known(ttl=10, stale_while_revalidate=0, stale_if_error=10, empty_hold_time=30)
-    empty(stage)
+    remove_instances(stage)
     stage.clock.tick(12)
     assert len(await service.resolve()) == 1
     stage.clock.tick(8 - EPSILON)
@@ -229,10 +211,10 @@ async def test_a_hold_never_passes_the_hard_end(stage):
     assert len(await service.resolve()) == 0
 
 
-async def test_a_held_answer_is_not_given_unasked_beyond_its_hard_end(stage):
-    """negative_ttl reaches past hard: at hard the caller asks all the same."""
+async def test_negative_ttl_does_not_extend_a_held_answer(stage):
+    """If negative_ttl reaches past the hard end, the caller asks at the hard end."""
     service = await stage.known(ttl=10, stale_while_revalidate=0, stale_if_error=4, negative_ttl=100)
-    empty(stage)
+    remove_instances(stage)
     stage.clock.tick(12)
     assert len(await service.resolve()) == 1
     stage.clock.tick(2)
@@ -240,11 +222,9 @@ async def test_a_held_answer_is_not_given_unasked_beyond_its_hard_end(stage):
     assert len(await service.resolve()) == 0
 
 
-async def test_a_failure_in_the_middle_of_a_hold_does_not_prolong_it(stage):
-    """The hold time counts from the first empty answer, whatever fails meanwhile."""
-    service = await stage.known()
-    empty(stage)
-    stage.clock.tick(60)
+async def test_a_failure_during_a_hold_does_not_extend_it(stage):
+    """The hold counts from the first empty answer, whatever fails in between."""
+    service = await emptied(stage)
     await service.resolve()
     stage.clock.tick(5)
     stage.faults.server_error(next=1)
@@ -253,29 +233,27 @@ async def test_a_failure_in_the_middle_of_a_hold_does_not_prolong_it(stage):
     assert len(await service.resolve()) == 0
 
 
-async def test_the_old_answer_outlives_the_hold_where_aws_is_down(stage):
-    """A hold does not shorten the fallback: after it the next empty answer is believed, and a failure is a failure."""
-    service = await stage.known()
-    empty(stage)
-    stage.clock.tick(60)
+async def test_an_outage_after_a_hold_keeps_the_old_answer(stage):
+    """A hold does not shorten the fallback period."""
+    service = await emptied(stage)
     await service.resolve()
     stage.faults.server_error()
     stage.clock.tick(100)
     assert len(await service.resolve()) == 1
 
 
-async def test_an_empty_first_answer_is_the_answer(stage):
-    """Nothing after nothing needs no doubt."""
-    empty(stage)
+async def test_an_empty_first_answer_is_accepted(stage):
+    """Without an answer to keep, nothing is held back."""
+    remove_instances(stage)
     service = stage.cloud_map().service("shop/orders")
     assert len(await service.resolve()) == 0
     assert not service.explain().held_empty
 
 
 @pytest.mark.parametrize("negative_ttl", [5, 1])
-async def test_an_empty_answer_lives_for_negative_ttl_without_a_stale_period(stage, negative_ttl):
-    """At once until negative_ttl, then the caller gets the new answer, not the empty one."""
-    empty(stage)
+async def test_an_empty_answer_lives_for_negative_ttl(stage, negative_ttl):
+    """It has no stale period: after negative_ttl the caller gets the new answer."""
+    remove_instances(stage)
     service = stage.cloud_map(negative_ttl=negative_ttl).service("shop/orders")
     await service.resolve()
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
@@ -286,9 +264,9 @@ async def test_an_empty_answer_lives_for_negative_ttl_without_a_stale_period(sta
     assert stage.calls == 2
 
 
-async def test_an_empty_answer_is_no_fallback(stage):
-    """Past negative_ttl with AWS down there is an error, not the emptiness of a while ago."""
-    empty(stage)
+async def test_an_empty_answer_is_not_a_fallback(stage):
+    """Past negative_ttl with AWS down, the caller gets an error."""
+    remove_instances(stage)
     service = stage.cloud_map().service("shop/orders")
     await service.resolve()
     stage.faults.server_error()
@@ -299,37 +277,35 @@ async def test_an_empty_answer_is_no_fallback(stage):
 
 
 async def test_a_negative_ttl_of_zero_keeps_no_empty_answer(stage):
-    """negative_ttl=0: every caller asks again."""
-    empty(stage)
+    """With negative_ttl=0 every caller asks again."""
+    remove_instances(stage)
     service = stage.cloud_map(negative_ttl=0).service("shop/orders")
     assert [len(await service.resolve()) for _ in range(3)] == [0, 0, 0]
     assert stage.calls == 3
 
 
-async def test_an_empty_answer_after_an_invalidation_is_doubted_too(stage):
-    """What was invalidated stays as fallback, and so as what an empty answer is held against."""
+async def test_an_empty_answer_after_an_invalidation_is_held_back(stage):
+    """An invalidated answer stays as fallback, so an empty answer is compared with it."""
     service = await stage.known()
-    empty(stage)
+    remove_instances(stage)
     service.invalidate()
     assert len(await service.resolve()) == 1
     assert service.explain().held_empty
 
 
-async def test_after_clear_an_empty_answer_is_the_answer(stage):
-    """What was forgotten is held against nothing."""
+async def test_an_empty_answer_after_clear_is_accepted(stage):
+    """clear() leaves nothing to keep."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
-    empty(stage)
+    remove_instances(stage)
     cloud_map.clear()
     assert len(await service.resolve()) == 0
 
 
 @pytest.mark.parametrize("filters", [{"health": HealthFilter.HEALTHY}, {"health": HealthFilter.UNHEALTHY}])
-async def test_a_service_that_is_gone_is_believed_at_once_by_a_health_filter(stage, filters):
-    """The hold of not-found follows the same rule as that of empty."""
-    service = await stage.known(filters)
-    gone(stage)
-    stage.clock.tick(60)
+async def test_a_health_filter_accepts_not_found_at_once(stage, filters):
+    """Not-found follows the same rule as an empty answer."""
+    service = await emptied(stage, remove_service, filters=filters)
     with pytest.raises(CloudMapError, match="shop/orders"):
         await service.resolve()

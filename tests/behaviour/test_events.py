@@ -1,4 +1,4 @@
-"""on_event: what is told, to whom, for how long, and that no listener can do harm."""
+"""on_event: what is reported, to which listeners, and that a listener cannot do harm."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 from aiocloudmap import (
     AnswerTruncated,
     ConnectError,
-    EmptyAnswerHeld,
     Refreshed,
     RefreshFailed,
-    ServiceName,
     Throttled,
     ThrottledError,
     UnavailableError,
@@ -22,20 +20,19 @@ from aiocloudmap import (
 from aiocloudmap.model.instance import MAX_INSTANCES
 
 
-async def test_a_new_answer_is_told_with_its_size_and_duration(stage):
-    """Refreshed: the question, how many instances, how long it took."""
+async def test_a_new_answer_is_reported_with_its_size_and_duration(stage):
+    """Refreshed holds the query, the number of instances, and the duration."""
     events = []
     service = stage.cloud_map(on_event=events.append).service("shop/orders")
     stage.faults.delay(0.25)
-    waiting = asyncio.create_task(service.resolve())
-    await stage.settle()
+    waiting = await stage.start(service.resolve())
     await stage.tick(0.25)
     await waiting
     assert events == [Refreshed(service.query, 1, 0.25)]
 
 
-async def test_a_hit_tells_nothing(stage):
-    """Events are of the cold path."""
+async def test_a_hit_emits_no_event(stage):
+    """Only calls that go to AWS emit events."""
     events = []
     service = stage.cloud_map(on_event=events.append).service("shop/orders")
     await service.resolve()
@@ -45,8 +42,8 @@ async def test_a_hit_tells_nothing(stage):
     assert events == []
 
 
-async def test_a_failure_is_told_with_what_is_served_meanwhile(stage):
-    """RefreshFailed: why, the how manieth in a row, the age of the old answer, and when the next attempt is."""
+async def test_a_failure_is_reported_with_the_answer_served_instead(stage):
+    """RefreshFailed holds the error, its number in a row, the age of the old answer, and the next attempt."""
     events = []
     service = stage.cloud_map(on_event=events.append).service("shop/orders")
     await service.resolve()
@@ -65,8 +62,8 @@ async def test_a_failure_is_told_with_what_is_served_meanwhile(stage):
     assert [event.level for event in failed] == [logging.WARNING, logging.DEBUG]
 
 
-async def test_a_failure_with_nothing_to_serve_says_so(stage):
-    """serving_age is None in the cold."""
+async def test_a_failure_without_an_answer_is_reported_as_such(stage):
+    """serving_age is None."""
     events = []
     cloud_map = stage.cloud_map(on_event=events.append)
     stage.faults.server_error()
@@ -77,8 +74,8 @@ async def test_a_failure_with_nothing_to_serve_says_so(stage):
     assert "nothing to serve" in str(event)
 
 
-async def test_throttling_is_told_for_the_engine_and_for_the_question(stage):
-    """Throttled says how long nobody asks; RefreshFailed says whom it hit."""
+async def test_throttling_emits_an_event_for_the_engine_and_the_query(stage):
+    """Throttled reports the wait of the engine, RefreshFailed the query."""
     events = []
     cloud_map = stage.cloud_map(on_event=events.append)
     stage.faults.throttle()
@@ -88,8 +85,8 @@ async def test_throttling_is_told_for_the_engine_and_for_the_question(stage):
     assert 0.25 <= events[0].retry_in < 0.5
 
 
-async def test_a_throttled_failure_tells_the_wait_that_there_will_be(stage):
-    """The engine's floor has risen to seconds: a key that fails for the first time does not promise half of one."""
+async def test_a_throttled_failure_reports_the_actual_wait(stage):
+    """A key that fails for the first time reports the engine's wait if that is longer than its own."""
     events = []
     cloud_map = stage.cloud_map(on_event=events.append)
     stage.faults.throttle()
@@ -103,8 +100,8 @@ async def test_a_throttled_failure_tells_the_wait_that_there_will_be(stage):
 
 
 @pytest.mark.parametrize("count", [MAX_INSTANCES - 1, MAX_INSTANCES])
-async def test_an_answer_as_long_as_answers_can_be_is_told(stage, count):
-    """1,000 instances may be all, or not: the snapshot says so, and an event; 999 are all."""
+async def test_an_answer_of_maximum_size_is_reported_as_truncated(stage, count):
+    """An answer of 1,000 instances may be incomplete, an answer of 999 is complete."""
     for number in range(count):
         stage.world.register("shop/many", f"i{number:04}", {"A": "1"})
     events = []
@@ -116,7 +113,7 @@ async def test_an_answer_as_long_as_answers_can_be_is_told(stage, count):
     assert truncated == ([AnswerTruncated(service.query, 1000)] if count == MAX_INSTANCES else [])
 
 
-async def test_what_callers_share_is_told_once(stage):
+async def test_a_shared_call_emits_one_event(stage):
     """Five callers, one fetch, one event."""
     events = []
     cloud_map = stage.cloud_map(on_event=events.append)
@@ -124,8 +121,8 @@ async def test_what_callers_share_is_told_once(stage):
     assert len(events) == 1
 
 
-async def test_a_listener_is_not_kept_alive_and_not_told_when_its_cloud_map_is_gone(stage):
-    """on_event belongs to the CloudMap and its handles: when they are gone, it is told no more."""
+async def test_a_listener_is_not_called_after_its_cloud_map_is_gone(stage):
+    """on_event belongs to the CloudMap and its handles and ends with them."""
     events = []
     cloud_map = stage.cloud_map(on_event=events.append)
     engine = cloud_map._engine  # what other CloudMaps of equal settings would share
@@ -138,7 +135,7 @@ async def test_a_listener_is_not_kept_alive_and_not_told_when_its_cloud_map_is_g
 
 
 async def test_a_handle_keeps_the_listener_of_its_cloud_map(stage):
-    """Somebody who keeps a handle only, is told as well."""
+    """A program that keeps only a handle still gets events."""
     events = []
     service = stage.cloud_map(on_event=events.append).service("shop/orders")
     gc.collect()
@@ -146,11 +143,11 @@ async def test_a_handle_keeps_the_listener_of_its_cloud_map(stage):
     assert len(events) == 1
 
 
-async def test_a_listener_that_raises_harms_nobody(stage, caplog):
-    """The caller is answered, the answer is written, and the log has what was raised."""
+async def test_a_listener_that_raises_does_not_affect_the_caller(stage, caplog):
+    """The caller is answered, the answer is written, and the exception is logged."""
 
     def broken(event):
-        raise RuntimeError("a listener's own trouble")
+        raise RuntimeError("a bug in a listener")
 
     service = stage.cloud_map(on_event=broken).service("shop/orders")
     assert len(await service.resolve()) == 1
@@ -158,26 +155,26 @@ async def test_a_listener_that_raises_harms_nobody(stage, caplog):
     [record] = [record for record in caplog.records if record.exc_info]
     assert record.name == "aiocloudmap"
     assert "on_event raised an exception for Refreshed" in record.getMessage()
-    assert "a listener's own trouble" in str(record.exc_info[1])
+    assert "a bug in a listener" in str(record.exc_info[1])
 
 
-async def test_a_listener_that_raises_keeps_no_event_from_being_told(stage):
-    """A throttled call has two events; the second is told although the first made the listener raise."""
-    told = []
+async def test_a_listener_that_raises_still_gets_later_events(stage):
+    """A throttled call emits two events, and the listener gets both."""
+    received = []
 
     def broken(event):
-        told.append(type(event))
+        received.append(type(event))
         raise RuntimeError("again")
 
     cloud_map = stage.cloud_map(on_event=broken)
     stage.faults.throttle()
     with pytest.raises(ThrottledError):
         await cloud_map.service("shop/orders").resolve()
-    assert told == [Throttled, RefreshFailed]
+    assert received == [Throttled, RefreshFailed]
 
 
 async def test_a_listener_may_use_the_library(stage):
-    """It is told outside of any lock: it may look, and even throw answers away."""
+    """It is called outside of any lock and may even clear the cache."""
     seen = []
     cloud_map = stage.cloud_map(on_event=lambda event: seen.append((cloud_map.stats().entries, cloud_map.clear())))
     service = cloud_map.service("shop/orders")
@@ -186,8 +183,8 @@ async def test_a_listener_may_use_the_library(stage):
     assert service.peek() is None
 
 
-async def test_a_listener_sees_the_answer_that_it_is_told_of(stage):
-    """An event comes after what it tells has been written."""
+async def test_a_listener_sees_the_answer_it_is_called_for(stage):
+    """The answer is written before its event."""
     seen = []
     cloud_map = stage.cloud_map(on_event=lambda event: seen.append(service.peek()))
     service = cloud_map.service("shop/orders")
@@ -195,8 +192,8 @@ async def test_a_listener_sees_the_answer_that_it_is_told_of(stage):
     assert [len(snapshot) for snapshot in seen] == [1]
 
 
-async def test_events_are_logged_at_their_level_and_say_no_value(stage, caplog):
-    """The log has what a listener is told, under the library's own name, without any attribute's value."""
+async def test_events_are_logged_at_their_level_without_values(stage, caplog):
+    """The log contains every event under the library's logger, without attribute values."""
     caplog.set_level(logging.DEBUG, "aiocloudmap")
     service = stage.cloud_map().service("shop/orders")
     await service.resolve()
@@ -215,15 +212,3 @@ async def test_events_are_logged_at_their_level_and_say_no_value(stage, caplog):
     ]
     assert all(record.name == "aiocloudmap" for record in caplog.records)
     assert "sqs" not in caplog.text
-
-
-async def test_a_hold_is_told(stage):
-    """EmptyAnswerHeld: how many are kept."""
-    events = []
-    service = stage.cloud_map(on_event=events.append).service("shop/orders")
-    await service.resolve()
-    stage.world.deregister("shop/orders", "orders-1")
-    stage.clock.tick(60)
-    await service.resolve()
-    assert events[-1] == EmptyAnswerHeld(service.query, 1, 30)
-    assert ServiceName.parse("shop/orders") == events[-1].query.service

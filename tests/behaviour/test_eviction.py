@@ -1,4 +1,4 @@
-"""The table is bounded: what goes first, and how it comes back."""
+"""Eviction: the memory store is bounded, and an evicted answer is fetched again."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from aiocloudmap.cache.memory_store import MAX_ENTRIES
 UNBOUNDED = ConnectionPolicy(max_calls_per_second=1e6)
 
 
-class Anything:
-    """A backend that knows every service, and counts how often each is asked for."""
+class AnyService:
+    """A backend that knows every service and records what it is asked for."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -19,9 +19,9 @@ class Anything:
         return Discovery((Instance("a", query.service),))
 
 
-async def test_the_table_holds_4096_answers_and_drops_the_one_written_longest_ago(clock, stage):
-    """4,096 are kept, one more evicts the first; its handle knows nothing, asks again, and shares again."""
-    backend = Anything()
+async def test_the_store_keeps_4096_answers_and_drops_the_oldest(clock, stage):
+    """One more than 4,096 evicts the first. Its handle asks again and shares the new answer."""
+    backend = AnyService()
     policy = CachePolicy(jitter=0, refresh="background")
     cloud_map = CloudMap(backend=backend, clock=clock, cache=policy, connections=UNBOUNDED)
     first, second = cloud_map.service("shop/s0"), cloud_map.service("shop/s1")
@@ -31,7 +31,7 @@ async def test_the_table_holds_4096_answers_and_drops_the_one_written_longest_ag
     assert first.peek() is not None
     await cloud_map.service("shop/one-more").resolve()
     assert cloud_map.stats().entries == 4096
-    # Not peek(), which looks the evicted one up: the handle that holds it must not be answered from it.
+    # Not peek(), which looks the entry up again: the handle must not answer from the entry it still holds.
     assert len(await first.resolve()) == 1
     assert backend.asked.count("s0") == 2
     assert len(stage.at_once(cloud_map.service("shop/s0").resolve())) == 1
@@ -40,9 +40,9 @@ async def test_the_table_holds_4096_answers_and_drops_the_one_written_longest_ag
     assert cloud_map.stats().entries == 4096
 
 
-async def test_what_is_refetched_stays(clock):
-    """An answer in use is refetched, and so outlives ones that nobody asks for."""
-    backend = Anything()
+async def test_an_answer_in_use_is_not_evicted(clock):
+    """A refreshed answer outlives answers that are no longer asked for."""
+    backend = AnyService()
     policy = CachePolicy(ttl=5, stale_while_revalidate=0, refresh="background")
     cloud_map = CloudMap(backend=backend, clock=clock, cache=policy, connections=UNBOUNDED)
     used = cloud_map.service("shop/used")

@@ -1,4 +1,4 @@
-"""AWS is down, slow, angry or nonsense: who is answered, who is told, and how often AWS is asked meanwhile."""
+"""AWS is down, slow, throttling or sends garbage: what callers get, and how often AWS is asked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EPSILON = 0.001
 
 
 def depth(error: BaseException) -> int:
-    """How many frames the traceback of an error has."""
+    """Count the frames in an error's traceback."""
     frames, traceback = 0, error.__traceback__
     while traceback is not None:
         frames, traceback = frames + 1, traceback.tb_next
@@ -33,7 +33,7 @@ def depth(error: BaseException) -> int:
 
 
 class Failing:
-    """A backend that raises what it is given, after an answer or not."""
+    """A backend that raises the given errors in turn. None stands for an answer."""
 
     def __init__(self, *outcomes: BaseException | None) -> None:
         self.outcomes = list(outcomes)
@@ -49,8 +49,8 @@ class Failing:
 
 @pytest.mark.parametrize(("fault", "error"), NAMED_FAULTS)
 @pytest.mark.parametrize("age", [30, 60, 629.9])
-async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
-    """Stale or fallback, until hard: an expired token or a role without rights is no outage."""
+async def test_any_failure_keeps_the_old_answer(stage, fault, error, age):
+    """Stale and fallback answers survive every failure, including expired tokens and missing permissions."""
     service = await stage.known()
     getattr(stage.faults, fault)()
     stage.clock.tick(age)
@@ -62,8 +62,8 @@ async def test_any_failure_leaves_the_old_answer(stage, fault, error, age):
 
 
 @pytest.mark.parametrize(("fault", "error"), NAMED_FAULTS)
-async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, error):
-    """Nothing in memory: the caller gets the error, which names the service."""
+async def test_any_failure_without_an_answer_raises_its_named_error(stage, fault, error):
+    """Without an answer in memory, the caller gets an error that names the service."""
     service = stage.cloud_map().service("shop/orders")
     getattr(stage.faults, fault)()
     with pytest.raises(CloudMapError, match=r"^shop/orders: ") as caught:
@@ -73,8 +73,8 @@ async def test_any_failure_without_an_answer_is_its_named_error(stage, fault, er
     assert caught.value.last_good_age is None
 
 
-async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
-    """Past hard, the error says for how long there has been nothing."""
+async def test_an_error_reports_the_age_of_the_last_good_answer(stage):
+    """Past the hard end, the error reports how old the last good answer is."""
     service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(700)
@@ -84,8 +84,8 @@ async def test_an_error_tells_how_old_the_last_good_answer_is(stage):
 
 
 @pytest.mark.parametrize("age", [30, 60])
-async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age):
-    """AWS down: twenty callers in sequence get twenty answers, of one failed call; after it nobody waits."""
+async def test_twenty_callers_in_an_outage_cost_one_call(stage, age):
+    """Twenty callers in sequence get twenty answers from one failed call. After it, no caller waits."""
     service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(age)
@@ -97,8 +97,8 @@ async def test_twenty_callers_in_an_outage_cost_one_call_and_no_wait(stage, age)
 
 
 @pytest.mark.parametrize("age", [30, 60])
-async def test_the_backoff_doubles_from_half_a_second_to_thirty(stage, age):
-    """After n failures in a row the next attempt is min(30, 0.5·2ⁿ⁻¹)·U[½,1) s away, and not a moment earlier."""
+async def test_the_backoff_doubles_from_half_a_second_to_thirty_seconds(stage, age):
+    """After n failures in a row, the next attempt is min(30, 0.5·2ⁿ⁻¹)·U[½,1) s away."""
     service = await stage.known(stale_while_revalidate=30 if age == 60 else 300)
     stage.faults.server_error()
     stage.clock.tick(age)
@@ -116,8 +116,8 @@ async def test_the_backoff_doubles_from_half_a_second_to_thirty(stage, age):
         stage.clock.tick(EPSILON)
 
 
-async def test_without_an_answer_the_error_comes_at_once_until_the_backoff_is_over(stage):
-    """Cold and down: the same error comes at once, and says when the next attempt may be made."""
+async def test_without_an_answer_the_backoff_raises_the_error_at_once(stage):
+    """Without an answer, the same error is raised at once and reports when the next attempt may be made."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.server_error()
     for failure in range(1, 10):
@@ -135,8 +135,8 @@ async def test_without_an_answer_the_error_comes_at_once_until_the_backoff_is_ov
         stage.clock.tick(EPSILON)
 
 
-async def test_the_backoff_of_many_is_spread(stage):
-    """A hundred services that fail together do not come back together."""
+async def test_the_backoff_of_many_services_is_spread(stage):
+    """A hundred services that fail together do not retry together."""
     cloud_map = stage.cloud_map()
     stage.faults.server_error()
     waits = []
@@ -149,8 +149,8 @@ async def test_the_backoff_of_many_is_spread(stage):
     assert max(waits) - min(waits) > 0.1
 
 
-async def test_a_success_ends_the_series(stage):
-    """After an answer the next failure begins at half a second again."""
+async def test_a_success_resets_the_backoff(stage):
+    """After an answer, the next failure starts at half a second again."""
     service = await stage.known()
     stage.faults.server_error(next=5)
     stage.clock.tick(60)
@@ -166,8 +166,8 @@ async def test_a_success_ends_the_series(stage):
     assert service.explain().refresh_in < 0.5
 
 
-async def test_callers_together_share_one_failure(stage):
-    """Ten concurrent callers in the cold: one call, ten errors, each an exception of its own."""
+async def test_concurrent_callers_share_one_failure(stage):
+    """Ten concurrent callers without an answer cause one call and get ten separate exceptions."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.server_error()
     errors = await asyncio.gather(*(service.resolve() for _ in range(10)), return_exceptions=True)
@@ -177,8 +177,8 @@ async def test_callers_together_share_one_failure(stage):
     assert service.explain().failures == 1
 
 
-async def test_a_remembered_error_is_raised_as_a_fresh_exception(clock, stage):
-    """Same words, same cause, own object, and a traceback that does not grow however often it is raised."""
+async def test_a_remembered_error_is_raised_as_a_new_exception(clock, stage):
+    """Same message, same cause, a new object, and a traceback that does not grow."""
     cause = OSError(111, "refused")
     failure = ConnectError("cannot connect", advice="Check the network.")
     failure.__cause__ = cause
@@ -198,7 +198,7 @@ async def test_a_remembered_error_is_raised_as_a_fresh_exception(clock, stage):
     ("name", "error"), [("nowhere/orders", NamespaceNotFoundError), ("shop/nothing", ServiceNotFoundError)]
 )
 async def test_not_found_is_remembered_for_negative_ttl(stage, name, error):
-    """What AWS says is not there is not asked for again before negative_ttl; namespace and service are told apart."""
+    """A missing namespace or service is not asked for again before negative_ttl."""
     service = stage.cloud_map(negative_ttl=5).service(name)
     raised = []
     for moment in (0, 5 - EPSILON, EPSILON):
@@ -212,7 +212,7 @@ async def test_not_found_is_remembered_for_negative_ttl(stage, name, error):
 
 
 async def test_a_remembered_not_found_is_raised_at_once(stage):
-    """The second caller waits for nothing."""
+    """The second caller does not wait."""
     service = stage.cloud_map().service("shop/nothing")
     with pytest.raises(ServiceNotFoundError):
         await service.resolve()
@@ -220,8 +220,8 @@ async def test_a_remembered_not_found_is_raised_at_once(stage):
         stage.at_once(service.resolve())
 
 
-async def test_not_found_is_remembered_for_each_question_by_itself(stage):
-    """One missing service tells nothing of another."""
+async def test_not_found_is_remembered_for_each_service_separately(stage):
+    """One missing service does not affect another."""
     cloud_map = stage.cloud_map()
     with pytest.raises(ServiceNotFoundError):
         await cloud_map.service("shop/nothing").resolve()
@@ -231,8 +231,8 @@ async def test_not_found_is_remembered_for_each_question_by_itself(stage):
     assert stage.calls == 3
 
 
-async def test_a_negative_ttl_of_zero_remembers_no_not_found(stage):
-    """negative_ttl=0: every caller asks, and a service that appears is found at once."""
+async def test_a_negative_ttl_of_zero_does_not_remember_not_found(stage):
+    """With negative_ttl=0 every caller asks, and a service that appears is found at once."""
     service = stage.cloud_map(negative_ttl=0).service("shop/new")
     for _ in range(2):
         with pytest.raises(ServiceNotFoundError):
@@ -243,8 +243,8 @@ async def test_a_negative_ttl_of_zero_remembers_no_not_found(stage):
 
 
 @pytest.mark.parametrize("age", [60, 700])
-async def test_a_wrong_configuration_is_never_hidden(clock, age):
-    """Past stale, an old answer does not cover up that the program is set up wrongly; nor is it remembered."""
+async def test_a_configuration_error_is_never_hidden(clock, age):
+    """Past the stale period, an old answer does not hide a ConfigurationError, and it is not remembered."""
     backend = Failing(None, ConfigurationError("no region"), ConfigurationError("no region"), None)
     service = CloudMap(backend=backend, clock=clock).service("shop/orders")
     await service.resolve()
@@ -257,8 +257,8 @@ async def test_a_wrong_configuration_is_never_hidden(clock, age):
 
 
 @pytest.mark.parametrize(("age", "settings"), [(30, {}), (60, {"soft_timeout": 0})])
-async def test_a_wrong_configuration_found_behind_an_old_answer_is_told(clock, stage, age, settings):
-    """A refresh that nobody waited for finds the configuration wrong: the next caller is told, until it is right."""
+async def test_a_configuration_error_in_the_background_reaches_the_next_caller(clock, stage, age, settings):
+    """A background refresh finds the configuration wrong: the next caller gets the error until it is fixed."""
     wrong = ConfigurationError("no region")
     backend = Failing(None, wrong, wrong, None)
     service = stage.cloud_map(backend=backend, **settings).service("shop/orders")
@@ -272,8 +272,8 @@ async def test_a_wrong_configuration_found_behind_an_old_answer_is_told(clock, s
     assert service.explain().last_error is None
 
 
-async def test_a_forced_call_that_finds_a_wrong_configuration_leaves_a_fresh_answer_fresh(clock, stage):
-    """What is fresh needs no call: it stays what it is until ttl."""
+async def test_a_configuration_error_of_a_forced_call_keeps_a_fresh_answer(clock, stage):
+    """A fresh answer needs no call and stays fresh until its ttl."""
     backend = Failing(None, ConfigurationError("no region"))
     service = stage.cloud_map(backend=backend).service("shop/orders")
     await service.resolve()
@@ -282,8 +282,8 @@ async def test_a_forced_call_that_finds_a_wrong_configuration_leaves_a_fresh_ans
     assert len(stage.at_once(service.resolve())) == 1
 
 
-async def test_whatever_a_backend_raises_becomes_a_named_error(clock):
-    """A bug in a backend is an UnavailableError with its cause; nobody waits for ever."""
+async def test_any_exception_of_a_backend_becomes_a_named_error(clock):
+    """A bug in a backend is an UnavailableError with its cause, and no caller waits forever."""
     bug = KeyError("Instances")
     service = CloudMap(backend=Failing(bug), clock=clock).service("shop/orders")
     with pytest.raises(UnavailableError, match="KeyError") as caught:
@@ -292,38 +292,37 @@ async def test_whatever_a_backend_raises_becomes_a_named_error(clock):
 
 
 class Stubborn:
-    """A backend that does not stop when it is cancelled, until it is let go."""
+    """A backend that ignores cancellation until the test releases it."""
 
     def __init__(self) -> None:
-        self.let_go = asyncio.Event()
+        self.released = asyncio.Event()
         self.cancelled = 0
 
     async def discover(self, query: Query) -> Discovery:
-        while not self.let_go.is_set():
+        while not self.released.is_set():
             try:
-                await self.let_go.wait()
+                await self.released.wait()
             except asyncio.CancelledError:
                 self.cancelled += 1
         return Discovery((Instance("late", query.service),))
 
 
 async def test_the_deadline_holds_for_a_backend_that_ignores_cancellation(stage):
-    """Callers are told at the deadline however long the call takes to end; what it brings then is not written."""
+    """Callers get their error at the deadline, and the late result is not written."""
     backend = Stubborn()
     service = stage.cloud_map(backend=backend).service("shop/orders")
-    waiting = asyncio.create_task(service.resolve())
-    await stage.settle()
+    waiting = await stage.start(service.resolve())
     await stage.tick(5)
-    with pytest.raises(DeadlineError):
+    with pytest.raises(DeadlineError, match="no answer within 5 s"):
         await waiting
     assert backend.cancelled == 1
-    backend.let_go.set()
+    backend.released.set()
     await stage.settle()
     assert service.peek() is None
 
 
-async def test_what_is_remembered_and_what_is_raised_are_two_objects(stage):
-    """Nobody who catches an error can change what others are told."""
+async def test_the_remembered_error_is_not_the_raised_one(stage):
+    """A caller that modifies the error it caught changes nothing for other callers."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.server_error()
     with pytest.raises(UnavailableError) as caught:

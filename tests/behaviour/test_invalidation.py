@@ -1,4 +1,4 @@
-"""invalidate() and clear(): what counts as expired, what is forgotten, and what is under way meanwhile."""
+"""invalidate() and clear(): what expires, what is forgotten, and what happens to calls under way."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from aiocloudmap import (
     HealthFilter,
     Instance,
     Query,
+    Service,
     ServiceName,
     ServiceNotFoundError,
+    Snapshot,
     UnavailableError,
 )
 
 
 async def test_after_invalidate_the_next_caller_asks_again(stage):
-    """The answer counts as expired: the caller waits for the new one, and it is everybody's."""
+    """The next caller waits for the new answer, which then serves every caller."""
     service = stage.cloud_map().service("shop/orders")
     await service.resolve()
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
@@ -34,7 +36,7 @@ async def test_after_invalidate_the_next_caller_asks_again(stage):
 
 
 async def test_after_invalidate_the_old_answer_stays_as_fallback(stage):
-    """AWS down: the invalidated answer is given, until its own hard end and no longer."""
+    """With AWS down, the invalidated answer is returned until its hard end."""
     service = stage.cloud_map(ttl=10, stale_if_error=90).service("shop/orders")
     await service.resolve()
     service.invalidate()
@@ -47,13 +49,12 @@ async def test_after_invalidate_the_old_answer_stays_as_fallback(stage):
 
 
 async def test_after_invalidate_a_slow_refresh_costs_soft_timeout(stage):
-    """The invalidated answer is a fallback like any other."""
+    """An invalidated answer is a fallback like any other."""
     service = stage.cloud_map(soft_timeout=1).service("shop/orders")
     await service.resolve()
     service.invalidate()
     fault = stage.faults.hold()
-    waiting = asyncio.create_task(service.resolve())
-    await stage.settle()
+    waiting = await stage.start(service.resolve())
     assert not waiting.done()
     await stage.tick(1)
     assert stage.ids(await waiting) == ["orders-1"]
@@ -62,7 +63,7 @@ async def test_after_invalidate_a_slow_refresh_costs_soft_timeout(stage):
 
 
 async def test_every_handle_sees_an_invalidation(stage):
-    """Handles made before, made after, and of another policy: all ask again."""
+    """Handles made before or after it, and handles with another policy, ask again."""
     cloud_map = stage.cloud_map()
     one, two = cloud_map.service("shop/orders"), cloud_map.service(ServiceName("shop", "orders"))
     other = cloud_map.service("shop/orders", cache=CachePolicy(ttl=60, refresh="background"))
@@ -74,8 +75,8 @@ async def test_every_handle_sees_an_invalidation(stage):
     assert stage.ids(stage.at_once(one.resolve())) == ["orders-1"]
 
 
-async def test_a_handle_invalidates_its_own_question_only(stage):
-    """Another filter is another question."""
+async def test_a_handle_invalidates_its_own_query_only(stage):
+    """Another filter is another query."""
     cloud_map = stage.cloud_map()
     all_of_them, healthy = cloud_map.service("shop/orders"), cloud_map.service("shop/orders", health="HEALTHY")
     await asyncio.gather(all_of_them.resolve(), healthy.resolve())
@@ -84,8 +85,8 @@ async def test_a_handle_invalidates_its_own_question_only(stage):
     assert healthy.explain().state is Freshness.FALLBACK
 
 
-async def test_a_name_invalidates_every_question_about_it(stage):
-    """CloudMap.invalidate(name) reaches each filter and policy of the service, and no other service."""
+async def test_a_name_invalidates_every_query_for_the_service(stage):
+    """CloudMap.invalidate(name) covers every filter and policy, and no other service."""
     cloud_map = stage.cloud_map()
     stage.world.register("shop/carts", "carts-1", {"A": "1"})
     handles = [
@@ -103,8 +104,8 @@ async def test_a_name_invalidates_every_question_about_it(stage):
 
 
 @pytest.mark.parametrize("name", ["shop/orders", "cloudmap://shop/orders", ServiceName("shop", "orders"), None])
-async def test_invalidate_tells_how_many_answers_there_were(stage, name):
-    """Names in every form; None for all. What was never asked, or is no more, is not counted."""
+async def test_invalidate_returns_the_number_of_answers(stage, name):
+    """Every form of a name, and None for all. Missing and expired answers do not count."""
     cloud_map = stage.cloud_map()
     assert cloud_map.invalidate(name) == 0
     await cloud_map.service("shop/orders").resolve()
@@ -115,14 +116,14 @@ async def test_invalidate_tells_how_many_answers_there_were(stage, name):
     assert cloud_map.invalidate(name) == 0
 
 
-async def test_invalidate_refuses_what_is_no_name(stage):
-    """A wrong name is told, not silently ignored."""
+async def test_invalidate_refuses_an_invalid_name(stage):
+    """A wrong name is an error, not ignored."""
     with pytest.raises(ConfigurationError, match="invalid service name"):
         stage.cloud_map().invalidate("orders")
 
 
-async def test_invalidate_ends_a_remembered_not_found(stage):
-    """Who invalidates after registering a service finds it at once."""
+async def test_invalidate_forgets_a_remembered_not_found(stage):
+    """A service that was registered in the meantime is found at once."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/new")
     with pytest.raises(ServiceNotFoundError):
@@ -133,7 +134,7 @@ async def test_invalidate_ends_a_remembered_not_found(stage):
 
 
 class Slow:
-    """A backend whose every answer names its number, and comes when the test lets it."""
+    """A backend whose answers contain their call's number, and wait until the test releases them."""
 
     def __init__(self) -> None:
         self.answers: list[asyncio.Future[None]] = []
@@ -145,24 +146,28 @@ class Slow:
         return Discovery((Instance(f"answer-{number}", query.service),))
 
     def answer(self, number: int) -> None:
-        """Let the call of this number answer."""
+        """Release the answer to this call."""
         self.answers[number].set_result(None)
 
 
-@pytest.mark.parametrize("how", ["invalidate", "clear"])
-async def test_a_call_that_began_before_answers_its_waiters_and_is_not_written(stage, how):
-    """Who waited gets what AWS said; nobody after the invalidation does."""
+async def overtaken_call(stage, how) -> tuple[Slow, Service, asyncio.Task[Snapshot]]:
+    """Start a call, then invalidate or clear while it is under way."""
     backend = Slow()
     cloud_map = stage.cloud_map(backend=backend)
     service = cloud_map.service("shop/orders")
-    before = asyncio.create_task(service.resolve())
-    await stage.settle()
+    before = await stage.start(service.resolve())
     getattr(cloud_map, how)()
+    return backend, service, before
+
+
+@pytest.mark.parametrize("how", ["invalidate", "clear"])
+async def test_a_call_that_began_before_is_not_written(stage, how):
+    """Its waiters get its answer, later callers do not."""
+    backend, service, before = await overtaken_call(stage, how)
     backend.answer(0)
     assert stage.ids(await before) == ["answer-0"]
     assert service.peek() is None
-    after = asyncio.create_task(service.resolve())
-    await stage.settle()
+    after = await stage.start(service.resolve())
     backend.answer(1)
     assert stage.ids(await after) == ["answer-1"]
     assert stage.ids(service.peek()) == ["answer-1"]
@@ -170,13 +175,8 @@ async def test_a_call_that_began_before_answers_its_waiters_and_is_not_written(s
 
 @pytest.mark.parametrize("how", ["invalidate", "clear"])
 async def test_a_call_that_began_before_is_not_joined(stage, how):
-    """Callers after the invalidation share a call of their own, although the old one is still under way."""
-    backend = Slow()
-    cloud_map = stage.cloud_map(backend=backend)
-    service = cloud_map.service("shop/orders")
-    before = asyncio.create_task(service.resolve())
-    await stage.settle()
-    getattr(cloud_map, how)()
+    """Later callers share a new call while the old one is still under way."""
+    backend, service, before = await overtaken_call(stage, how)
     after = [asyncio.create_task(service.resolve()) for _ in range(5)]
     await stage.settle()
     backend.answer(0)
@@ -188,12 +188,11 @@ async def test_a_call_that_began_before_is_not_joined(stage, how):
     assert len(backend.answers) == 2
 
 
-async def test_a_refresh_behind_that_began_before_is_not_written(stage):
-    """The same for a refresh that nobody waits for."""
+async def test_a_background_refresh_that_began_before_is_not_written(stage):
+    """The same for a refresh without waiters."""
     backend = Slow()
     service = stage.cloud_map(backend=backend).service("shop/orders")
-    first = asyncio.create_task(service.resolve())
-    await stage.settle()
+    first = await stage.start(service.resolve())
     backend.answer(0)
     await first
     stage.clock.tick(30)
@@ -206,8 +205,8 @@ async def test_a_refresh_behind_that_began_before_is_not_written(stage):
     assert service.explain().state is Freshness.FALLBACK
 
 
-async def test_clear_forgets(stage):
-    """Nothing is known any more: peek gives None, and AWS down is an error."""
+async def test_clear_forgets_every_answer(stage):
+    """peek() returns None, and a failure is an error."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
@@ -219,8 +218,8 @@ async def test_clear_forgets(stage):
         await service.resolve()
 
 
-async def test_clear_tells_how_many_answers_there_were(stage):
-    """Each question counts; what was not found does not."""
+async def test_clear_returns_the_number_of_answers(stage):
+    """Each query counts, a not-found does not."""
     cloud_map = stage.cloud_map()
     assert cloud_map.clear() == 0
     await cloud_map.service("shop/orders").resolve()
@@ -230,8 +229,8 @@ async def test_clear_tells_how_many_answers_there_were(stage):
     assert cloud_map.clear() == 2
 
 
-async def test_handles_from_before_a_clear_share_again_after_it(stage):
-    """Handles that were made before go on as if they were new: one call serves them all."""
+async def test_handles_share_answers_again_after_clear(stage):
+    """Handles that were made before clear() share one new call."""
     cloud_map = stage.cloud_map()
     one, two = cloud_map.service("shop/orders"), cloud_map.service(ServiceName("shop", "orders"))
     await asyncio.gather(one.resolve(), two.resolve())
@@ -243,7 +242,7 @@ async def test_handles_from_before_a_clear_share_again_after_it(stage):
 
 
 class Overtaken:
-    """A backend whose first answer waits until a later one has come, on another event loop."""
+    """A backend whose first answer waits until a later one has arrived on another event loop."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -262,11 +261,10 @@ class Overtaken:
 
 
 async def test_an_older_result_never_overwrites_a_newer_one(stage):
-    """A call that began earlier on one event loop lands after a later one on another: the later answer stays."""
+    """A call that began earlier on one loop ends after a later call on another: the later answer stays."""
     backend = Overtaken()
     service = stage.cloud_map(backend=backend).service("shop/orders")
-    slow = asyncio.create_task(service.resolve())
-    await stage.settle()
+    slow = await stage.start(service.resolve())
     stage.clock.tick(0.5)
     fast = await asyncio.to_thread(lambda: asyncio.run(service.resolve()))
     assert fast.revision == 2
@@ -276,19 +274,18 @@ async def test_an_older_result_never_overwrites_a_newer_one(stage):
 
 
 async def test_an_older_failure_does_not_undo_a_newer_answer(stage):
-    """The call that is overtaken fails: its own waiter gets the newer answer, which stays fresh."""
+    """If the earlier call fails, its waiter gets the newer answer, which stays fresh."""
 
     class OvertakenAndFailing(Overtaken):
         async def discover(self, query: Query) -> Discovery:
             found = await super().discover(query)
             if found.revision == 1:
-                raise UnavailableError("too late anyway")
+                raise UnavailableError("down")
             return found
 
     backend = OvertakenAndFailing()
     service = stage.cloud_map(backend=backend).service("shop/orders")
-    slow = asyncio.create_task(service.resolve())
-    await stage.settle()
+    slow = await stage.start(service.resolve())
     stage.clock.tick(0.5)
     await asyncio.to_thread(lambda: asyncio.run(service.resolve()))
     backend.first[1].set_result(None)

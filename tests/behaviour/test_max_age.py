@@ -1,4 +1,4 @@
-"""max_age: nothing older, not even when the fetch fails."""
+"""max_age: no older answer is returned, not even when the fetch fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPSILON = 0.001
 
 
 async def test_an_answer_that_is_young_enough_costs_no_call(stage):
-    """Up to max_age the answer in memory is given at once; beyond it the caller gets a new one."""
+    """Up to max_age the answer in memory is returned. Beyond it, the caller gets a new one."""
     service = await stage.known()
     stage.clock.tick(10)
     assert stage.ids(stage.at_once(service.resolve(max_age=10))) == ["orders-1"]
@@ -31,8 +31,8 @@ async def test_an_answer_that_is_young_enough_costs_no_call(stage):
     assert stage.calls == 2
 
 
-async def test_zero_forces_a_fetch(stage):
-    """max_age=0 asks AWS, even in the same instant, and what it brings is everybody's."""
+async def test_max_age_zero_forces_a_fetch(stage):
+    """max_age=0 always asks AWS, and its answer serves every caller."""
     service = await stage.known()
     stage.world.register("shop/orders", "orders-2", {"A": "1"})
     assert stage.ids(await service.resolve(max_age=0)) == ["orders-1", "orders-2"]
@@ -40,8 +40,8 @@ async def test_zero_forces_a_fetch(stage):
     assert stage.calls == 2
 
 
-async def test_a_stale_answer_that_is_young_enough_is_given_and_renewed(stage):
-    """max_age bounds the age, it does not ask for freshness: stale is given at once, with a refresh behind."""
+async def test_a_young_enough_stale_answer_is_returned_and_refreshed(stage):
+    """max_age limits the age and does not require freshness."""
     service = await stage.known(ttl=10)
     stage.clock.tick(15)
     assert stage.ids(stage.at_once(service.resolve(max_age=15))) == ["orders-1"]
@@ -52,7 +52,7 @@ async def test_a_stale_answer_that_is_young_enough_is_given_and_renewed(stage):
 @pytest.mark.parametrize("max_age", [0, 10])
 @pytest.mark.parametrize("age", [0, 30, 60, 700])
 async def test_nothing_older_is_returned_when_the_fetch_fails(stage, max_age, age):
-    """Where the answer is older than asked for and AWS fails, the caller gets the error; others keep the answer."""
+    """A caller with max_age gets the error if the answer is too old. Others keep the answer."""
     service = await stage.known()
     stage.faults.server_error()
     stage.clock.tick(age)
@@ -65,8 +65,8 @@ async def test_nothing_older_is_returned_when_the_fetch_fails(stage, max_age, ag
         assert stage.ids(stage.at_once(service.resolve())) == ["orders-1"]
 
 
-async def test_a_failed_forced_call_leaves_a_fresh_answer_fresh(stage):
-    """The failure is told to who forced it; the answer lives on to its ttl without another call."""
+async def test_a_failed_forced_call_keeps_a_fresh_answer(stage):
+    """Only the forcing caller gets the error. The answer lives until its ttl without another call."""
     service = await stage.known(ttl=30)
     stage.faults.server_error()
     with pytest.raises(UnavailableError):
@@ -77,13 +77,12 @@ async def test_a_failed_forced_call_leaves_a_fresh_answer_fresh(stage):
 
 
 async def test_a_call_that_began_before_is_not_joined(stage):
-    """What AWS is saying already may be too old: the caller gets a call that begins after its own."""
+    """The answer of a call under way may be too old: the caller gets a call that begins later."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.hold()
     early = asyncio.create_task(service.resolve())
     await asyncio.wait_for(stage.faults.until_held(), 10)
-    forced = asyncio.create_task(service.resolve(max_age=0))
-    await stage.settle()
+    forced = await stage.start(service.resolve(max_age=0))
     assert stage.calls == 1
     stage.faults.release(1)
     assert stage.ids(await early) == ["orders-1"]
@@ -95,8 +94,8 @@ async def test_a_call_that_began_before_is_not_joined(stage):
     assert stage.ids(await forced) == ["orders-1", "orders-2"]
 
 
-async def test_all_who_force_meanwhile_share_one_successor(stage):
-    """Twenty callers with a max_age, behind one call under way, cause one more call."""
+async def test_forced_callers_share_the_next_call(stage):
+    """Twenty callers with max_age behind one call under way cause one more call."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.hold()
     early = asyncio.create_task(service.resolve())
@@ -108,37 +107,34 @@ async def test_all_who_force_meanwhile_share_one_successor(stage):
     assert stage.calls == 2
 
 
-async def test_callers_who_force_in_the_same_moment_share_one_call(stage):
-    """A call that has not begun yet is young enough for all."""
+async def test_forced_callers_share_a_call_that_has_not_begun(stage):
+    """A call that has not begun is new enough for all."""
     service = await stage.known()
     await asyncio.gather(*(service.resolve(max_age=0) for _ in range(10)))
     assert stage.calls == 2
 
 
-async def test_a_successor_begins_also_where_the_call_before_it_fails(stage):
-    """The first call's failure is its own waiters' business."""
+async def test_the_next_call_begins_even_if_the_current_one_fails(stage):
+    """The failure of the first call affects its own waiters only."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.hold()
     stage.faults.server_error(next=1)
     early = asyncio.create_task(service.resolve())
     await asyncio.wait_for(stage.faults.until_held(), 10)
-    forced = asyncio.create_task(service.resolve(max_age=0))
-    await stage.settle()
+    forced = await stage.start(service.resolve(max_age=0))
     stage.faults.release()
     with pytest.raises(UnavailableError):
         await early
     assert stage.ids(await forced) == ["orders-1"]
 
 
-async def test_who_waits_for_a_successor_waits_no_longer_than_the_deadline(stage):
-    """With one call hanging, the caller behind it is told within discovery_timeout of its own coming."""
+async def test_a_forced_caller_waits_at_most_discovery_timeout(stage):
+    """Behind a hanging call, a caller gets its error within its own discovery_timeout."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.hang()
-    early = asyncio.create_task(service.resolve())
-    await stage.settle()
+    early = await stage.start(service.resolve())
     await stage.tick(3)
-    forced = asyncio.create_task(service.resolve(max_age=0))
-    await stage.settle()
+    forced = await stage.start(service.resolve(max_age=0))
     await stage.tick(2)
     assert early.done()
     assert not forced.done()
@@ -150,8 +146,8 @@ async def test_who_waits_for_a_successor_waits_no_longer_than_the_deadline(stage
     assert not service.explain().in_flight
 
 
-async def test_a_remembered_not_found_is_skipped(stage):
-    """Who has just registered a service asks with a max_age, and is not told what AWS said a second ago."""
+async def test_max_age_ignores_a_remembered_not_found(stage):
+    """After registering a service, a caller with max_age finds it at once."""
     service = stage.cloud_map().service("shop/new")
     with pytest.raises(ServiceNotFoundError):
         await service.resolve()
@@ -162,33 +158,31 @@ async def test_a_remembered_not_found_is_skipped(stage):
     assert stage.ids(stage.at_once(service.resolve())) == ["new-1"]
 
 
-async def test_soft_timeout_is_skipped(stage):
-    """In fallback, a caller with a max_age waits for the new answer as long as the call takes."""
+async def test_max_age_ignores_soft_timeout(stage):
+    """In fallback, a caller with max_age waits as long as the call takes."""
     service = await stage.known(soft_timeout=1)
     stage.faults.hold()
     stage.clock.tick(60)
-    waiting = asyncio.create_task(service.resolve(max_age=10))
-    await stage.settle()
+    waiting = await stage.start(service.resolve(max_age=10))
     await stage.tick(5 - EPSILON)
     assert not waiting.done()
     stage.faults.release()
     assert stage.ids(await waiting) == ["orders-1"]
 
 
-async def test_the_deadline_is_an_error_and_not_the_old_answer(stage):
-    """In fallback, with AWS hanging, a caller with a max_age gets DeadlineError at discovery_timeout."""
+async def test_the_deadline_is_an_error_instead_of_the_old_answer(stage):
+    """In fallback with AWS hanging, a caller with max_age gets DeadlineError."""
     service = await stage.known()
     stage.faults.hang()
     stage.clock.tick(60)
-    waiting = asyncio.create_task(service.resolve(max_age=10))
-    await stage.settle()
+    waiting = await stage.start(service.resolve(max_age=10))
     await stage.tick(5)
     with pytest.raises(DeadlineError):
         await waiting
 
 
-async def test_the_floor_of_throttling_is_honoured(stage):
-    """Forcing does not make a throttled account better: the error comes at once, and AWS is not asked."""
+async def test_max_age_zero_respects_throttling(stage):
+    """While AWS throttles, a forced call raises at once and AWS is not asked."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
@@ -205,8 +199,8 @@ async def test_the_floor_of_throttling_is_honoured(stage):
     assert stage.ids(await service.resolve(max_age=0)) == ["orders-1"]
 
 
-async def test_the_wait_for_a_remembered_failure_is_skipped_and_its_backoff_grows(stage):
-    """A key's own backoff is there to spare callers, who may insist."""
+async def test_max_age_zero_ignores_the_backoff_of_the_key(stage):
+    """A key's backoff spares callers, and a caller may insist."""
     service = stage.cloud_map().service("shop/orders")
     stage.faults.server_error(next=1)
     with pytest.raises(UnavailableError):
@@ -214,8 +208,8 @@ async def test_the_wait_for_a_remembered_failure_is_skipped_and_its_backoff_grow
     assert stage.ids(await service.resolve(max_age=0)) == ["orders-1"]
 
 
-async def test_an_empty_policy_and_a_max_age_go_together(stage):
-    """A policy that keeps nothing answers a max_age with a call each time."""
+async def test_max_age_works_with_a_policy_of_zeros(stage):
+    """A policy that keeps no answers makes one call for each caller."""
     service = stage.cloud_map(cache=CachePolicy(ttl=0, stale_while_revalidate=0, stale_if_error=0)).service(
         "shop/orders"
     )
@@ -225,8 +219,8 @@ async def test_an_empty_policy_and_a_max_age_go_together(stage):
 
 
 @pytest.mark.parametrize("max_age", [-1, -0.001, math.nan, -math.inf, "5", True, (), object()])
-async def test_what_is_no_age_is_refused(stage, max_age):
-    """Negative, not a number, or of another type: refused at once, whatever is in memory."""
+async def test_an_invalid_max_age_is_refused(stage, max_age):
+    """Negative numbers, NaN and other types are refused at once, whatever is in memory."""
     service = await stage.known()
     with pytest.raises(ConfigurationError, match="^invalid max_age .*: expected a number of 0 or more$"):
         stage.at_once(service.resolve(max_age=max_age))

@@ -1,4 +1,4 @@
-"""prefetch(): several services at once, before somebody waits for one."""
+"""prefetch(): fetch several services at once, before they are needed."""
 
 import asyncio
 
@@ -7,8 +7,8 @@ import pytest
 from aiocloudmap import CloudMap, ConfigurationError, ConnectionPolicy, ServiceNotFoundError, UnavailableError
 
 
-async def test_it_fetches_each_service_once_and_skips_fresh_ones(stage):
-    """Names, handles and repetitions are all one question each."""
+async def test_prefetch_fetches_each_service_once_and_skips_fresh_ones(stage):
+    """Names, handles and repetitions of one service are one query."""
     stage.world.register("shop/payments", "payments-1", {})
     cloud_map = stage.cloud_map()
     await cloud_map.service("shop/orders").resolve()
@@ -17,8 +17,8 @@ async def test_it_fetches_each_service_once_and_skips_fresh_ones(stage):
     assert cloud_map.service("shop/payments").peek() is not None
 
 
-async def test_it_never_has_more_calls_under_way_than_connections_to_one_host(stage):
-    """A prefetch of everything is not a burst."""
+async def test_prefetch_is_limited_by_max_connections_per_host(stage):
+    """A prefetch of many services is not a burst."""
     names = [f"shop/service-{n}" for n in range(20)]
     for name in names:
         stage.world.register(name, "one", {})
@@ -33,15 +33,15 @@ async def test_it_never_has_more_calls_under_way_than_connections_to_one_host(st
     assert stage.calls == 20
 
 
-async def test_what_cannot_be_had_is_no_error_unless_it_is_required(stage):
+async def test_a_failed_prefetch_is_not_an_error_unless_required(stage):
     """A service that is down must not keep a process from starting."""
     cloud_map = stage.cloud_map()
     await cloud_map.prefetch("shop/orders", "shop/nothing")
     assert cloud_map.service("shop/orders").peek() is not None
 
 
-async def test_required_raises_one_group_after_all_were_tried(stage):
-    """The group holds every failure, and the others are in memory."""
+async def test_required_raises_one_group_after_all_calls(stage):
+    """The group holds every failure, and the other answers are in memory."""
     stage.faults.server_error(service="shop/broken")
     stage.world.register("shop/broken", "one", {})
     cloud_map = stage.cloud_map()
@@ -51,15 +51,15 @@ async def test_required_raises_one_group_after_all_were_tried(stage):
     assert cloud_map.service("shop/orders").peek() is not None
 
 
-async def test_a_name_that_is_none_is_refused_before_anything_is_fetched(stage):
-    """Bad input costs nothing."""
+async def test_an_invalid_name_is_refused_before_any_call(stage):
+    """Invalid input costs no call."""
     with pytest.raises(ConfigurationError, match="orders"):
         await stage.cloud_map().prefetch("shop/orders", "orders")
     assert stage.calls == 0
 
 
-async def test_a_wrong_configuration_is_raised_as_itself_whether_required_or_not():
-    """Without a Region nothing can be had; that is never hidden, nor wrapped."""
+async def test_prefetch_always_raises_a_configuration_error():
+    """Without a Region no call can succeed: the error is neither hidden nor wrapped."""
     cloud_map = CloudMap(shared=False)
     with pytest.raises(ConfigurationError, match="Region"):
         await cloud_map.prefetch("shop/orders", "shop/payments")

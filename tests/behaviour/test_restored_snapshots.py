@@ -1,4 +1,4 @@
-"""A process that is stored and restored: answers stay, and are as old as they are."""
+"""Process snapshots: answers survive a restore and are as old as they really are."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from aiocloudmap.local import LocalCloudMap
 from aiocloudmap.testing import ManualClock
 
 
-async def test_answers_stay_and_are_older_by_the_time_in_the_snapshot(stage):
-    """No call to AWS on the way; it is told, once."""
+async def test_answers_age_by_the_time_in_the_snapshot(stage):
+    """The restore makes no call to AWS and emits one event."""
     events = []
     cloud_map = stage.cloud_map(on_event=events.append)
     service = cloud_map.service("shop/orders")
@@ -18,15 +18,15 @@ async def test_answers_stay_and_are_older_by_the_time_in_the_snapshot(stage):
     cloud_map.before_snapshot()
     stage.clock.freeze(45)
     cloud_map.after_restore()
-    told = service.explain()
-    assert (told.state, told.age, told.expires_in) == (Freshness.STALE, 45, 585)
+    explained = service.explain()
+    assert (explained.state, explained.age, explained.expires_in) == (Freshness.STALE, 45, 585)
     assert service.peek() is before
     assert [event for event in events if isinstance(event, ClockJumped)] == [ClockJumped(45)]
     assert stage.calls == 1
 
 
-async def test_an_answer_past_its_bound_is_not_given_after_a_restore(stage):
-    """Not even by peek(), which looks at no clock but its own."""
+async def test_an_expired_answer_is_not_returned_after_a_restore(stage):
+    """peek() does not return it either, although it reads only the monotonic clock."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
@@ -38,7 +38,7 @@ async def test_an_answer_past_its_bound_is_not_given_after_a_restore(stage):
 
 
 async def test_time_before_the_snapshot_counts_only_once(stage):
-    """What before_snapshot() has seen, after_restore() does not see again."""
+    """after_restore() does not count time again that before_snapshot() has counted."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
@@ -49,8 +49,8 @@ async def test_time_before_the_snapshot_counts_only_once(stage):
     assert service.explain().age == 10
 
 
-def test_both_work_where_no_event_loop_runs():
-    """As Lambda calls them; and before anything has been asked."""
+def test_both_hooks_work_without_an_event_loop():
+    """Lambda calls them without a running loop, even before the first call."""
     clock = ManualClock()
     local = LocalCloudMap()
     local.world.register("shop/orders", "one", {})
@@ -64,8 +64,8 @@ def test_both_work_where_no_event_loop_runs():
     assert cloud_map.service("shop/orders").explain().age == 45
 
 
-def test_neither_opens_anything_where_nothing_was_opened():
-    """A CloudMap that has not been asked needs no AWS library for it."""
+def test_neither_hook_opens_anything():
+    """They load no AWS library for an unused CloudMap."""
     cloud_map = CloudMap(region="eu-west-1", shared=False)
     cloud_map.before_snapshot()
     cloud_map.after_restore()

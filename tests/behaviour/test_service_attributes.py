@@ -1,4 +1,4 @@
-"""A service's own attributes, kept by the machinery that keeps instances."""
+"""attributes(): a service's own attributes, cached by the rules for instances."""
 
 import asyncio
 
@@ -26,17 +26,17 @@ TEAM_B = {"OWNER": "team-b"}
 
 @pytest.fixture(autouse=True)
 def owned(world):
-    """shop/orders belongs to somebody."""
+    """Give shop/orders an owner."""
     world.add_service("shop/orders", attributes=TEAM_A)
 
 
-def asked(stage) -> int:
-    """How many GetServiceAttributes there have been."""
+def attribute_calls(stage) -> int:
+    """The number of GetServiceAttributes calls so far."""
     return stage.backend.calls[OPERATION]
 
 
-async def test_a_service_tells_its_own_attributes_not_those_of_its_instances(stage):
-    """As a read-only mapping that knows whose it is and how old."""
+async def test_attributes_returns_those_of_the_service_not_its_instances(stage):
+    """A read-only mapping that knows its service and its age."""
     attributes = await stage.cloud_map().service("shop/orders").attributes()
     assert attributes == TEAM_A
     assert isinstance(attributes, ServiceAttributes)
@@ -44,18 +44,18 @@ async def test_a_service_tells_its_own_attributes_not_those_of_its_instances(sta
 
 
 async def test_a_fresh_answer_costs_no_call_and_does_not_suspend(stage):
-    """For every handle, whatever its filters: they have nothing to say here."""
+    """This holds for every handle of the service, whatever its filters."""
     cloud_map = stage.cloud_map()
     first = await cloud_map.service("shop/orders").attributes()
     stage.clock.tick(29)
     again = stage.at_once(cloud_map.service("shop/orders").attributes())
     other = stage.at_once(cloud_map.service("shop/orders", health="ALL", where={"STAGE": "live"}).attributes())
     assert first is again is other
-    assert (asked(stage), again.age) == (1, 29.0)
+    assert (attribute_calls(stage), again.age) == (1, 29.0)
 
 
-async def test_a_stale_answer_is_given_while_one_call_renews_it(stage):
-    """As for instances: stale-while-revalidate."""
+async def test_a_stale_answer_is_returned_while_one_call_renews_it(stage):
+    """stale-while-revalidate, as for instances."""
     orders = stage.cloud_map().service("shop/orders")
     await orders.attributes()
     stage.world.add_service("shop/orders", attributes=TEAM_B)
@@ -63,50 +63,48 @@ async def test_a_stale_answer_is_given_while_one_call_renews_it(stage):
     assert [stage.at_once(orders.attributes()) for _ in range(3)] == [TEAM_A] * 3
     await stage.settle()
     assert stage.at_once(orders.attributes()) == TEAM_B
-    assert asked(stage) == 2
+    assert attribute_calls(stage) == 2
 
 
-async def test_an_outage_is_bridged_until_the_hard_end_and_no_longer(stage):
-    """As for instances: stale-if-error, one failed call, no waiting after it."""
+async def test_an_outage_is_bridged_until_the_hard_end(stage):
+    """stale-if-error, as for instances: one failed call, and no waiting after it."""
     orders = stage.cloud_map(stale_if_error=600).service("shop/orders")
     await orders.attributes()
     stage.faults.server_error()
     stage.clock.tick(100)
     assert await orders.attributes() == TEAM_A
     assert [stage.at_once(orders.attributes()) for _ in range(20)] == [TEAM_A] * 20
-    assert asked(stage) == 2
+    assert attribute_calls(stage) == 2
     stage.clock.tick(530)
     with pytest.raises(UnavailableError) as caught:
         await orders.attributes()
     assert caught.value.last_good_age == 630
 
 
-async def test_a_slow_call_gives_way_to_the_old_answer(stage):
-    """As for instances: soft_timeout."""
+async def test_a_slow_call_returns_the_old_answer_after_soft_timeout(stage):
+    """soft_timeout, as for instances."""
     orders = stage.cloud_map(soft_timeout=1).service("shop/orders")
     await orders.attributes()
     stage.clock.tick(100)
     with stage.faults.hold():
-        waiting = asyncio.ensure_future(orders.attributes())
-        await stage.settle()
+        waiting = await stage.start(orders.attributes())
         await stage.tick(1)
         assert waiting.result() == TEAM_A
     await stage.settle()
 
 
 async def test_no_answer_within_the_deadline_is_an_error(stage):
-    """As for instances: discovery_timeout."""
+    """discovery_timeout, as for instances."""
     orders = stage.cloud_map().service("shop/orders")
     stage.faults.hang()
-    waiting = asyncio.ensure_future(orders.attributes())
-    await stage.settle()
+    waiting = await stage.start(orders.attributes())
     await stage.tick(5)
     with pytest.raises(DeadlineError):
         waiting.result()
 
 
-async def test_no_attributes_are_a_full_answer(stage):
-    """Most services have none: nothing to doubt, and no reason to ask again soon."""
+async def test_a_service_without_attributes_is_an_answer_like_any_other(stage):
+    """Most services have no attributes: the empty answer is neither held back nor short-lived."""
     events = []
     orders = stage.cloud_map(on_event=events.append).service("shop/orders")
     await orders.attributes()
@@ -115,7 +113,7 @@ async def test_no_attributes_are_a_full_answer(stage):
     assert await orders.attributes() == {}
     stage.clock.tick(29)
     assert stage.at_once(orders.attributes()) == {}
-    assert asked(stage) == 2
+    assert attribute_calls(stage) == 2
     assert [type(event) for event in events] == [AttributesRefreshed] * 2
     assert [event.attributes for event in events] == [1, 0]
 
@@ -123,22 +121,22 @@ async def test_no_attributes_are_a_full_answer(stage):
 @pytest.mark.parametrize(
     ("name", "kind"), [("unknown/orders", NamespaceNotFoundError), ("shop/unknown", ServiceNotFoundError)]
 )
-async def test_what_is_not_there_is_told_apart_and_remembered_for_a_while(stage, name, kind):
-    """As for instances: negative_ttl."""
+async def test_a_missing_namespace_or_service_is_remembered_for_negative_ttl(stage, name, kind):
+    """negative_ttl, as for instances."""
     handle = stage.cloud_map(negative_ttl=5).service(name)
     for _ in range(3):
         with pytest.raises(kind) as caught:
             await handle.attributes()
         assert str(caught.value.service) == name
-    assert asked(stage) == 1
+    assert attribute_calls(stage) == 1
     stage.clock.tick(5)
     with pytest.raises(kind):
         await handle.attributes()
-    assert asked(stage) == 2
+    assert attribute_calls(stage) == 2
 
 
-async def test_a_service_that_is_suddenly_not_found_is_doubted(stage):
-    """As for its instances: a moment between deletion and creation is no reason to fail."""
+async def test_a_service_that_disappears_is_held_back(stage):
+    """As for instances: a moment between deletion and creation is not an error."""
     events = []
     orders = stage.cloud_map(on_event=events.append, empty_hold_time=30).service("shop/orders")
     await orders.attributes()
@@ -152,8 +150,8 @@ async def test_a_service_that_is_suddenly_not_found_is_doubted(stage):
         await orders.attributes()
 
 
-async def test_callers_at_once_share_one_call(stage):
-    """A hundred, by handles of their own; the cancelling of one harms nobody."""
+async def test_concurrent_callers_share_one_call(stage):
+    """A hundred handles share one call, and cancelling one caller does not affect the others."""
     cloud_map = stage.cloud_map()
     with stage.faults.hold():
         handles = [cloud_map.service("shop/orders", where={"N": str(n)}) for n in range(100)]
@@ -164,20 +162,20 @@ async def test_callers_at_once_share_one_call(stage):
     answers = await asyncio.gather(*callers[1:])
     assert answers == [TEAM_A] * 99
     stats = cloud_map.stats()
-    assert (asked(stage), stats.misses, stats.coalesced, stats.refreshes, stats.entries) == (1, 100, 99, 1, 1)
+    assert (attribute_calls(stage), stats.misses, stats.coalesced, stats.refreshes, stats.entries) == (1, 100, 99, 1, 1)
 
 
-async def test_throttling_of_one_plane_does_not_hold_up_the_other(stage):
-    """AWS counts calls to the control plane apart from DiscoverInstances."""
+async def test_throttling_of_one_plane_does_not_delay_the_other(stage):
+    """AWS counts control plane calls apart from DiscoverInstances."""
     cloud_map = stage.cloud_map()
     orders, payments = cloud_map.service("shop/orders"), cloud_map.service("shop/payments")
     stage.world.register("shop/payments", "payments-1", {})
     with stage.faults.throttle(operation=OPERATION), pytest.raises(ThrottledError):
         await orders.attributes()
     assert len(await orders.resolve()) == 1
-    with pytest.raises(ThrottledError):  # the floor is the engine's
+    with pytest.raises(ThrottledError):  # throttling applies to the whole engine
         await payments.attributes()
-    assert asked(stage) == 1
+    assert attribute_calls(stage) == 1
     stage.clock.tick(31)
     with stage.faults.throttle(operation="DiscoverInstances"), pytest.raises(ThrottledError):
         await payments.resolve()
@@ -186,24 +184,24 @@ async def test_throttling_of_one_plane_does_not_hold_up_the_other(stage):
 
 
 async def test_invalidating_a_service_covers_its_attributes(stage):
-    """By handle, by name, or all: the next caller asks, for instances and for attributes."""
+    """By handle, by name, or all: the next caller asks for instances and for attributes."""
     cloud_map = stage.cloud_map()
     orders, others = cloud_map.service("shop/orders"), cloud_map.service("shop/payments")
     stage.world.add_service("shop/payments", attributes=TEAM_B)
     await asyncio.gather(orders.resolve(), orders.attributes(), others.attributes())
     orders.invalidate()
     await asyncio.gather(orders.resolve(), orders.attributes(), others.attributes())
-    assert (stage.calls, asked(stage)) == (2, 3)
+    assert (stage.calls, attribute_calls(stage)) == (2, 3)
     assert cloud_map.invalidate("shop/orders") == 2
     await asyncio.gather(orders.resolve(), orders.attributes(), others.attributes())
-    assert (stage.calls, asked(stage)) == (3, 4)
+    assert (stage.calls, attribute_calls(stage)) == (3, 4)
     assert cloud_map.invalidate() == 3
     await asyncio.gather(orders.attributes(), others.attributes())
-    assert asked(stage) == 6
+    assert attribute_calls(stage) == 6
 
 
 async def test_cleared_attributes_are_forgotten(stage):
-    """Nothing is left to bridge an outage with."""
+    """After clear() nothing is left to bridge an outage."""
     cloud_map = stage.cloud_map()
     orders = cloud_map.service("shop/orders")
     await orders.attributes()
@@ -213,20 +211,20 @@ async def test_cleared_attributes_are_forgotten(stage):
         await orders.attributes()
 
 
-async def test_time_that_passed_unseen_ages_attributes_too(stage):
-    """A frozen sandbox: the wall clock has run, the monotonic one has not."""
+async def test_frozen_time_ages_attributes_too(stage):
+    """In a frozen sandbox the wall clock runs and the monotonic clock does not."""
     cloud_map = stage.cloud_map()
     orders = cloud_map.service("shop/orders")
     await orders.attributes()
     stage.world.add_service("shop/orders", attributes=TEAM_B)
     stage.clock.freeze(3600)
-    with pytest.raises(ServiceNotFoundError):  # any call that goes the cold way looks at the clock
+    with pytest.raises(ServiceNotFoundError):  # any call that goes to AWS checks the clock
         await cloud_map.service("shop/unknown").resolve()
     assert await orders.attributes() == TEAM_B
 
 
-async def test_explain_speaks_of_instances(stage):
-    """What became of the attributes is told by events."""
+async def test_explain_covers_instances_only(stage):
+    """Failures of attributes() are reported as events."""
     events = []
     orders = stage.cloud_map(on_event=events.append).service("shop/orders")
     await orders.resolve()
@@ -236,8 +234,8 @@ async def test_explain_speaks_of_instances(stage):
     assert [str(event.query.service) for event in events if isinstance(event, RefreshFailed)] == ["shop/orders"]
 
 
-async def test_a_shared_namespace_needs_its_owner(stage):
-    """As for instances: owner_account."""
+async def test_a_shared_namespace_requires_its_owner_account(stage):
+    """owner_account, as for instances."""
     cloud_map, owner = stage.cloud_map(), "210987654321"
     stage.world.add_service("theirs/orders", attributes=TEAM_B, owner_account=owner)
     with pytest.raises(NamespaceNotFoundError):
@@ -245,8 +243,8 @@ async def test_a_shared_namespace_needs_its_owner(stage):
     assert await cloud_map.service("theirs/orders", owner_account=owner).attributes() == TEAM_B
 
 
-async def test_a_backend_that_only_discovers_says_so(stage):
-    """It is a setting that is wrong: told plainly, and never remembered."""
+async def test_a_backend_without_attributes_is_a_configuration_error(stage):
+    """The error is raised every time and never remembered."""
 
     class Fixed:
         async def discover(self, query):

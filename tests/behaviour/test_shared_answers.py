@@ -1,4 +1,4 @@
-"""CloudMaps of equal settings see each other's answers, invalidations and events; served by the local server."""
+"""CloudMaps with equal settings share answers, invalidations and events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiocloudmap.testing import reset
 
 @pytest.fixture
 async def local() -> AsyncIterator[LocalCloudMap]:
-    """A server with shop/orders."""
+    """A local server with shop/orders."""
     async with LocalCloudMap() as local:
         local.world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://example.com/orders"})
         yield local
@@ -21,7 +21,7 @@ async def local() -> AsyncIterator[LocalCloudMap]:
 
 
 async def test_an_invalidation_reaches_handles_of_other_cloud_maps(local):
-    """Whoever invalidates, whoever asks next: one engine, one set of answers, whatever the policies."""
+    """CloudMaps on one engine share one set of answers, whatever their policies."""
     one, two = local.cloud_map(shared=True), local.cloud_map(shared=True, on_event=lambda event: None)
     async with one, two:
         mine, theirs = one.service("shop/orders"), two.service("shop/orders")
@@ -38,26 +38,26 @@ async def test_an_invalidation_reaches_handles_of_other_cloud_maps(local):
         assert mine.peek() is None
 
 
-async def test_every_listener_of_a_shared_engine_is_told(local):
-    """Each CloudMap's on_event hears what any of them causes; one that raises keeps no other from hearing."""
-    told: list[tuple[str, str]] = []
+async def test_every_listener_of_a_shared_engine_gets_every_event(local):
+    """A listener that raises does not keep the others from being called."""
+    received: list[tuple[str, str]] = []
 
     def broken(event: object) -> None:
-        raise RuntimeError("a listener's own trouble")
+        raise RuntimeError("a bug in a listener")
 
-    listeners = [lambda event, name=name: told.append((name, type(event).__name__)) for name in ("one", "two")]
+    listeners = [lambda event, name=name: received.append((name, type(event).__name__)) for name in ("one", "two")]
     maps = [local.cloud_map(shared=True, on_event=listener) for listener in (listeners[0], broken, listeners[1])]
     async with maps[0]:
         await maps[0].service("shop/orders").resolve()
-    assert sorted(told) == [("one", Refreshed.__name__), ("two", Refreshed.__name__)]
+    assert sorted(received) == [("one", Refreshed.__name__), ("two", Refreshed.__name__)]
 
 
-async def test_an_engine_of_its_own_shares_nothing(local):
-    """shared=False: its answers, its figures and its events are its own."""
-    told: list[object] = []
-    one, two = local.cloud_map(shared=True), local.cloud_map(shared=False, on_event=told.append)
+async def test_an_unshared_engine_shares_nothing(local):
+    """shared=False means separate answers, figures and events."""
+    received: list[object] = []
+    one, two = local.cloud_map(shared=True), local.cloud_map(shared=False, on_event=received.append)
     async with one, two:
         await one.service("shop/orders").resolve()
         assert two.service("shop/orders").peek() is None
         assert two.invalidate() == 0
-        assert told == []
+        assert received == []

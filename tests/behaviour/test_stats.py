@@ -1,32 +1,24 @@
-"""stats(): what is counted, and that a hit is not."""
+"""stats(): what is counted. Hits are not."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
 
 import pytest
 
 from aiocloudmap import Stats, ThrottledError, UnavailableError
 
-ZERO = {
-    "misses": 0,
-    "coalesced": 0,
-    "refreshes": 0,
-    "stale_served": 0,
-    "failures": 0,
-    "throttled": 0,
-    "entries": 0,
-    "open_connections": 0,
-}
+ZERO = {field.name: 0 for field in fields(Stats)}
 
 
-async def test_a_new_engine_has_counted_nothing(stage):
-    """All figures begin at 0."""
+async def test_a_new_engine_has_zero_counts(stage):
+    """All figures start at 0."""
     assert stage.cloud_map().stats() == Stats(**ZERO)
 
 
-async def test_callers_together_are_misses_that_share_one_refresh(stage):
-    """Ten callers of a cold key: ten misses, nine of them coalesced, one refresh, one entry."""
+async def test_concurrent_callers_are_misses_that_share_one_refresh(stage):
+    """Ten callers without an answer: ten misses, nine of them coalesced, one refresh, one entry."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await asyncio.gather(*(service.resolve() for _ in range(10)))
@@ -47,8 +39,8 @@ async def test_hits_are_not_counted(stage):
     assert cloud_map.stats() == before
 
 
-async def test_a_stale_answer_is_counted_where_it_came_by_the_cold_path(stage):
-    """The caller that causes the refresh is no miss: it does not wait."""
+async def test_the_stale_answer_that_starts_a_refresh_is_counted(stage):
+    """Its caller is not a miss, as it does not wait."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
@@ -58,7 +50,7 @@ async def test_a_stale_answer_is_counted_where_it_came_by_the_cold_path(stage):
     assert cloud_map.stats() == Stats(**ZERO | {"misses": 1, "refreshes": 2, "stale_served": 1, "entries": 1})
 
 
-async def test_failures_are_counted_and_throttled_ones_among_them(stage):
+async def test_throttled_calls_count_as_failures_too(stage):
     """A server error and a throttled call: two failures, one of them throttled."""
     cloud_map = stage.cloud_map()
     stage.faults.server_error(next=1)
@@ -71,7 +63,7 @@ async def test_failures_are_counted_and_throttled_ones_among_them(stage):
     assert (stats.failures, stats.throttled, stats.refreshes, stats.entries) == (2, 1, 2, 0)
 
 
-async def test_not_found_is_no_failure(stage):
+async def test_not_found_is_not_a_failure(stage):
     """AWS answered."""
     cloud_map = stage.cloud_map()
     with pytest.raises(LookupError):
@@ -79,8 +71,8 @@ async def test_not_found_is_no_failure(stage):
     assert cloud_map.stats() == Stats(**ZERO | {"misses": 1, "refreshes": 1})
 
 
-async def test_an_old_answer_in_place_of_a_failed_one_is_counted(stage):
-    """In fallback: who waits is a miss; who comes during the backoff gets the old answer unasked."""
+async def test_a_caller_that_waits_for_a_failed_refresh_is_a_miss(stage):
+    """In fallback, the caller that waits is a miss even though it gets the old answer."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     await service.resolve()
@@ -91,8 +83,8 @@ async def test_an_old_answer_in_place_of_a_failed_one_is_counted(stage):
     assert cloud_map.stats().misses == 2
 
 
-async def test_entries_are_the_answers_that_could_be_given(stage):
-    """One a question and policy, until its hard end."""
+async def test_entries_counts_answers_until_their_hard_end(stage):
+    """One for each query and policy."""
     cloud_map = stage.cloud_map()
     await cloud_map.service("shop/orders").resolve()
     await cloud_map.service("shop/orders", health="ALL").resolve()
@@ -101,8 +93,8 @@ async def test_entries_are_the_answers_that_could_be_given(stage):
     assert cloud_map.stats().entries == 0
 
 
-async def test_engines_count_for_themselves(stage):
-    """What one engine did is not in the figures of another."""
+async def test_each_engine_has_its_own_counts(stage):
+    """The calls of one engine are not in the figures of another."""
     one, two = stage.cloud_map(), stage.cloud_map()
     await one.service("shop/orders").resolve()
     assert two.stats() == Stats(**ZERO)

@@ -1,4 +1,4 @@
-"""AWS throttles: the whole engine waits, and comes back; other failures hold back their own key."""
+"""Throttling by AWS: the whole engine backs off. Other failures affect their own key only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from aiocloudmap import ConnectError, ThrottledError
 
 
-async def test_throttling_holds_back_the_whole_engine(stage):
-    """One throttled key sets a floor for all: others get what is in memory, or the error, and AWS is not asked."""
+async def test_throttling_applies_to_the_whole_engine(stage):
+    """While one key is throttled, others get the answer in memory or the error, without a call."""
     cloud_map = stage.cloud_map()
     orders, other = cloud_map.service("shop/orders"), cloud_map.service("shop/other")
     await orders.resolve()
@@ -18,7 +18,7 @@ async def test_throttling_holds_back_the_whole_engine(stage):
     stage.faults.throttle(next=1)
     with pytest.raises(ThrottledError) as first:
         await other.resolve()
-    # The throttled key has a backoff of its own besides, which may be the longer one.
+    # The throttled key also has its own backoff, which may be longer.
     assert 0.25 <= first.value.retry_after < 0.5
     assert len(stage.at_once(orders.resolve())) == 1
     with pytest.raises(ThrottledError) as second:
@@ -28,8 +28,8 @@ async def test_throttling_holds_back_the_whole_engine(stage):
     assert stage.calls == 2
 
 
-async def test_the_floor_ends(stage):
-    """After the floor, every key may ask again."""
+async def test_every_key_may_ask_after_throttling_ends(stage):
+    """After the wait, every key may ask again."""
     cloud_map = stage.cloud_map()
     orders, other = cloud_map.service("shop/orders"), cloud_map.service("shop/other")
     await orders.resolve()
@@ -44,8 +44,8 @@ async def test_the_floor_ends(stage):
     assert stage.calls == 4
 
 
-async def test_the_floor_rises_while_throttling_goes_on_and_falls_with_an_answer(stage):
-    """Each throttled attempt doubles the floor; the first answer brings it back to half a second."""
+async def test_the_wait_doubles_while_throttled_and_resets_with_an_answer(stage):
+    """Each throttled attempt doubles the wait. The first answer resets it to half a second."""
     cloud_map = stage.cloud_map()
     stage.faults.throttle(next=4)
     for number in range(4):
@@ -60,8 +60,8 @@ async def test_the_floor_rises_while_throttling_goes_on_and_falls_with_an_answer
     assert caught.value.retry_after < 0.5
 
 
-async def test_calls_that_are_throttled_together_raise_the_floor_once(stage):
-    """Ten keys under way when AWS throttles are one event, not ten doublings."""
+async def test_calls_throttled_together_double_the_wait_once(stage):
+    """Ten calls throttled at the same time count as one event."""
     cloud_map = stage.cloud_map()
     stage.faults.throttle()
     handles = [cloud_map.service(f"shop/s{number}") for number in range(10)]
@@ -69,8 +69,8 @@ async def test_calls_that_are_throttled_together_raise_the_floor_once(stage):
     assert all(isinstance(error, ThrottledError) and error.retry_after < 0.5 for error in errors)
 
 
-async def test_other_failures_hold_back_their_own_key_only(stage):
-    """A connection that breaks for one key does not keep another from asking."""
+async def test_other_failures_affect_their_own_key_only(stage):
+    """A failed connection for one key does not delay another."""
     cloud_map = stage.cloud_map()
     stage.faults.reset(service="shop/other")
     with pytest.raises(ConnectError):

@@ -1,4 +1,4 @@
-"""What each way does where it matters, found out by running it; what it does in an outage is a topic of its own."""
+"""What each library does in the cases that matter, found by running it. Outages are a topic of their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from peers import Peer, installed
-from stage import Stage
+from testbed import Testbed
 
 __all__ = ["measure"]
 
@@ -19,49 +19,49 @@ _UNKNOWN = 20
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """A row for each way, a cell for each question; None where the question makes no sense."""
+    """Return a row for each library and a cell for each case, or None if the case does not apply."""
     peers = installed(quick=quick)
     found: dict[str, dict[str, Any]] = {peer.name: {} for peer in peers}
-    with Stage() as stage:
+    with Testbed() as testbed:
         for number, peer in enumerate(peers):
-            found[peer.name] = asyncio.run(_on_one_loop(stage, peer, number))
-        for name, expires in asyncio.run(_expiries(stage, peers)).items():
+            found[peer.name] = asyncio.run(_on_one_loop(testbed, peer, number))
+        for name, expires in asyncio.run(_expiries(testbed, peers)).items():
             found[name]["expires"] = expires
-        for name, loops in _over_loops(stage, peers).items():
+        for name, loops in _over_loops(testbed, peers).items():
             found[name]["loops"] = loops
     return {"cold": _COLD, "waiting": _WAITING, "unknown": _UNKNOWN, "rows": found}
 
 
-async def _on_one_loop(stage: Stage, peer: Peer, number: int) -> dict[str, Any]:
+async def _on_one_loop(testbed: Testbed, peer: Peer, number: int) -> dict[str, Any]:
     try:
         return {
-            "calls": await _cold(stage, peer, f"shop/cold-{number}"),
-            "survivors": None if peer.threaded else await _cancelled(stage, peer, f"shop/cancelled-{number}"),
-            "unknown_calls": await _unknown(stage, peer, f"shop/unknown-{number}"),
+            "calls": await _cold(testbed, peer, f"shop/cold-{number}"),
+            "survivors": None if peer.threaded else await _cancelled(testbed, peer, f"shop/cancelled-{number}"),
+            "unknown_calls": await _unknown(testbed, peer, f"shop/unknown-{number}"),
         }
     finally:
-        await stage.close()
+        await testbed.close()
 
 
 async def _caller(ask: Any, service: str) -> Any:
-    """Somebody of his own, whatever it is that `ask` hands out."""
+    """A coroutine of its own, whatever awaitable `ask` returns."""
     return await ask(service)
 
 
-async def _cold(stage: Stage, peer: Peer, service: str) -> int:
-    """What a hundred callers cost who come at the same time."""
-    stage.add(service)
-    ask = peer.ask(stage, 3600)
-    with stage.local.faults.delay(_DELAY):
+async def _cold(testbed: Testbed, peer: Peer, service: str) -> int:
+    """Count the calls for a hundred concurrent callers."""
+    testbed.add(service)
+    ask = peer.ask(testbed, 3600)
+    with testbed.local.faults.delay(_DELAY):
         await asyncio.gather(*(_caller(ask, service) for _ in range(_COLD)))
-    return stage.calls(service)
+    return testbed.calls(service)
 
 
-async def _cancelled(stage: Stage, peer: Peer, service: str) -> int:
-    """How many of the others get their answer where the first of ten callers is cancelled."""
-    stage.add(service)
-    ask = peer.ask(stage, 3600)
-    with stage.local.faults.delay(_DELAY):
+async def _cancelled(testbed: Testbed, peer: Peer, service: str) -> int:
+    """Count the answered callers after the first of ten is cancelled."""
+    testbed.add(service)
+    ask = peer.ask(testbed, 3600)
+    with testbed.local.faults.delay(_DELAY):
         first, *others = [asyncio.create_task(_caller(ask, service)) for _ in range(_WAITING)]
         await asyncio.sleep(_DELAY / 3)
         first.cancel()
@@ -70,54 +70,54 @@ async def _cancelled(stage: Stage, peer: Peer, service: str) -> int:
     return sum(isinstance(answer, str) for answer in answers)
 
 
-async def _unknown(stage: Stage, peer: Peer, service: str) -> int:
-    """What twenty questions after a service cost that does not exist."""
-    ask = peer.ask(stage, 3600)
+async def _unknown(testbed: Testbed, peer: Peer, service: str) -> int:
+    """Count the calls for twenty questions about a service that does not exist."""
+    ask = peer.ask(testbed, 3600)
     for _ in range(_UNKNOWN):
         try:
             await ask(service)
         except Exception:
             continue
-    return stage.calls(service)
+    return testbed.calls(service)
 
 
-async def _expiries(stage: Stage, peers: list[Peer]) -> dict[str, bool | None]:
+async def _expiries(testbed: Testbed, peers: list[Peer]) -> dict[str, bool | None]:
     """Whether another call is made after the ttl."""
     asks = {}
     for number, peer in enumerate(peers):
         service = f"shop/expiry-{number}"
-        stage.add(service)
-        asks[peer] = service, peer.ask(stage, _TTL)
+        testbed.add(service)
+        asks[peer] = service, peer.ask(testbed, _TTL)
         await asks[peer][1](service)
     await asyncio.sleep(_TTL * 1.3)
     for service, ask in asks.values():
         await ask(service)
     await asyncio.sleep(0.1)
-    await stage.close()
-    return {peer.name: stage.calls(service) > 1 if peer.caches else None for peer, (service, _) in asks.items()}
+    await testbed.close()
+    return {peer.name: testbed.calls(service) > 1 if peer.caches else None for peer, (service, _) in asks.items()}
 
 
-def _over_loops(stage: Stage, peers: list[Peer]) -> dict[str, str]:
-    """What a second event loop finds of what the first has left, and a third one after the ttl."""
+def _over_loops(testbed: Testbed, peers: list[Peer]) -> dict[str, str]:
+    """What a second event loop finds of the first one's answer, and a third one after the ttl."""
     asks, found = {}, {}
     for number, peer in enumerate(peers):
         service = f"shop/loops-{number}"
-        stage.add(service)
-        asks[peer] = service, peer.ask(stage, _TTL)
+        testbed.add(service)
+        asks[peer] = service, peer.ask(testbed, _TTL)
         found[peer.name] = _on_new_loop(asks[peer][1], service) or _on_new_loop(asks[peer][1], service)
-        if not found[peer.name] and peer.caches and stage.calls(service) > 1:
+        if not found[peer.name] and peer.caches and testbed.calls(service) > 1:
             found[peer.name] = "asks again"
     time.sleep(_TTL * 1.3)
     for peer, (service, ask) in asks.items():
-        before = stage.calls(service)
+        before = testbed.calls(service)
         found[peer.name] = found[peer.name] or _on_new_loop(ask, service)
-        if not found[peer.name] and stage.calls(service) == before:
+        if not found[peer.name] and testbed.calls(service) == before:
             found[peer.name] = "never expires"
     return {name: words or "works" for name, words in found.items()}
 
 
 def _on_new_loop(ask: Any, service: str) -> str:
-    """Nothing, or how it fails."""
+    """Return how it fails, or an empty string."""
     try:
         asyncio.run(_settled(ask, service))
     except Exception as error:
@@ -127,5 +127,5 @@ def _on_new_loop(ask: Any, service: str) -> str:
 
 async def _settled(ask: Any, service: str) -> None:
     await ask(service)
-    # A refresh in the background may be under way.
+    # A background refresh may be under way.
     await asyncio.sleep(0.05)

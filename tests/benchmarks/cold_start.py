@@ -1,4 +1,4 @@
-"""A fresh process: import, first client, first answer, against bare aiobotocore; and what importing alone costs."""
+"""A new process: import, first client and first answer, against bare aiobotocore, and what importing alone costs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pairs import compare_synchronously, spread
-from shares import REMAINDER, imported
-from stage import child_server
+from pairs import compare_synchronously
+from testbed import child_server
+from time_by_package import REMAINDER, imported
 
-__all__ = ["BUDGETS", "measure"]
+__all__ = ["measure"]
 
-# Times bare aiobotocore; and seconds over what is imported anyway.
-BUDGETS = {"http": 0.9, "https": 0.96, "import": 0.015}
-_CLOCK = "import time; begun = time.perf_counter()\n"
-_TOLD = "\nprint(time.perf_counter() - begun)"
 _BARE = """
 import asyncio
 from aiobotocore.session import get_session
@@ -38,7 +34,8 @@ async def main():
     await CloudMap().service("bench/of-1").resolve()
 asyncio.run(main())
 """
-_ANYWAY = "import asyncio, dataclasses, cachetools\n"
+# Modules that an asyncio program has imported already.
+_BEFORE = "import asyncio, dataclasses, cachetools\n"
 _IMPORTS = {
     "aiocloudmap": "import aiocloudmap",
     "aiobotocore": "import aiobotocore.session",
@@ -47,10 +44,10 @@ _IMPORTS = {
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Wall seconds of whole programs over http and https; seconds of imports."""
+    """Measure CPU seconds of whole programs over http and https, and of imports against `import asyncio`."""
     rounds = 1 if quick else 16
-    found: dict[str, Any] = {"budgets": BUDGETS, "http": _first_answers(None, rounds), "https": None}
-    # What makes certificates is a development tool: without it, https is left out, as in a quick look.
+    found: dict[str, Any] = {"http": _first_answers(None, rounds), "https": None}
+    # trustme is a development tool: without it https is left out, as in a quick run.
     if importlib.util.find_spec("trustme") and not quick:
         import botocore
         import trustme
@@ -60,40 +57,47 @@ def measure(*, quick: bool) -> dict[str, Any]:
             issued = authority.issue_cert("127.0.0.1")
             chain = [blob.bytes() for blob in issued.cert_chain_pems]
             server.write_bytes(b"".join([issued.private_key_pem.bytes(), *chain]))
-            # Against AWS, everybody reads all the authorities that botocore brings.
-            everyone = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
-            (Path(folder) / "ca.pem").write_bytes(everyone + b"\n" + authority.cert_pem.bytes())
+            # A client of AWS reads all the authorities that botocore brings.
+            public = Path(botocore.__file__).with_name("cacert.pem").read_bytes()
+            (Path(folder) / "ca.pem").write_bytes(public + b"\n" + authority.cert_pem.bytes())
             found["https"] = _first_answers(server, rounds, AWS_CA_BUNDLE=str(Path(folder) / "ca.pem"))
-    imports: dict[str, list[float]] = {name: [] for name in _IMPORTS if importlib.util.find_spec(name)}
-    for _ in range(rounds):
-        for name, seconds in imports.items():
-            seconds.append(_run(_ANYWAY + _CLOCK + _IMPORTS[name] + _TOLD, {}))
-    found["imports"] = {name: spread(values) for name, values in imports.items()}
+    imports = {
+        name: _timed(statement, before=_BEFORE)
+        for name, statement in _IMPORTS.items()
+        if importlib.util.find_spec(name)
+    }
+    found["imports"] = compare_synchronously(_timed("import asyncio"), imports, rounds)
     found["shares"] = _shares()
     return found
 
 
 def _first_answers(certificate: Path | None, rounds: int, **more: str) -> Any:
     with child_server(certificate) as environment:
-
-        def timed(program: str) -> Callable[[], float]:
-            return lambda: _run(_CLOCK + program + _TOLD, environment | more)
-
-        return compare_synchronously(timed(_BARE), {"aiocloudmap": timed(_OURS)}, rounds)["aiocloudmap"]
+        bare, ours = (_timed(program, environment=environment | more) for program in (_BARE, _OURS))
+        return compare_synchronously(bare, {"aiocloudmap": ours}, rounds)["aiocloudmap"]
 
 
 def _shares() -> dict[str, float]:
-    """Seconds, under a clock that takes some itself: importing, by package, and all else."""
-    clocked = ("-X", "importtime", "-c")
-    before = _python(*clocked, _CLOCK).stderr
+    """Return wall seconds of imports by package, and of the rest, under `-X importtime`, which takes time itself."""
+    options = ("-X", "importtime", "-c")
+    before = _python(*options, "import time").stderr
     with child_server() as environment:
-        done = _python(*clocked, _CLOCK + _OURS + _TOLD, environment=environment)
+        done = _python(*options, _clocked(_OURS, clock="perf_counter"), environment=environment)
     found = imported(done.stderr, after=before)
     return found | {REMAINDER: round(float(done.stdout) - sum(found.values()), 4)}
 
 
-def _run(program: str, environment: dict[str, str]) -> float:
-    return float(json.loads(_python("-c", program, environment=environment).stdout))
+def _clocked(program: str, *, before: str = "", clock: str = "process_time") -> str:
+    """Let a program print its seconds, without those of what comes before."""
+    return f"{before}import time; started = time.{clock}()\n{program}\nprint(time.{clock}() - started)"
+
+
+def _timed(
+    program: str, *, before: str = "", environment: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[], float]:
+    """Return a function that runs a program in a new process and returns its CPU seconds."""
+    clocked = _clocked(program, before=before)
+    return lambda: float(json.loads(_python("-c", clocked, environment=environment).stdout))
 
 
 def _python(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> subprocess.CompletedProcess[str]:

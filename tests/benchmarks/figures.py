@@ -1,4 +1,4 @@
-"""The figures of the page, drawn from the results. Ours is in colour, everybody else in grey."""
+"""The figures of the page, drawn from the results. aiocloudmap is in colour, all others in grey."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from budgets import HITS
 
 mpl.use("svg")
 
@@ -22,7 +23,7 @@ _OURS, _OTHERS, _LIMIT = "#0b6e99", "#a9b0b7", "#c0392b"
 _LINES = ("#5b6770", "#8a949c", "#b07d3a", "#7a6a9e", "#6b8e5a", "#a0617a", "#94a3ad", "#4f7f86", "#9c8f5a")
 _STYLE = {
     "svg.fonttype": "none",
-    # The same results give the same file.
+    # The same results produce the same file.
     "svg.hashsalt": "aiocloudmap",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -38,7 +39,7 @@ Topics = dict[str, Any]
 
 
 def draw(folder: Path) -> None:
-    """One SVG for each figure, beside the results."""
+    """Write one SVG for each figure, beside the results."""
     topics = json.loads((folder / "results.json").read_text(encoding="utf-8"))["topics"]
     with mpl.rc_context(_STYLE):
         for name, figure in _FIGURES.items():
@@ -51,10 +52,10 @@ def _hits(topics: Topics) -> None:
     found = topics["hits"]
     rows = {**found["ours"], **found["peers"]}
     axes = _axes(height=0.28 * len(rows) + 0.8)
-    _bars(axes, {name: row["ratio"] for name, row in rows.items()}, set(found["ours"]), found["budgets"])
+    _bars(axes, {name: row["ratio"] for name, row in rows.items()}, set(found["ours"]), HITS)
     _logarithmic(axes.xaxis)
-    axes.set_xlabel("times the least that awaiting can cost (logarithmic); red: budget; line: quartiles")
-    axes.set_title("A hit")
+    axes.set_xlabel("times the cheapest await (logarithmic); red: budget; line: quartiles")
+    axes.set_title("Hits")
 
 
 def _expiry(topics: Topics) -> None:
@@ -80,7 +81,7 @@ def _stampede(topics: Topics) -> None:
     _bars(axes, flat, {"aiocloudmap"})
     _logarithmic(axes.xaxis)
     axes.set_xlim(left=0.5)
-    axes.set_title(f"Calls for {found['callers']:,} callers of a cold key")
+    axes.set_title(f"Calls for {found['callers']:,} callers without an answer")
 
 
 def _sockets(topics: Topics) -> None:
@@ -102,25 +103,25 @@ def _cold_start(topics: Topics) -> None:
         if found[scheme]:
             rows[f"aiocloudmap, {scheme}"] = found[scheme]["seconds"]
             rows[f"aiobotocore, {scheme}"] = found[scheme]["other_seconds"]
-    rows |= {f"import {name}": row for name, row in found["imports"].items()}
+    rows |= {f"import {name}": row["seconds"] for name, row in found["imports"].items()}
     axes = _axes(height=0.28 * len(rows) + 0.8)
     scaled = {name: {key: row[key] * 1000 for key in ("low", "median", "high")} for name, row in rows.items()}
     _bars(axes, scaled, {name for name in rows if "aiocloudmap" in name})
-    axes.set_xlabel("ms")
-    axes.set_title("A fresh process: first answer, and imports")
+    axes.set_xlabel("CPU ms")
+    axes.set_title("A new process: first answer, and imports")
 
 
 def _growth(topics: Topics) -> None:
     found = topics["growth"]
     _, (keys, callers, sizes) = plt.subplots(1, 3, figsize=(10.5, 3))
-    _pair(keys, found["keys"], lambda row: row["by handle"], 1e9, "a dict that knows all")
+    _pair(keys, found["keys"], lambda row: row["by handle"], 1e9, "a dict that holds all")
     _dashed(keys, found["keys"], lambda row: row["by name"], 1e9, "aiocloudmap, by name")
-    keys.set(title="a question, by services", ylabel="ns")
-    _pair(callers, found["callers"], lambda row: row["hit"], 1e6, "tasks that await nothing")
-    _dashed(callers, found["callers"], lambda row: row["cold"], 1e6, "aiocloudmap, not known")
-    callers.set(title="CPU time of a caller, by callers", ylabel="µs")
+    keys.set(title="a hit, by services", ylabel="ns")
+    _pair(callers, found["callers"], lambda row: row["hit"], 1e6, "tasks that only await a coroutine")
+    _dashed(callers, found["callers"], lambda row: row["cold"], 1e6, "aiocloudmap, no answer yet")
+    callers.set(title="CPU time per caller, by callers", ylabel="µs")
     _pair(sizes, found["sizes"], lambda row: row["stall"], 1e3, "aiobotocore")
-    sizes.set(title="longest stall of the loop, by instances", ylabel="ms")
+    sizes.set(title="longest stall, by instances", ylabel="ms")
     for axes in (keys, callers, sizes):
         axes.set_ylim(bottom=axes.get_ylim()[0] / 2)
         axes.legend(fontsize=8)
@@ -128,7 +129,7 @@ def _growth(topics: Topics) -> None:
 
 
 def _pair(axes: Axes, rows: Any, part: Callable[[Any], Any], scale: float, other: str) -> None:
-    """Ours and the other, over counts, both logarithmic."""
+    """Plot aiocloudmap and the other over counts, both axes logarithmic."""
     counts = [int(count) for count in rows]
     parts = [part(row) for row in rows.values()]
     ours = [row["seconds"]["median"] * scale for row in parts]
@@ -140,14 +141,14 @@ def _pair(axes: Axes, rows: Any, part: Callable[[Any], Any], scale: float, other
 
 
 def _dashed(axes: Axes, rows: Any, part: Callable[[Any], Any], scale: float, label: str) -> None:
-    """Ours, another way."""
+    """Plot another way to use aiocloudmap."""
     counts = [int(count) for count in rows]
     seconds = [part(row)["seconds"]["median"] * scale for row in rows.values()]
     axes.plot(counts, seconds, color=_OURS, linestyle="--", marker="o", markersize=3, label=label)
 
 
 def _logarithmic(axis: Axis) -> None:
-    """With numbers as people write them."""
+    """Make an axis logarithmic, with plain numbers."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -158,7 +159,7 @@ def _axes(height: float = 3.4) -> Axes:
 
 
 def _bars(axes: Axes, rows: dict[str, Any], ours: set[str], limits: dict[str, float] | None = None) -> None:
-    """From the top down, the figure at the end of each, its quartiles as a line, its limit in red."""
+    """Draw bars from the top down, with the value at the end, quartiles as a line, and the limit in red."""
     limits = limits or {}
     places = range(len(rows))
     axes.barh(

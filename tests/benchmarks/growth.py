@@ -1,4 +1,4 @@
-"""What a question costs as keys grow in number, as callers do, and as answers do."""
+"""How cost grows with the number of services, of callers, and of instances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pairs import Timed, compare
 from server import SIZES
-from stage import bare_client, child_server, question
+from testbed import bare_client, child_server, discover_parameters
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query, Service
 
@@ -24,7 +24,7 @@ _UNLIMITED = ConnectionPolicy(max_calls_per_second=1e6, max_attempts=1)
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """The three."""
+    """Measure all three."""
     with child_server() as environment:
         os.environ.update(environment)
         sizes = asyncio.run(_sizes(SIZES[:2] if quick else SIZES, 2 if quick else 15, 5 if quick else 20))
@@ -33,8 +33,8 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {"keys": keys, "callers": callers, "sizes": sizes}
 
 
-class _Answering:
-    """Answers at once, and counts."""
+class _InstantBackend:
+    """Answers at once, and counts its calls."""
 
     calls = 0
 
@@ -44,11 +44,11 @@ class _Answering:
 
 
 async def _keys(counts: tuple[int, ...], asks: int, rounds: int) -> dict[str, Any]:
-    """Questions after services at random, by name and by kept handles; beside the same with a dict that knows all."""
+    """Ask for random services by name and by kept handles, against a dict that holds all."""
     rows = {}
     for count in counts:
         services = [f"shop/s-{number}" for number in range(count)]
-        backend, known = _Answering(), dict.fromkeys(services, "https://queue")
+        backend, known = _InstantBackend(), dict.fromkeys(services, "https://queue")
         cloud_map = CloudMap(backend=backend, cache=CachePolicy(ttl=3600), connections=_UNLIMITED)
         for service in services[:5000]:
             await cloud_map.service(service).resolve()
@@ -63,16 +63,16 @@ async def _keys(counts: tuple[int, ...], asks: int, rounds: int) -> dict[str, An
     return rows
 
 
-# Each round asks after others: after the same ones, all would be known from the round before.
+# Each round asks for other services, as the same ones would all be known from the round before.
 
 
 def _asking(cloud_map: CloudMap, services: list[str], pick: Any) -> Timed:
     async def timed() -> float:
         order = pick(services)
-        begun = time.thread_time()
+        started = time.thread_time()
         for service in order:
             await cloud_map.service(service).resolve()
-        return (time.thread_time() - begun) / len(order)
+        return (time.thread_time() - started) / len(order)
 
     return timed
 
@@ -80,10 +80,10 @@ def _asking(cloud_map: CloudMap, services: list[str], pick: Any) -> Timed:
 def _resolving(handles: list[Service], pick: Any) -> Timed:
     async def timed() -> float:
         order = pick(handles)
-        begun = time.thread_time()
+        started = time.thread_time()
         for handle in order:
             await handle.resolve()
-        return (time.thread_time() - begun) / len(order)
+        return (time.thread_time() - started) / len(order)
 
     return timed
 
@@ -96,23 +96,23 @@ def _looking_up(known: dict[str, str], pick: Any) -> Timed:
 
     async def timed() -> float:
         order = pick(services)
-        begun = time.thread_time()
+        started = time.thread_time()
         for service in order:
             await look_up(service)
-        return (time.thread_time() - begun) / len(order)
+        return (time.thread_time() - started) / len(order)
 
     return timed
 
 
 async def _callers(counts: tuple[int, ...], rounds: int) -> dict[str, Any]:
-    """So many tasks at once, for an answer that is there and for one that is not; beside as many that find it there."""
+    """Concurrent tasks with and without an answer in memory, against tasks that only await a coroutine."""
     rows = {}
     for count in counts:
-        backend = _Answering()
+        backend = _InstantBackend()
         cloud_map = CloudMap(backend=backend, cache=CachePolicy(ttl=3600), connections=_UNLIMITED)
         await cloud_map.service("shop/known").resolve()
 
-        async def floor(count: int = count) -> float:
+        async def baseline(count: int = count) -> float:
             return await _at_once(count, _nothing)
 
         async def known(count: int = count, cloud_map: CloudMap = cloud_map) -> float:
@@ -122,10 +122,10 @@ async def _callers(counts: tuple[int, ...], rounds: int) -> dict[str, Any]:
             cloud_map.clear()
             return await _at_once(count, cloud_map.service("shop/cold").resolve)
 
-        # Known answers first: the others are forgotten together with them.
-        hits = await compare(floor, {"hit": known}, rounds)
+        # Known answers first, as clear() in the other case removes them too.
+        hits = await compare(baseline, {"hit": known}, rounds)
         before = backend.calls
-        rows[str(count)] = hits | await compare(floor, {"cold": cold}, rounds)
+        rows[str(count)] = hits | await compare(baseline, {"cold": cold}, rounds)
         rows[str(count)]["calls_each_rush"] = (backend.calls - before) / (rounds + 1)
     return rows
 
@@ -135,20 +135,20 @@ async def _nothing() -> str:
 
 
 async def _at_once(count: int, ask: Any) -> float:
-    begun = time.process_time()
+    started = time.process_time()
     await asyncio.gather(*(ask() for _ in range(count)))
-    return (time.process_time() - begun) / count
+    return (time.process_time() - started) / count
 
 
 async def _sizes(sizes: tuple[int, ...], rounds: int, calls: int) -> dict[str, Any]:
-    """Answers of so many instances: a hit; a forced call, its CPU time, and how long the event loop stands still."""
+    """For answers of each size: a hit, and the CPU time and event loop stall of a forced call."""
     rows = {}
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(bare_client())
         cloud_map = await stack.enter_async_context(CloudMap(connections=_UNLIMITED))
         for size in sizes:
             service = f"bench/of-{size}"
-            parameters = question(service)
+            parameters = discover_parameters(service)
 
             async def bare(parameters: Any = parameters) -> object:
                 return await client.discover_instances(**parameters)
@@ -168,16 +168,16 @@ async def _sizes(sizes: tuple[int, ...], rounds: int, calls: int) -> dict[str, A
 
 def _cpu(ask: Any, repeats: int) -> Timed:
     async def timed() -> float:
-        begun = time.process_time()
+        started = time.process_time()
         for _ in range(repeats):
             await ask()
-        return (time.process_time() - begun) / repeats
+        return (time.process_time() - started) / repeats
 
     return timed
 
 
 def _stall(ask: Any) -> Timed:
-    """The longest work between two turns of the loop while one answer is fetched, in this thread's CPU time."""
+    """The longest step of the event loop while one answer is fetched, in this thread's CPU time."""
 
     async def timed() -> float:
         task, longest, last = asyncio.ensure_future(ask()), 0.0, time.thread_time()

@@ -1,4 +1,4 @@
-"""What a figure needs beside it: the machine, the versions, what else the machine did."""
+"""The machine, the versions and the load that belong beside every figure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["described"]
+__all__ = ["describe"]
 
 _PACKAGES = (
     "aiocloudmap",
@@ -27,8 +27,8 @@ _PACKAGES = (
 )
 
 
-def described() -> dict[str, Any]:
-    """All of it, without the machine's name."""
+def describe() -> dict[str, Any]:
+    """Return all of it, without the machine's name."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -50,7 +50,7 @@ def _cpu() -> str:
 
 
 def _build() -> str:
-    """Whether the interpreter was built the slow way, which is what version managers do."""
+    """Whether the interpreter was built with optimisation. Version managers often build without it."""
     import sysconfig
 
     arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""

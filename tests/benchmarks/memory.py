@@ -1,4 +1,4 @@
-"""Bytes for each cached answer of one instance with two attributes, beyond its strings, as tracemalloc counts them."""
+"""Memory for each cached answer of one instance with two attributes, beyond its strings, measured with tracemalloc."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from typing import Any
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, Discovery, Instance, Query, ServiceName
 
-__all__ = ["BUDGETS", "measure"]
+__all__ = ["measure"]
 
-BUDGETS = {"aiocloudmap": 900}
 _TEXTS = [f"text number {number}" for number in range(16)]
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """Ours, beside the bare answer of aiobotocore in a dict, without any times; the strings are the same objects."""
+    """Compare ours with a dict of aiobotocore's responses, which keeps no times. Both use the same string objects."""
     entries = 200 if quick else 2000
     names = [ServiceName("shop", f"s-{number}") for number in range(entries)]
-    rows = {"aiocloudmap": _grown(lambda: _ours(names)), "aiobotocore's answer in a dict": _grown(lambda: _bare(names))}
+    rows = {
+        "aiocloudmap": _allocated(lambda: _ours(names)),
+        "aiobotocore's answer in a dict": _allocated(lambda: _bare(names)),
+    }
     return {
-        "budgets": BUDGETS,
         "entries": entries,
         "bytes": {name: round(size / entries) for name, size in rows.items()},
     }
 
 
-def _grown(fill: Callable[[], object]) -> int:
-    """Once to make what is made once, then counted."""
+def _allocated(fill: Callable[[], object]) -> int:
+    """Fill once so that shared objects exist, then measure a second time."""
     fill()
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     kept = fill()
     gc.collect()
-    grown = tracemalloc.get_traced_memory()[0] - before
+    allocated = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     del kept
-    return grown
+    return allocated
 
 
-class _Answering:
-    """One instance, of texts that are there already."""
+class _InstantBackend:
+    """Returns one instance made of existing strings."""
 
     async def discover(self, query: Query) -> Discovery:
         attributes = {_TEXTS[0]: _TEXTS[1], _TEXTS[2]: _TEXTS[3]}
@@ -51,9 +52,9 @@ class _Answering:
 
 
 def _ours(names: list[ServiceName]) -> object:
-    """Handles are not kept: they are made when they are needed."""
+    """Handles are not kept, as programs make them when they need one."""
     policy = ConnectionPolicy(max_calls_per_second=1e6)
-    cloud_map = CloudMap(backend=_Answering(), cache=CachePolicy(ttl=3600), connections=policy)
+    cloud_map = CloudMap(backend=_InstantBackend(), cache=CachePolicy(ttl=3600), connections=policy)
 
     async def fill() -> None:
         for name in names:

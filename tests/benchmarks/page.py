@@ -1,4 +1,4 @@
-"""The page, from what was measured: words are here, every figure is from the files."""
+"""Write the page from the results: words are here, every figure is from the files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import sections
-from ahead import who_is_ahead
+from advantages import peer_advantages
 
 __all__ = ["write"]
 
 _HEAD = """\
-# What it costs, and how others do
+# Benchmarks
 
-<!-- Written by tests/benchmarks/run.py: change that, not this. -->
+<!-- Written by tests/benchmarks/run.py: edit that instead. -->
 
-Every figure here was measured in one run of `nox -s bench`: everything on one Python, and what has a budget on the
-others that were found. What is compared was run in turns, one right after the
-other, so that whatever else the machine did met both; a ratio is the median over these pairs, with the quartiles behind
-it. Seconds are there for orientation and are this machine's own. Peers are used as their own documentation shows,
-with the same ttl.
+Every figure was measured in one run of `nox -s bench`: everything on one Python, and what has a budget on the others
+that were found. Two things to compare are run in pairs, one right after the other, so that other load on the machine
+affects both. A ratio is the median over these pairs, followed by the quartiles. Seconds are this machine's own and
+serve for orientation. Other libraries are used as their own documentation shows, with the same ttl.
 """
 
 
@@ -28,7 +27,7 @@ def write(folder: Path) -> None:
     """Write index.md beside the results.
 
     Args:
-        folder: Where results.json is, and those of `--budgets`.
+        folder: The folder of results.json and of the files of `--budgets`.
     """
     (folder / "index.md").write_text(_text(folder), encoding="utf-8")
 
@@ -36,7 +35,7 @@ def write(folder: Path) -> None:
 def _text(folder: Path) -> str:
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     topics = results["topics"]
-    # Of the Python of the whole run there are rows already.
+    # The Python of the whole run has its rows already.
     others = [
         run
         for path in folder.glob("budgets-*.json")
@@ -45,7 +44,7 @@ def _text(folder: Path) -> str:
     runs = sorted([results, *others], key=lambda run: [int(part) for part in run["python"].split(".")])
     figures = {path.stem for path in folder.glob("*.svg")}
     parts = [_HEAD, _warning(runs), _machine(results), sections.budgets_by_python(runs)]
-    parts.append(_listed("Where others are ahead", who_is_ahead(topics)))
+    parts.append(_listed("Where other libraries do better", peer_advantages(topics)))
     for name, section in sections.SECTIONS.items():
         words = section(topics)
         title = words.splitlines()[0].removeprefix("## ")
@@ -62,9 +61,9 @@ def _minor(run: dict[str, Any]) -> str:
 
 def _warning(runs: list[dict[str, Any]]) -> str:
     if any(run["quick"] for run in runs):
-        return "**This was a quick look, to see that it runs: its figures mean nothing.**\n"
+        return "**This was a quick run, only to show that the benchmarks run: its figures mean nothing.**\n"
     if runs[0]["load_before"] > runs[0]["cores"] / 2:
-        return "**The machine was busy with other things during this run: take the seconds, above all, with care.**\n"
+        return "**The machine was busy during this run: the seconds in particular are not reliable.**\n"
     return ""
 
 
@@ -81,12 +80,12 @@ def _machine(results: dict[str, Any]) -> str:
 | when | {results["date"]}, in {results["seconds"]} s; load before it {results["load_before"]} |
 | all figures | [results.json](results.json) |
 
-Cloud Map is the local one of this library. Caches ask it in the process, AWS clients over the loopback; retries are
-off everywhere, so that a call is counted once. The loopback is nearer than AWS: what a saved call saves in time is more
-in truth than here.
+Cloud Map is this library's local server. Caches ask it in this process, AWS clients over loopback. Retries are off
+everywhere, so that a call is counted once. Loopback is faster than AWS, so a saved call saves more time in production
+than here.
 """
 
 
 def _listed(title: str, found: list[str]) -> str:
-    lines = "".join(f"* {line}\n" for line in found) or "* Nothing, in this run.\n"
+    lines = "".join(f"* {line}\n" for line in found) or "* Nowhere, in this run.\n"
     return f"## {title}\n\n{lines}"

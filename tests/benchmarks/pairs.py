@@ -1,7 +1,7 @@
-"""Measuring one thing against another: in pairs, one right after the other.
+"""Compare two things in pairs, one right after the other.
 
-So what else the machine does meets both; their order changes from round to round. A figure is the median of the ratios
-of all rounds, with the quartiles beside it. Seconds are kept for orientation.
+Other load on the machine then affects both, and their order changes from round to round. A figure is the median of the
+ratios of all rounds, with the quartiles. Seconds are kept for orientation.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypedDict
 __all__ = ["Compared", "Spread", "Timed", "compare", "compare_synchronously", "spread"]
 
 Timed = Callable[[], Awaitable[float]]
-"""Does something, and gives the seconds that one of it took."""
+"""Does something several times, and returns the seconds for one time."""
 
 
 class Spread(TypedDict):
@@ -26,7 +26,7 @@ class Spread(TypedDict):
 
 
 class Compared(TypedDict):
-    """One thing against another."""
+    """The result of comparing one thing with another."""
 
     ratio: Spread
     seconds: Spread
@@ -34,14 +34,14 @@ class Compared(TypedDict):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """The figures, rounded to four significant digits."""
+    """Summarize the values, rounded to four significant digits."""
     values = list(values)
     low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     return Spread(low=_rounded(low), median=_rounded(median), high=_rounded(high), rounds=len(values))
 
 
 async def compare(other: Timed, subjects: Mapping[str, Timed], rounds: int) -> dict[str, Compared]:
-    """Each subject against the other, in so many pairs, after one that does not count."""
+    """Compare each subject with the other in pairs, after one warm-up."""
     await other()
     for subject in subjects.values():
         await subject()
@@ -60,7 +60,7 @@ async def compare(other: Timed, subjects: Mapping[str, Timed], rounds: int) -> d
 def compare_synchronously(
     other: Callable[[], float], subjects: Mapping[str, Callable[[], float]], rounds: int
 ) -> dict[str, Compared]:
-    """The same for what runs event loops or processes of its own; one round alone is not warmed up for."""
+    """As `compare`, for functions that run event loops or processes. A single round has no warm-up."""
     if rounds > 1:
         other()
         for subject in subjects.values():

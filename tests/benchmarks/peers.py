@@ -1,7 +1,7 @@
-"""Others' ways to the same answer, each as its own documentation would have it used, with one ttl for all.
+"""Other libraries for the same task, each used as its own documentation shows, all with the same ttl.
 
-A peer is a function `ask(service) -> queue URL`: a coroutine function, or one that waits and is called in threads. What
-has only one time gets the ttl; what has two gets stale time beside it, as aiocloudmap has.
+A peer is a function `ask(service) -> queue URL`, either a coroutine function or a blocking one that runs in threads.
+A library with one duration gets the ttl. A library with two also gets the stale time that aiocloudmap has.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from stage import Stage, bare_client, names, queue_url
+from testbed import Testbed, bare_client, name_parameters, queue_url
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy
 
@@ -24,37 +24,37 @@ STALE = 600.0
 
 @dataclass(frozen=True)
 class Peer:
-    """One way.
+    """One library.
 
     Args:
         name: In tables and figures.
-        make: Gives `ask` for a stage and a ttl.
-        module: What must be installed.
-        threaded: Whether `ask` waits, and so has to be called in threads.
-        caches: Whether it keeps answers at all.
+        make: Makes `ask` for a test bed and a ttl.
+        module: The module that must be installed.
+        threaded: Whether `ask` blocks and so runs in threads.
+        caches: Whether it caches answers.
     """
 
     name: str
-    make: Callable[[Stage, float], Callable[[str], Any]]
+    make: Callable[[Testbed, float], Callable[[str], Any]]
     module: str
     threaded: bool = False
     caches: bool = True
 
-    def ask(self, stage: Stage, ttl: float) -> Callable[[str], Any]:
-        """A coroutine function, whatever it is made of."""
-        function = self.make(stage, ttl)
+    def ask(self, testbed: Testbed, ttl: float) -> Callable[[str], Any]:
+        """Return a coroutine function, also for a threaded library."""
+        function = self.make(testbed, ttl)
         if not self.threaded:
             return function
 
         async def in_thread(service: str) -> str:
-            return await stage.in_thread(function, service)
+            return await testbed.in_thread(function, service)
 
         return in_thread
 
 
-def _ours(stage: Stage, ttl: float) -> Callable[[str], Any]:
+def _ours(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
     cloud_map = CloudMap(
-        backend=stage.backend,
+        backend=testbed.backend,
         cache=CachePolicy(ttl=ttl),
         connections=ConnectionPolicy(max_calls_per_second=1e6, max_attempts=1),
     )
@@ -65,7 +65,7 @@ def _ours(stage: Stage, ttl: float) -> Callable[[str], Any]:
     return ask
 
 
-def _client_per_call(_stage: Stage, _ttl: float) -> Callable[[str], Any]:
+def _client_per_call(_stage: Testbed, _ttl: float) -> Callable[[str], Any]:
     """aiobotocore, README, "Basic Example"."""
     from aiobotocore.session import get_session
 
@@ -73,66 +73,66 @@ def _client_per_call(_stage: Stage, _ttl: float) -> Callable[[str], Any]:
 
     async def ask(service: str) -> str:
         async with bare_client(session) as client:
-            return queue_url(await client.discover_instances(**names(service)))
+            return queue_url(await client.discover_instances(**name_parameters(service)))
 
     return ask
 
 
-def _shared_client(stage: Stage, _ttl: float) -> Callable[[str], Any]:
+def _shared_client(testbed: Testbed, _ttl: float) -> Callable[[str], Any]:
     """aiobotocore, README, "Context Manager Examples": one client, kept by the program."""
     kept: list[Any] = []
 
     async def ask(service: str) -> str:
         if not kept:
-            kept.append(await stage.keep(bare_client()))
-        return queue_url(await kept[0].discover_instances(**names(service)))
+            kept.append(await testbed.keep(bare_client()))
+        return queue_url(await kept[0].discover_instances(**name_parameters(service)))
 
     return ask
 
 
-def _boto3(stage: Stage, _ttl: float) -> Callable[[str], Any]:
-    """boto3, "Clients", on threads."""
-    return stage.find_in_thread
+def _boto3(testbed: Testbed, _ttl: float) -> Callable[[str], Any]:
+    """boto3, "Clients", in threads."""
+    return testbed.find_in_thread
 
 
-def _async_lru(stage: Stage, ttl: float) -> Callable[[str], Any]:
+def _async_lru(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
     """async-lru, README, "TTL"."""
     from async_lru import alru_cache
 
-    return alru_cache(maxsize=None, ttl=ttl)(stage.find)
+    return alru_cache(maxsize=None, ttl=ttl)(testbed.find)
 
 
-def _aiocache(stage: Stage, ttl: float) -> Callable[[str], Any]:
+def _aiocache(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
     """aiocache, "Decorators", cached."""
     from aiocache import cached
 
     @cached(ttl=ttl)
     async def ask(service: str) -> str:
-        return await stage.find(service)
+        return await testbed.find(service)
 
     return ask
 
 
-def _aiocache_stampede(stage: Stage, ttl: float) -> Callable[[str], Any]:
+def _aiocache_stampede(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
     """aiocache, "Decorators", cached_stampede, with its own lease of two seconds."""
     from aiocache import cached_stampede
 
     @cached_stampede(ttl=ttl)
     async def ask(service: str) -> str:
-        return await stage.find(service)
+        return await testbed.find(service)
 
     return ask
 
 
-def _cashews(way: str) -> Callable[[Stage, float], Callable[[str], Any]]:
-    """cashews, README: "Cache", "Early recalculation", "Soft ttl"; in memory."""
+def _cashews(way: str) -> Callable[[Testbed, float], Callable[[str], Any]]:
+    """cashews, README, "Cache", "Early recalculation" and "Soft ttl", in memory."""
     times: dict[str, Callable[[float], dict[str, float]]] = {
         "cache": lambda ttl: {"ttl": ttl},
         "early": lambda ttl: {"ttl": ttl + STALE, "early_ttl": ttl},
         "soft": lambda ttl: {"ttl": ttl + STALE, "soft_ttl": ttl},
     }
 
-    def make(stage: Stage, ttl: float) -> Callable[[str], Any]:
+    def make(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
         from cashews import Cache
 
         cache = Cache()
@@ -141,50 +141,50 @@ def _cashews(way: str) -> Callable[[Stage, float], Callable[[str], Any]]:
 
         @decorate(**times[way](ttl), key="{service}")
         async def ask(service: str) -> str:
-            return await stage.find(service)
+            return await testbed.find(service)
 
         return ask
 
     return make
 
 
-def _theine(stage: Stage, ttl: float) -> Callable[[str], Any]:
+def _theine(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
     """theine, README, "Cache Decorator", with a key function as it recommends."""
     from theine import Memoize
 
     @Memoize(10_000, timedelta(seconds=ttl))
     async def ask(service: str) -> str:
-        return await stage.find(service)
+        return await testbed.find(service)
 
     ask.key(lambda service: service)
     return ask
 
 
-def _cachebox(stage: Stage, ttl: float) -> Callable[[str], Any]:
+def _cachebox(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
     """cachebox, "cached", with a TTLCache."""
     import cachebox
 
     @cachebox.cached(cachebox.TTLCache(10_000, ttl))
     async def ask(service: str) -> str:
-        return await stage.find(service)
+        return await testbed.find(service)
 
     return ask
 
 
-def _cachetools(stage: Stage, ttl: float) -> Callable[[str], Any]:
-    """cachetools, "Memoizing decorators", with a lock; on threads."""
+def _cachetools(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
+    """cachetools, "Memoizing decorators", with a lock, in threads."""
     import cachetools
 
-    return cachetools.cached(cachetools.TTLCache(10_000, ttl), lock=threading.Lock())(stage.find_in_thread)
+    return cachetools.cached(cachetools.TTLCache(10_000, ttl), lock=threading.Lock())(testbed.find_in_thread)
 
 
-def _powertools(stage: Stage, ttl: float) -> Callable[[str], Any]:
-    """Powertools for AWS Lambda, "Parameters", "Create your own provider"; on threads."""
+def _powertools(testbed: Testbed, ttl: float) -> Callable[[str], Any]:
+    """Powertools for AWS Lambda, "Parameters", "Create your own provider", in threads."""
     from aws_lambda_powertools.utilities.parameters import BaseProvider
 
     class CloudMapProvider(BaseProvider):
         def _get(self, name: str, **_: Any) -> str:
-            return stage.find_in_thread(name)
+            return testbed.find_in_thread(name)
 
         def _get_multiple(self, path: str, **_: Any) -> dict[str, str]:
             raise NotImplementedError(path)
@@ -212,12 +212,12 @@ PEERS = [
 
 
 def installed(*, quick: bool, caches: bool = False, threaded: bool = True) -> list[Peer]:
-    """aiocloudmap first, then who else is here; a quick look takes two caches.
+    """Return aiocloudmap and the installed peers. A quick run takes two caches.
 
     Args:
-        quick: Whether it is one.
-        caches: Only those that keep answers.
-        threaded: Those, too, that are called in threads.
+        quick: Whether this is a quick run.
+        caches: Only libraries that cache.
+        threaded: Include libraries that run in threads.
     """
     found = [
         peer

@@ -1,13 +1,13 @@
-"""Every benchmark in one run, and the page about it: what is compared is measured in turns, one right after the other.
+"""Run every benchmark, and write the page about it. Two things to compare are measured in pairs.
 
-    python tests/benchmarks/run.py              everything, into docs/benchmarks; some minutes, on a machine at rest
-    python tests/benchmarks/run.py --quick      whether it runs; its figures mean nothing, and go into build/benchmarks
-    python tests/benchmarks/run.py --budgets    what has a budget, into budgets-3.12.json, say: a column of the page
+    python tests/benchmarks/run.py              everything, into docs/benchmarks: some minutes on an idle machine
+    python tests/benchmarks/run.py --quick      only to show that it runs, into build/benchmarks
+    python tests/benchmarks/run.py --budgets    what has a budget, into budgets-3.12.json: a column of the page
     python tests/benchmarks/run.py --only hits  one topic, into hits-3.12.json
-    python tests/benchmarks/run.py --report     nothing is measured: the page, from the files that are there
+    python tests/benchmarks/run.py --report     write the page again from the results in the folder
 
-Ends with 1 if something is over its budget. Needs the dependency group `bench`; a peer that is not installed is left
-out, and without matplotlib the page has no figures.
+The exit status is 1 if a figure is over its budget. Needs the dependency group `bench`. A library that is not installed
+is left out, and without matplotlib the page has no figures.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import outage
 import page
 import sockets
 import stampede
-from machine import described
+from machine import describe
 
 TOPICS: dict[str, Any] = {
     "hits": hits,
@@ -60,7 +60,7 @@ def main() -> int:
     into.mkdir(parents=True, exist_ok=True)
     whole = kept = into / "results.json"
     if not options.report:
-        _settle()
+        _prepare()
         kept = _measure(into, options)
     if whole.exists():
         if importlib.util.find_spec("matplotlib"):
@@ -85,34 +85,34 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _settle() -> None:
-    """No setting of the machine reaches a measurement, and peers' complaints do not hide ours."""
+def _prepare() -> None:
+    """Remove the machine's settings from the environment, and silence warnings of other libraries."""
     for variable in list(os.environ):
         if variable.startswith(("AWS_", "AIOCLOUDMAP_")) or variable.lower().endswith("_proxy"):
             del os.environ[variable]
-    # Programs that are started find their bytecode, as in production.
+    # Child processes find their bytecode, as in production.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-    # Clients that die with their event loop, caches that notice another one: seen, and counted, by the topics.
+    # Clients and caches warn when their event loop changes. The topics count that already.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
 
 
 def _measure(into: Path, options: argparse.Namespace) -> Path:
-    """Measure, and tell where the results are."""
+    """Measure, and return the path of the results."""
     topics, name = list(TOPICS), "results"
     if options.budgets or options.only:
         topics = list(budgets.TOPICS) if options.budgets else options.only
         version = ".".join(platform.python_version_tuple()[:2])
         name = f"{'budgets' if options.budgets else '-'.join(topics)}-{version}"
     quick = options.quick
-    begun = time.perf_counter()
-    results = described() | {"date": dt.datetime.now(dt.UTC).date().isoformat(), "quick": quick, "topics": {}}
+    started = time.perf_counter()
+    results = describe() | {"date": dt.datetime.now(dt.UTC).date().isoformat(), "quick": quick, "topics": {}}
     for topic in topics:
         since = time.perf_counter()
         results["topics"][topic] = TOPICS[topic].measure(quick=quick)
         print(f"{topic}: {time.perf_counter() - since:.0f} s", flush=True)
-    results["seconds"] = round(time.perf_counter() - begun)
+    results["seconds"] = round(time.perf_counter() - started)
     kept = into / f"{name}.json"
     kept.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return kept

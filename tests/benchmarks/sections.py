@@ -1,4 +1,4 @@
-"""A section of the page for each topic: what was done, and a table of what came out."""
+"""A section of the page for each topic: what was done, and a table of the results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import budgets
+from expiry import REPORTED
 
 __all__ = ["SECTIONS", "budgets_by_python", "hits_by_python"]
 
@@ -15,37 +16,37 @@ Topics = dict[str, Any]
 def _hits(topics: Topics) -> str:
     found = topics["hits"]
     ours = [
-        (f"`{name}`", _ratio(row["ratio"]), found["budgets"][name], _nanoseconds(row))
+        (f"`{name}`", _ratio(row["ratio"]), budgets.HITS[name], _nanoseconds(row))
         for name, row in found["ours"].items()
     ]
     peers = [(name, _ratio(row["ratio"]), "", _nanoseconds(row)) for name, row in found["peers"].items()]
     calls = found["calls"]
     return f"""\
-## A hit
+## Hits
 
-Times `await f()` with `async def f(): return d[k]`, the least that awaiting anything can cost. Functions that wait are
-called on this thread: the way to another one and back, which an async program needs, is not in their figure.
+Times `await f()` with `async def f(): return d[k]`, the cheapest possible `await`. Blocking functions are called on
+this thread. An async program would have to call them in another thread, which is not part of their figures.
 
-{_table(("hit", "times the floor", "budget", "ns"), [*ours, *peers])}
-{found["callers"]:,} callers of ours at once: {calls["cold"]} call where the answer is not known, {calls["expiry"]} at
-the moment of expiry, where {calls["waited"]} of them wait (budget: 1, 1 and 0).
+{_table(("hit", "times the baseline", "budget", "ns"), [*ours, *peers])}
+{found["callers"]:,} concurrent callers of aiocloudmap: {calls["cold"]} call without an answer, {calls["expiry"]} at
+expiry, where {calls["waited"]} of them wait (budget: 1, 1 and 0).
 """
 
 
 def hits_by_python(runs: list[dict[str, Any]]) -> str:
-    """The same rows on several Pythons, each by its own floor."""
+    """The same rows on several Pythons, each against its own baseline."""
     rows: dict[str, list[str]] = {}
     for run in runs:
         hits = run["topics"]["hits"]
         for name, row in {**{f"`{name}`": row for name, row in hits["ours"].items()}, **hits["peers"]}.items():
             rows.setdefault(name, []).append(_ratio(row["ratio"]))
-    heads = ["hit, times the floor", *(run["python"] for run in runs)]
+    heads = ["hit, times the baseline", *(run["python"] for run in runs)]
     everywhere = [(name, *cells) for name, cells in rows.items() if len(cells) == len(runs)]
-    return f"### On several Pythons\n\n{_table(heads, everywhere)}"
+    return f"### Hits by Python version\n\n{_table(heads, everywhere)}"
 
 
 def budgets_by_python(runs: list[dict[str, Any]]) -> str:
-    """Each budget beside what was measured on each Python; what is over it in bold."""
+    """Each budget beside the figures on each Python. Figures over budget are bold."""
     table: dict[tuple[str, str], list[str]] = {}
     for run in runs:
         for row in budgets.rows(run["topics"]):
@@ -57,7 +58,7 @@ def budgets_by_python(runs: list[dict[str, Any]]) -> str:
     return f"""\
 ## Budgets
 
-What is over its budget is in bold.
+Figures over their budget are bold.
 
 {_table(heads, rows)}
 {_lines(f"* Python {python}, {row.what}: {row.found}. {row.why}" for python, row in missed)}"""
@@ -83,19 +84,18 @@ def _behaviour(topics: Topics) -> str:
     ]
     heads = (
         "",
-        f"calls for {found['cold']} cold callers",
-        f"of {found['waiting'] - 1} answered, where the first is cancelled",
+        f"calls for {found['cold']} callers without an answer",
+        f"of {found['waiting'] - 1} answered after the first is cancelled",
         "expires",
         f"of {topics['outage']['callers']} answered in an outage",
-        "over event loops",
-        f"calls for {found['unknown']} questions after what does not exist",
+        "on several event loops",
+        f"calls for {found['unknown']} questions about a missing service",
     )
     return f"""\
-## What each does
+## Feature comparison
 
-Found out by running each way, not by reading about it. "Over event loops": `asyncio.run` twice while the answer is
-fresh, and once after its ttl; *asks again* means that the second loop does not find the answer of the first. A thread
-cannot be cancelled.
+Found by running each library. "On several event loops": `asyncio.run` twice while the answer is fresh, and once after
+its ttl. *Asks again* means that the second loop does not find the answer of the first. A thread cannot be cancelled.
 
 {_table(heads, rows)}"""
 
@@ -107,33 +107,32 @@ def _stampede(topics: Topics) -> str:
         for name, row in found["rows"].items()
     ]
     return f"""\
-## Many callers of a cold key
+## Stampedes
 
-{found["callers"]:,} callers at once, each a task; a call takes {found["delay"] * 1000:g} ms. CPU time is that of the
-whole process, for all of them together.
+{found["callers"]:,} concurrent callers without an answer, each a task. A call takes {found["delay"] * 1000:g} ms. CPU
+time is that of the whole process for all callers.
 
 {_table(("", "calls", "CPU ms", "times ours"), rows)}"""
 
 
 def _expiry(topics: Topics) -> str:
     found = topics["expiry"]
-    shares = ("0.5", "0.99", "0.999", "1")
     rows = [
         (
             name,
             row["asked"],
             row["calls"],
             row["waited"],
-            *(_number(row["quantiles"][share] * 1000) for share in shares),
+            *(_number(row["quantiles"][share] * 1000) for share in REPORTED),
         )
         for name, row in found["rows"].items()
     ]
     return f"""\
 ## Expiry under load
 
-{found["tasks"]} tasks ask the same, pause for {found["pause"] * 1000:g} ms, and ask again, while the answer expires
-every {found["ttl"]:g} s, ours by its jitter up to a tenth of that sooner; a call takes {found["delay"] * 1000:g} ms.
-Waits in ms; the median hides what the slowest see.
+{found["tasks"]} tasks ask for one service, pause for {found["pause"] * 1000:g} ms, and ask again. The answer expires
+every {found["ttl"]:g} s, with aiocloudmap up to a tenth sooner because of jitter. A call takes
+{found["delay"] * 1000:g} ms. Waits are in ms. The median hides what the slowest callers see.
 
 {_table(("", "asked", "calls", "waited for a call", "median", "99 %", "99.9 %", "longest"), rows)}"""
 
@@ -145,10 +144,10 @@ def _outage(topics: Topics) -> str:
         for name, row in found["rows"].items()
     ]
     return f"""\
-## An outage
+## Outages
 
-Cloud Map fails, {found["delay"] * 1000:g} ms after it was asked. {found["callers"]} callers come one after the other;
-each way had an answer, which has expired by now. Waits in ms.
+Cloud Map fails {found["delay"] * 1000:g} ms after each call. {found["callers"]} callers come one after the other. Each
+library had an answer, which has expired. Waits are in ms.
 
 {_table(("", "answered", "failed calls", "first wait", "all later waits"), rows)}"""
 
@@ -156,20 +155,19 @@ each way had an answer, which has expired by now. Waits in ms.
 def _misses(topics: Topics) -> str:
     found = topics["misses"]
     rows = [
-        (f"CPU time of a call, {name}", _ratio(row["ratio"]), found["budgets"]["cpu"], _milliseconds(row))
+        (f"CPU time of a call, {name}", _ratio(row["ratio"]), budgets.CPU[name], _milliseconds(row))
         for name, row in found["cpu"].items()
     ]
     row = found["invocation"]
-    budget = f"{found['budgets']['invocation'] * 1000:g} ms"
-    rows.append(("`asyncio.run` for each invocation", _ratio(row["ratio"]), budget, _milliseconds(row)))
+    rows.append(("`asyncio.run` for each invocation", _ratio(row["ratio"]), budgets.INVOCATION, _milliseconds(row)))
     return f"""\
-## A question that goes to AWS
+## Calls to AWS
 
-`resolve(max_age=0)`, which always asks, against one shared client of aiobotocore that asks the same server, a process
-of its own. The last row is a warm process that runs an event loop for each invocation, against a new client each time.
+`resolve(max_age=0)`, which always asks, against one shared client of aiobotocore. Both ask the same server, a separate
+process. The last row is a warm process that runs an event loop for each invocation, against a new client each time.
 
-{_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}
-Whose functions run meanwhile, under a profiler:
+{_table(("", "times aiobotocore", "budget", "ms, ours and theirs"), rows)}
+CPU time by package, under a profiler:
 
 {_table(("", *found["shares"]), _columns(found["shares"]))}"""
 
@@ -180,9 +178,9 @@ def _sockets(topics: Topics) -> str:
     return f"""\
 ## Open sockets
 
-{found["requests"]} requests, {found["at_a_time"]} at a time, about twelve services, counted by the server. aiocloudmap
-has a ttl of 20 ms here, so that it asks all the time; its bound is {found["max_connections"]}. A kept client lets go of
-an idle connection after aiobotocore's 12 s, so that how many pile up is a matter of the rate.
+{found["requests"]} requests, {found["at_a_time"]} at a time, for twelve services, counted by the server. aiocloudmap
+has a ttl of 20 ms here, so that nearly every request makes a call. Its limit is {found["max_connections"]} connections.
+A client of aiobotocore closes an idle connection after 12 s, so the number of open ones depends on the rate.
 
 {_table(("", "most at once", "at the end", "opened", "calls"), rows)}"""
 
@@ -190,29 +188,32 @@ an idle connection after aiobotocore's 12 s, so that how many pile up is a matte
 def _cold_start(topics: Topics) -> str:
     found = topics["cold_start"]
     rows = [
-        (f"first answer over {scheme}", _ratio(row["ratio"]), found["budgets"][scheme], _milliseconds(row, 3))
+        (f"first answer over {scheme}", _ratio(row["ratio"]), budgets.FIRST_ANSWER, _milliseconds(row, 3))
         for scheme in ("http", "https")
         if (row := found[scheme])
     ]
     imports = [
-        (f"`import {name}`", _ratio({key: row[key] * 1000 for key in ("low", "median", "high")}))
+        (
+            f"`import {name}`",
+            _ratio(row["ratio"]),
+            budgets.IMPORT if name == "aiocloudmap" else "",
+            _number(row["seconds"]["median"] * 1000),
+        )
         for name, row in found["imports"].items()
     ]
     return f"""\
-## A cold start
+## Cold starts
 
-A fresh process: import, first client, first answer, against aiobotocore doing the same.
+CPU time of a new process: import, first client and first answer, against aiobotocore doing the same.
 
-{_table(("", "times aiobotocore's", "budget", "ms, ours and theirs"), rows)}
-Where the time of ours goes in one more run, under `-X importtime`, whose clock takes time itself: importing, by
-package, and all else.
+{_table(("", "times aiobotocore", "budget", "ms, ours and theirs"), rows)}
+Where the wall time of aiocloudmap goes, in one more run under `-X importtime`, which takes time itself:
 
 {_table(("", "ms"), [(name, _number(seconds * 1000)) for name, seconds in found["shares"].items()])}
-Importing alone, after `import asyncio, dataclasses, cachetools`; the budget for aiocloudmap is
-{found["budgets"]["import"] * 1000:g} ms. It loads the AWS libraries with its first question, so what a program pays in
-the end are the rows above.
+CPU time of importing alone, after `import asyncio, dataclasses, cachetools`. aiocloudmap loads the AWS libraries
+with its first call, so the rows above show the whole cost.
 
-{_table(("", "ms"), imports)}"""
+{_table(("", "times `import asyncio`", "budget", "ms"), imports)}"""
 
 
 def _memory(topics: Topics) -> str:
@@ -220,8 +221,8 @@ def _memory(topics: Topics) -> str:
     return f"""\
 ## Memory
 
-Bytes for each answer of one instance with two attributes, beyond its strings, over {found["entries"]:,} of them. The
-budget is {found["budgets"]["aiocloudmap"]}. The dict knows no times, and is not bounded.
+Bytes for each answer of one instance with two attributes, beyond its strings, over {found["entries"]:,} answers. The
+budget is {budgets.MEMORY}. The dict keeps no times and is not bounded.
 
 {_table(("", "bytes"), found["bytes"].items())}"""
 
@@ -261,18 +262,18 @@ def _growth(topics: Topics) -> str:
         for count, row in found["sizes"].items()
     ]
     return f"""\
-## As things grow
+## Scaling
 
-Keys: questions after services at random, against a dict that knows them all. A `CloudMap` remembers 1,024 handles by
-their names; with more services a handle is worth keeping, as it costs more to make than to ask. At most 4,096 answers
-are kept, so that with more services some questions are new again, and go to a source in the process.
+Services: questions about random services, against a dict that holds all of them. A `CloudMap` remembers 1,024 handles
+by name. With more services, keep the handle, which costs more to make than to ask. At most 4,096 answers are kept, so
+with more services some questions go to the backend again, which is in this process.
 
-{_table(("services", "ns by name", "ns by handle", "handle, times the dict", "answers kept", "calls a question"), keys)}
-Callers: so many tasks at once; CPU time for each, against tasks that await nothing.
+{_table(("services", "ns by name", "ns by handle", "handle, times the dict", "answers kept", "calls each"), keys)}
+Callers: concurrent tasks and the CPU time for each, against tasks that only await a coroutine.
 
-{_table(("callers", "µs, answer known", "times the floor", "µs, not known", "calls"), callers)}
-Instances: a hit, and a forced call for an answer of so many, against a bare client; the stall is the longest work
-between two turns of the event loop meanwhile, in CPU time.
+{_table(("callers", "µs, answer known", "times the baseline", "µs, not known", "calls"), callers)}
+Instances: a hit, and a forced call for an answer of this size, against a bare client. The stall is the longest step of
+the event loop in between, in CPU time.
 
 {_table(("instances", "ns by name", "CPU ms, ours and theirs", "ratio", "stall ms, the same", "ratio"), sizes)}"""
 
@@ -303,7 +304,7 @@ def _columns(shares: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
 
 
 def _number(value: float, digits: int = 3) -> str:
-    """As people write it: no exponents."""
+    """Format without exponents."""
     return f"{value:,.0f}" if value >= 10**digits else f"{value:.{digits}g}"
 
 

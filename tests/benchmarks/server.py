@@ -1,4 +1,4 @@
-"""The Cloud Map that `stage.child_server` runs: says on standard output where it is, ends when its input does."""
+"""The Cloud Map that `testbed.child_server` runs: it prints its address and ends when its input ends."""
 
 from __future__ import annotations
 

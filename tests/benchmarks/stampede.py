@@ -1,4 +1,4 @@
-"""Ten thousand callers of a cold key: the calls they cost, and this process's time."""
+"""Ten thousand concurrent callers without an answer: the calls they cause, and CPU time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from pairs import spread
 from peers import installed
-from stage import Stage
+from testbed import Testbed
 
 __all__ = ["measure"]
 
@@ -16,19 +16,19 @@ _DELAY = 0.02
 
 
 def measure(*, quick: bool) -> dict[str, Any]:
-    """For each cache of coroutine functions, in turns: calls, and CPU seconds beside ours of the same round."""
+    """For each cache of coroutine functions in turn: calls, and CPU seconds beside ours in the same round."""
     callers, rounds = (200, 2) if quick else (10_000, 5)
     peers = installed(quick=quick, caches=True, threaded=False)
     seconds: dict[str, list[float]] = {peer.name: [] for peer in peers}
     calls: dict[str, list[int]] = {peer.name: [] for peer in peers}
-    with Stage() as stage:
-        stage.add("shop/orders")
-        stage.local.faults.delay(_DELAY)
+    with Testbed() as testbed:
+        testbed.add("shop/orders")
+        testbed.local.faults.delay(_DELAY)
         for _ in range(rounds):
             for peer in peers:
-                before = stage.calls("shop/orders")
-                seconds[peer.name].append(asyncio.run(_rush(peer.make(stage, 3600), callers)))
-                calls[peer.name].append(stage.calls("shop/orders") - before)
+                before = testbed.calls("shop/orders")
+                seconds[peer.name].append(asyncio.run(_stampede(peer.make(testbed, 3600), callers)))
+                calls[peer.name].append(testbed.calls("shop/orders") - before)
     ours = seconds[peers[0].name]
     rows = {
         name: {
@@ -41,11 +41,11 @@ def measure(*, quick: bool) -> dict[str, Any]:
     return {"callers": callers, "delay": _DELAY, "rows": rows}
 
 
-async def _rush(ask: Any, callers: int) -> float:
-    # A coroutine each: of an awaitable that all share, gather would make one task.
+async def _stampede(ask: Any, callers: int) -> float:
+    # A coroutine for each caller, as gather would make one task of a shared awaitable.
     async def caller() -> None:
         await ask("shop/orders")
 
-    begun = time.process_time()
+    started = time.process_time()
     await asyncio.gather(*(caller() for _ in range(callers)))
-    return time.process_time() - begun
+    return time.process_time() - started

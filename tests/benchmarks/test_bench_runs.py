@@ -1,4 +1,4 @@
-"""The benchmarks run, and the page says what was measured. How fast anything is, no test asks."""
+"""The benchmarks run and the page shows their results. No test checks a duration."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-RUN = Path(__file__).with_name("run.py")
+SCRIPT = Path(__file__).with_name("run.py")
 KEPT = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 
 def run(*arguments: object) -> str:
-    """What it prints."""
-    command = [sys.executable, str(RUN), *map(str, arguments)]
+    """Run the benchmarks and return their output."""
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=280, check=False
     )
@@ -24,10 +24,10 @@ def run(*arguments: object) -> str:
     return done.stdout
 
 
-# Some seconds where nothing else runs; many where much does.
+# Some seconds on an idle machine, many on a busy one.
 @pytest.mark.timeout(300)
-def test_a_quick_look_measures_everything_and_writes_the_page(tmp_path: Path):
-    """All topics, with those peers that are installed; a page that says that its figures mean nothing."""
+def test_a_quick_run_measures_everything_and_writes_the_page(tmp_path: Path):
+    """All topics with the installed peers, and a page that says its figures mean nothing."""
     run("--quick", "--into", tmp_path)
     results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     page = (tmp_path / "index.md").read_text(encoding="utf-8")
@@ -37,8 +37,8 @@ def test_a_quick_look_measures_everything_and_writes_the_page(tmp_path: Path):
     assert page.count("\n## ") == 3 + len(results["topics"])
 
 
-def test_another_python_is_a_column_of_the_page_and_what_is_over_its_budget_stands_out(tmp_path: Path):
-    """Both come from the files that are there; how much is over is what the last lines say."""
+def test_other_pythons_are_columns_and_figures_over_budget_are_bold(tmp_path: Path):
+    """Both come from the results in the folder."""
     results = json.loads((KEPT / "results.json").read_text(encoding="utf-8"))
     results["topics"]["memory"]["bytes"]["aiocloudmap"] = 899
     (tmp_path / "results.json").write_text(json.dumps(results), encoding="utf-8")
@@ -50,8 +50,8 @@ def test_another_python_is_a_column_of_the_page_and_what_is_over_its_budget_stan
     assert "bytes | 900 | 899 | **1234** |" in page
 
 
-def test_the_page_says_what_the_kept_results_say(tmp_path: Path):
-    """The page is written by the benchmarks alone: written anew from the same results, it is the same."""
+def test_the_page_matches_the_kept_results(tmp_path: Path):
+    """The page is written by the benchmarks only: writing it again from the same results changes nothing."""
     folder = tmp_path / "benchmarks"
     shutil.copytree(KEPT, folder)
     (folder / "index.md").unlink()

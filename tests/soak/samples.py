@@ -1,4 +1,4 @@
-"""What the process holds, second by second, and whether it grows."""
+"""Samples of what the process holds, second by second, and whether it grows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _LEAST_NOISE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look.
+    """One sample.
 
     Args:
-        at: When, on the monotonic clock.
+        at: Its time, on the monotonic clock.
         memory: Resident bytes.
-        blocks: Pieces of memory that Python's objects take; what the heap keeps without an object is not among them.
-        descriptors: Open ones.
-        tasks: Of all event loops that run.
-        threads: Of Python.
+        blocks: Allocated blocks of Python objects, without what the heap keeps for reuse.
+        descriptors: Open descriptors.
+        tasks: Tasks of all running event loops.
+        threads: Python threads.
     """
 
     at: float
@@ -43,7 +43,7 @@ class Sample:
 
 
 def sample(loops: Iterable[asyncio.AbstractEventLoop] | None = None) -> Sample:
-    """A look; where no loops are given, every task that exists and has not ended counts, whatever its loop."""
+    """Take a sample. Without loops, every unfinished task counts, whatever its loop."""
     tasks = 0
     if loops is None:
         gc.collect()
@@ -62,13 +62,12 @@ def sample(loops: Iterable[asyncio.AbstractEventLoop] | None = None) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How memory, or the number of blocks, went after the warm-up.
+    """How memory or the number of blocks changed after the warm-up.
 
     Args:
-        slope: Bytes or blocks in a second, as a straight line through the samples has it.
-        drift: Bytes or blocks, over all of that time.
-        noise: What of them cannot be told from none: three times what the samples stray from the line, and at least
-            two per cent of what is held.
+        slope: Bytes or blocks a second, by linear regression.
+        drift: Bytes or blocks over the whole time.
+        noise: The change that does not count: three standard deviations, and at least two per cent.
     """
 
     slope: float
@@ -82,11 +81,11 @@ class Growth:
 
 
 def growth(samples: list[Sample], of: Literal["memory", "blocks"] = "memory") -> Growth:
-    """The straight line through all samples but the first third."""
-    begun, ended = samples[0].at, samples[-1].at
-    warm = [each for each in samples if each.at >= begun + (ended - begun) * _WARM_UP]
+    """Fit a line through all samples but the first third."""
+    start, end = samples[0].at, samples[-1].at
+    warm = [each for each in samples if each.at >= start + (end - start) * _WARM_UP]
     times, memory = [each.at for each in warm], [float(getattr(each, of)) for each in warm]
     line = statistics.linear_regression(times, memory)
-    strays = [held - (line.intercept + line.slope * at) for at, held in zip(times, memory, strict=True)]
-    noise = max(3 * statistics.pstdev(strays), _LEAST_NOISE * statistics.fmean(memory))
+    residuals = [held - (line.intercept + line.slope * at) for at, held in zip(times, memory, strict=True)]
+    noise = max(3 * statistics.pstdev(residuals), _LEAST_NOISE * statistics.fmean(memory))
     return Growth(line.slope, line.slope * (times[-1] - times[0]), noise)

@@ -1,10 +1,11 @@
-"""pick() and attribute(): who is next, what is read, and what is said where there is nothing to read."""
+"""pick() and attribute(): which instance is next, what is read, and the errors when nothing matches."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import pytest
+from tests.support.named_faults import NAMED_FAULTS
 
 from aiocloudmap import (
     AttributeNotFoundError,
@@ -19,7 +20,7 @@ from aiocloudmap import (
 
 
 def service_of(stage, *instances: dict[str, str], **settings) -> Service:
-    """A service with these instances, named i0, i1, ..."""
+    """Register shop/carts with these instances, named i0, i1, ..."""
     stage.world.add_service("shop/carts")
     for number, attributes in enumerate(instances):
         stage.world.register("shop/carts", f"i{number}", attributes)
@@ -27,28 +28,28 @@ def service_of(stage, *instances: dict[str, str], **settings) -> Service:
 
 
 def three(stage) -> Service:
-    """A service with three instances that have N in common, and ONLY in two of them."""
+    """A service with three instances: N in all of them, ONLY in two."""
     return service_of(stage, {"N": "0", "ONLY": "a"}, {"N": "1"}, {"N": "2", "ONLY": "c"})
 
 
-async def test_pick_takes_every_instance_in_turn(stage):
-    """Any three picks in a row take each of three instances once."""
+async def test_pick_returns_every_instance_in_turn(stage):
+    """Any three picks in a row return each of three instances once."""
     service = three(stage)
     picked = [(await service.pick()).id for _ in range(9)]
     assert picked[:3] == picked[3:6] == picked[6:]
     assert sorted(picked[:3]) == ["i0", "i1", "i2"]
 
 
-async def test_attribute_takes_every_instance_in_turn(stage):
-    """So do the instances whose attribute is read."""
+async def test_attribute_reads_every_instance_in_turn(stage):
+    """attribute() rotates as pick() does."""
     service = three(stage)
     read = [await service.attribute("N") for _ in range(6)]
     assert read[:3] == read[3:]
     assert sorted(read[:3]) == ["0", "1", "2"]
 
 
-async def test_a_handle_made_for_each_call_spreads_its_load_too(stage):
-    """The rotation lives with the answer, not with the handle."""
+async def test_a_handle_made_for_each_call_rotates_too(stage):
+    """The rotation belongs to the answer, not to the handle."""
     three(stage)
     cloud_map = stage.cloud_map()
     picked = Counter([(await cloud_map.service("shop/carts", where={}).pick()).id for _ in range(30)])
@@ -56,14 +57,14 @@ async def test_a_handle_made_for_each_call_spreads_its_load_too(stage):
 
 
 async def test_the_rotation_starts_at_random(stage):
-    """Sixty processes that each take one instance do not all take the same one."""
+    """Sixty processes that each pick once do not all pick the same instance."""
     three(stage)
     first = Counter([(await stage.cloud_map().service("shop/carts").pick()).id for _ in range(60)])
     assert len(first) == 3
 
 
-async def test_the_rotation_goes_on_over_a_refresh(stage):
-    """A new answer does not begin with the first instance again."""
+async def test_the_rotation_continues_after_a_refresh(stage):
+    """A new answer does not start with the first instance again."""
     service = three(stage)
     one = await service.pick()
     stage.clock.tick(700)
@@ -72,21 +73,21 @@ async def test_the_rotation_goes_on_over_a_refresh(stage):
     assert (int(one.id[1]) + 1) % 3 == int(two.id[1])
 
 
-async def test_attribute_passes_over_instances_that_do_not_have_it(stage):
-    """Only those that have the attribute are read; all of those are."""
+async def test_attribute_skips_instances_without_the_key(stage):
+    """All instances with the key are read, and no others."""
     service = three(stage)
     assert {await service.attribute("ONLY") for _ in range(12)} == {"a", "c"}
 
 
 async def test_an_empty_value_is_a_value(stage):
-    """An attribute that is there and empty is not missing."""
+    """An attribute with an empty value is not missing."""
     service = service_of(stage, {"N": "0", "NOTHING": ""})
     assert await service.attribute("NOTHING", default="none") == ""
 
 
 @pytest.mark.parametrize("count", [1, 3])
-async def test_a_missing_attribute_lists_those_there_are(stage, count):
-    """The message names what was asked and every key of every instance, sorted."""
+async def test_a_missing_attribute_lists_the_existing_keys(stage, count):
+    """The message names the requested key and every key of every instance, sorted."""
     instances = [{"B": "1", "A": "1"}, {"C": "1"}, {"A": "2"}][:count]
     service = service_of(stage, *instances)
     keys = ["A", "B", "C"] if count == 3 else ["A", "B"]
@@ -99,8 +100,8 @@ async def test_a_missing_attribute_lists_those_there_are(stage, count):
     assert isinstance(caught.value, LookupError)
 
 
-async def test_where_there_is_no_instance_it_says_so(stage):
-    """pick and attribute alike: not the attribute is missing, the instances are."""
+async def test_without_instances_the_error_is_no_instances(stage):
+    """pick() and attribute() raise the same error."""
     service = service_of(stage)
     for call in (service.pick(), service.attribute("QUEUE_URL")):
         with pytest.raises(NoInstancesError, match=r"^shop/carts: the service has no instance\. Register one\.$"):
@@ -120,16 +121,16 @@ async def test_where_there_is_no_instance_it_says_so(stage):
         ),
     ],
 )
-async def test_it_hints_at_the_filters_that_leave_instances_out(stage, filters, message):
-    """A filter that lets all of them through is not what is in the way."""
+async def test_no_instances_names_the_filters_in_the_way(stage, filters, message):
+    """A filter that matches every instance is not mentioned."""
     stage.world.add_service("shop/carts")
     with pytest.raises(NoInstancesError) as caught:
         await stage.cloud_map().service("shop/carts", **filters).pick()
     assert str(caught.value) == f"shop/carts: the service has {message}"
 
 
-async def test_where_no_instance_matches_it_names_what_was_asked_but_no_value(stage):
-    """A filter that nothing matches is part of the message, its values are not."""
+async def test_no_instances_names_filter_keys_but_no_values(stage):
+    """The keys of a filter are part of the message, its values are not."""
     three(stage)
     service = stage.cloud_map().service("shop/carts", where={"N": "hidden-value"})
     with pytest.raises(NoInstancesError, match="with the requested N") as caught:
@@ -137,8 +138,8 @@ async def test_where_no_instance_matches_it_names_what_was_asked_but_no_value(st
     assert "hidden-value" not in str(caught.value)
 
 
-async def test_cast_makes_a_value_of_the_text(stage):
-    """Any callable will do."""
+async def test_cast_converts_the_value(stage):
+    """Any callable works."""
     service = service_of(stage, {"N": "42", "LIST": "a,b"})
     assert await service.attribute("N", int) == 42
     assert await service.attribute("N", cast=float, default=None) == 42.0
@@ -146,8 +147,8 @@ async def test_cast_makes_a_value_of_the_text(stage):
 
 
 @pytest.mark.parametrize("default", [{}, {"default": 7}])
-async def test_a_cast_that_fails_is_an_error_with_a_default_too(stage, default):
-    """What is there and wrong is not covered up; the message keeps the value to itself."""
+async def test_a_failing_cast_is_an_error_despite_a_default(stage, default):
+    """A default does not hide a wrong value, and the message does not show it."""
     service = service_of(stage, {"N": "hidden-value"})
     with pytest.raises(
         InvalidAttributeError, match=r"^shop/carts: attribute 'N' cannot be read as int \(ValueError\)"
@@ -158,8 +159,8 @@ async def test_a_cast_that_fails_is_an_error_with_a_default_too(stage, default):
     assert isinstance(caught.value.__cause__, ValueError)
 
 
-async def test_a_cast_that_raises_whatever_it_likes_is_an_invalid_attribute(stage):
-    """Casts are the caller's; each of their errors is told alike."""
+async def test_any_exception_of_a_cast_is_an_invalid_attribute(stage):
+    """A cast is the caller's code and may raise anything."""
 
     class Table:
         def __call__(self, text: str) -> int:
@@ -171,33 +172,33 @@ async def test_a_cast_that_raises_whatever_it_likes_is_an_invalid_attribute(stag
 
 
 @pytest.mark.parametrize("default", ["fallback", None, 0])
-async def test_default_stands_in_for_a_missing_attribute(stage, default):
+async def test_default_replaces_a_missing_attribute(stage, default):
     """Any value can be the default, None included."""
     assert await three(stage).attribute("MISSING", default=default) == default
 
 
-async def test_default_is_not_cast(stage):
+async def test_default_is_not_converted(stage):
     """It is returned as it is."""
     assert await three(stage).attribute("MISSING", int, default="as it is") == "as it is"
 
 
-async def test_default_stands_in_for_missing_instances(stage):
-    """A service without instances."""
+async def test_default_replaces_missing_instances(stage):
+    """The service exists and has no instances."""
     assert await service_of(stage).attribute("N", default="d") == "d"
 
 
 @pytest.mark.parametrize("name", ["shop/nothing", "nowhere/orders"])
-async def test_default_stands_in_for_a_missing_service(stage, name):
-    """Neither service nor namespace."""
+async def test_default_replaces_a_missing_service(stage, name):
+    """Neither service nor namespace exists."""
     service = stage.cloud_map().service(name)
     assert await service.attribute("N", default="d") == "d"
     with pytest.raises(LookupError):
         await service.attribute("N")
 
 
-@pytest.mark.parametrize("fault", ["server_error", "throttle", "access_denied", "garbage", "reset"])
-async def test_default_stands_in_for_aws(stage, fault):
-    """A cold start in the middle of an outage."""
+@pytest.mark.parametrize("fault", [fault for fault, _ in NAMED_FAULTS])
+async def test_default_replaces_a_failed_call(stage, fault):
+    """A cold start during an outage returns the default."""
     service = three(stage)
     getattr(stage.faults, fault)()
     assert await service.attribute("N", default="d") == "d"
@@ -205,8 +206,8 @@ async def test_default_stands_in_for_aws(stage, fault):
     assert stage.calls == 1
 
 
-async def test_default_covers_no_wrong_configuration(clock):
-    """A program that is set up wrongly is told, default or not."""
+async def test_default_does_not_hide_a_configuration_error(clock):
+    """A program that is set up wrongly gets the error, default or not."""
 
     class Unset:
         async def discover(self, query):
@@ -218,7 +219,7 @@ async def test_default_covers_no_wrong_configuration(clock):
 
 
 async def test_without_default_every_failure_is_raised(stage):
-    """pick and attribute raise what resolve raises."""
+    """pick() and attribute() raise what resolve() raises."""
     stage.faults.server_error(next=1)
     service = three(stage)
     for call in (service.pick(), service.attribute("N")):
@@ -228,8 +229,8 @@ async def test_without_default_every_failure_is_raised(stage):
         await stage.cloud_map().service("shop/nothing").pick()
 
 
-async def test_hits_do_not_wait(stage):
-    """A pick or an attribute of a fresh answer never suspends."""
+async def test_a_hit_never_suspends(stage):
+    """Reading a fresh answer with pick() or attribute() does not wait."""
     service = three(stage)
     await service.resolve()
     assert stage.at_once(service.pick()).id in {"i0", "i1", "i2"}

@@ -1,4 +1,4 @@
-"""A test's word on every CloudMap of the process: those made before, those made meanwhile, and their handles."""
+"""every_cloud_map(): a test overrides the backend and clock of every CloudMap in the process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORDERS = "shop/orders"
 
 
 def world_with(*instances: str) -> LocalBackend:
-    """A world of its own, with these instances of shop/orders."""
+    """A backend with these instances of shop/orders."""
     world = World()
     world.add_service(ORDERS, attributes={"OWNER": "+".join(instances)})
     for instance in instances:
@@ -24,18 +24,18 @@ def world_with(*instances: str) -> LocalBackend:
 
 @pytest.fixture
 def made_before():
-    """What a program makes at import: a CloudMap, and a handle of it."""
+    """A CloudMap and a handle that a program made at import."""
     cloud_map = CloudMap(region="eu-west-1")
     return cloud_map, cloud_map.service(ORDERS)
 
 
 async def ids(handle) -> list[str]:
-    """Who is there."""
+    """The ids of the instances."""
     return [instance.id for instance in await handle.resolve()]
 
 
-async def test_those_made_before_and_those_made_meanwhile_ask_the_tests_backend(made_before):
-    """And share one engine, as they would in front of AWS."""
+async def test_cloud_maps_made_before_and_inside_use_the_backend(made_before):
+    """They share one engine, as they would with AWS."""
     _, handle = made_before
     backend = world_with("a")
     with every_cloud_map(backend=backend):
@@ -46,8 +46,8 @@ async def test_those_made_before_and_those_made_meanwhile_ask_the_tests_backend(
         assert await ids(CloudMap(shared=False).service(ORDERS)) == ["a"]
 
 
-async def test_no_answer_outlives_the_block_in_any_handle(made_before):
-    """Neither in one that was made before, nor in one that was made inside, nor in the counts."""
+async def test_no_answer_outlives_the_block(made_before):
+    """Neither in handles made before or inside, nor in the counts."""
     cloud_map, handle = made_before
     with every_cloud_map(backend=world_with("a")):
         inside = CloudMap(region="eu-west-1").service(ORDERS)
@@ -60,8 +60,8 @@ async def test_no_answer_outlives_the_block_in_any_handle(made_before):
         assert dict(await handle.attributes()) == {"OWNER": "b"}
 
 
-async def test_every_question_to_a_handle_follows(made_before):
-    """Whichever of its methods is the first to be called."""
+async def test_every_method_of_a_handle_follows_the_override(made_before):
+    """Whichever method is called first."""
     cloud_map, _ = made_before
     handles = {name: CloudMap(region="eu-west-1").service(ORDERS) for name in ("peek", "explain", "attributes", "pick")}
     invalidating = cloud_map.service(ORDERS)
@@ -78,10 +78,10 @@ async def test_every_question_to_a_handle_follows(made_before):
         assert backend.calls["DiscoverInstances"] == 2
 
 
-async def test_the_tests_clock_is_the_clock_of_all(made_before):
-    """Time that a test lets pass makes answers old, wherever their handles come from."""
+async def test_every_handle_uses_the_clock_of_the_test(made_before):
+    """Time that the test lets pass ages answers in every handle."""
     _, handle = made_before
-    # Far ahead of the machine's own: read by that, the answer would stay fresh.
+    # Far ahead of the machine's clock, by which the answer would stay fresh.
     backend, clock = world_with("a"), ManualClock(monotonic=1e9)
     with every_cloud_map(backend=backend, clock=clock):
         for _ in range(2):
@@ -94,13 +94,13 @@ async def test_the_tests_clock_is_the_clock_of_all(made_before):
         assert again.explain().age == 0
 
 
-async def test_two_handles_of_one_question_never_read_each_others_answers_by_another_clock(made_before):
-    """One that slept through the change has neither the old answer nor the old time."""
+async def test_an_unused_handle_follows_a_later_override(made_before):
+    """A handle that was not used in between has neither the old answer nor the old clock."""
     _, handle = made_before
-    asleep = CloudMap(region="eu-west-1").service(ORDERS)
+    unused = CloudMap(region="eu-west-1").service(ORDERS)
     far, near = ManualClock(monotonic=1e9), ManualClock(monotonic=0)
     with every_cloud_map(backend=world_with("a"), clock=far):
-        assert await ids(handle) == await ids(asleep) == ["a"]
+        assert await ids(handle) == await ids(unused) == ["a"]
         await handle.attributes()
     backend = world_with("b")
     with every_cloud_map(backend=backend, clock=near):
@@ -109,13 +109,13 @@ async def test_two_handles_of_one_question_never_read_each_others_answers_by_ano
             assert dict(await handle.attributes()) == {"OWNER": "b"}
         assert backend.calls.by_operation == {"DiscoverInstances": 1, "GetServiceAttributes": 1}
         near.tick(700)
-        assert asleep.peek() is None
-        assert await ids(asleep) == ["b"]
+        assert unused.peek() is None
+        assert await ids(unused) == ["b"]
         assert backend.calls["DiscoverInstances"] == 2
 
 
-async def test_one_with_a_backend_of_its_own_is_left_alone(made_before):
-    """It was told whom to ask; its answers stay, too."""
+async def test_a_cloud_map_with_its_own_backend_is_not_overridden(made_before):
+    """It keeps its answers, too."""
     own = CloudMap(backend=world_with("own"))
     assert await ids(own.service(ORDERS)) == ["own"]
     with every_cloud_map(backend=world_with("a")):
@@ -123,8 +123,8 @@ async def test_one_with_a_backend_of_its_own_is_left_alone(made_before):
         assert await ids(CloudMap(backend=world_with("new")).service(ORDERS)) == ["new"]
 
 
-async def test_one_with_a_clock_of_its_own_keeps_that():
-    """And asks the test's backend."""
+async def test_a_cloud_map_with_its_own_clock_keeps_it():
+    """It still uses the test's backend."""
     own, of_test = ManualClock(), ManualClock()
     handle = CloudMap(clock=own).service(ORDERS)
     with every_cloud_map(backend=world_with("a"), clock=of_test):
@@ -136,7 +136,7 @@ async def test_one_with_a_clock_of_its_own_keeps_that():
 
 
 async def test_blocks_nest(made_before):
-    """The inner word holds until its end; then the outer one does again, without the inner one's answers."""
+    """After the inner block the outer override applies again, without the inner answers."""
     _, handle = made_before
     with every_cloud_map(backend=world_with("outer")):
         with every_cloud_map(backend=world_with("inner")):
@@ -144,8 +144,8 @@ async def test_blocks_nest(made_before):
         assert await ids(handle) == ["outer"]
 
 
-async def test_calls_under_way_end_with_the_block_and_trouble_does_not_outlive_it(made_before):
-    """A loop that several tests share runs nothing of the last one, and its throttling holds up nobody."""
+async def test_calls_and_throttling_end_with_the_block(made_before):
+    """A loop shared by several tests runs no calls of an earlier test."""
     _, handle = made_before
     backend = world_with("a")
     backend.faults.throttle(next=1)
@@ -164,16 +164,16 @@ async def test_calls_under_way_end_with_the_block_and_trouble_does_not_outlive_i
         assert await ids(handle) == ["b"]
 
 
-async def test_afterwards_they_ask_aws_again(made_before):
-    """Here without a Region to ask in, which only the way to AWS notices."""
+async def test_after_the_block_cloud_maps_use_aws_again(made_before):
+    """The missing Region shows it, as only AWS requires one."""
     with every_cloud_map(backend=world_with("a")):
         await CloudMap().service(ORDERS).resolve()
     with pytest.raises(ConfigurationError, match="Region"):
         await CloudMap().service(ORDERS).resolve()
 
 
-async def test_without_answers_of_its_own_a_world_is_empty_for_all(made_before):
-    """A test that registered nothing finds nothing, whatever the one before it registered."""
+async def test_an_empty_world_is_empty_for_every_cloud_map(made_before):
+    """Registrations of earlier tests are gone."""
     _, handle = made_before
     with every_cloud_map(backend=LocalBackend(World())):
         with pytest.raises(NamespaceNotFoundError) as caught:
@@ -182,15 +182,15 @@ async def test_without_answers_of_its_own_a_world_is_empty_for_all(made_before):
 
 
 @pytest.mark.parametrize("wrong", [{"backend": World()}, {"backend": LocalBackend}, {"clock": 5}])
-def test_what_is_no_backend_and_no_clock_is_refused(wrong):
-    """At once, and nothing has changed by then."""
+def test_an_invalid_backend_or_clock_is_refused(wrong):
+    """At once, before anything is overridden."""
     with pytest.raises(ConfigurationError, match="expected an object with"):
         with every_cloud_map(**wrong):
             pass
 
 
-async def test_a_reset_makes_those_made_before_read_the_environment_anew(made_before, monkeypatch):
-    """A Region that was missing at import is found by the CloudMap that was made then."""
+async def test_reset_makes_cloud_maps_read_the_environment_again(made_before, monkeypatch):
+    """A CloudMap that was made at import without a Region finds one that was set later."""
     cloud_map = CloudMap()
     with pytest.raises(ConfigurationError, match="Region"):
         await cloud_map.client("sqs")

@@ -1,4 +1,4 @@
-"""What the state machine of tests/properties found, each in the fewest steps, told without the machine."""
+"""Minimal cases of bugs that the state machine in tests/properties found."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from aiocloudmap import (
     Discovery,
     Instance,
     Query,
+    Service,
     ServiceNotFoundError,
     ThrottledError,
     UnavailableError,
 )
 
 
-class Told:
-    """A backend that raises what it is told to, one error a call, and answers when there is none left."""
+class Scripted:
+    """A backend that raises the given errors, one a call, and then answers."""
 
     def __init__(self, *errors: Exception | None) -> None:
         self.errors = list(errors)
@@ -36,8 +37,8 @@ class Told:
         return Discovery((Instance("a", query.service),), revision=self.calls)
 
 
-async def test_clear_forgets_a_remembered_failure_too(stage):
-    """After clear() the same handle asks at once, whatever failed before and however long its backoff is."""
+async def test_clear_forgets_a_remembered_failure(stage):
+    """After clear() the same handle asks at once, whatever its backoff."""
     cloud_map = stage.cloud_map()
     service = cloud_map.service("shop/orders")
     stage.faults.server_error(next=1)
@@ -47,8 +48,8 @@ async def test_clear_forgets_a_remembered_failure_too(stage):
     assert len(await service.resolve()) == 1
 
 
-async def test_clear_forgets_a_remembered_not_found_too(stage):
-    """The same for a service that was not there, and is now."""
+async def test_clear_forgets_a_remembered_not_found(stage):
+    """The same for a service that did not exist before."""
     cloud_map = stage.cloud_map(negative_ttl=100)
     service = cloud_map.service("shop/stock")
     with pytest.raises(ServiceNotFoundError):
@@ -58,56 +59,48 @@ async def test_clear_forgets_a_remembered_not_found_too(stage):
     assert len(await service.resolve()) == 1
 
 
-async def test_whoever_runs_out_of_patience_after_an_invalidation_keeps_nobody_else_from_asking(stage):
-    """He asked before and gets the old answer; the next one came after it, and waits for a new one."""
-    backend = Told()
-    service = stage.cloud_map(backend=backend, soft_timeout=1).service("shop/orders")
+async def soft_timeout_after_invalidation(stage, **settings) -> tuple[Scripted, Service]:
+    """Let a caller reach its soft_timeout after the invalidation of its call, which is still under way."""
+    backend = Scripted()
+    service = stage.cloud_map(backend=backend, soft_timeout=1, **settings).service("shop/orders")
     await service.resolve()
     stage.clock.tick(60)
     backend.gate.clear()
-    before = asyncio.create_task(service.resolve())
-    await stage.settle()
+    before = await stage.start(service.resolve())
     await stage.tick(0.5)
     service.invalidate()
     await stage.tick(0.5)
     assert (await before).revision == 1
-    after = asyncio.create_task(service.resolve())
-    await stage.settle()
+    return backend, service
+
+
+async def test_a_soft_timeout_after_an_invalidation_does_not_stop_later_callers(stage):
+    """The earlier caller gets the old answer, later callers wait for a new one."""
+    backend, service = await soft_timeout_after_invalidation(stage)
+    after = await stage.start(service.resolve())
     assert not after.done()
     backend.gate.set()
     assert (await after).revision == 3
 
 
-async def test_an_inline_call_that_is_given_up_after_an_invalidation_is_no_failure_of_what_comes_next(stage):
-    """No backoff is left behind by a call that began before the invalidation."""
-    backend = Told()
-    service = stage.cloud_map(backend=backend, soft_timeout=1, refresh="inline").service("shop/orders")
-    await service.resolve()
-    stage.clock.tick(60)
-    backend.gate.clear()
-    before = asyncio.create_task(service.resolve())
-    await stage.settle()
-    await stage.tick(0.5)
-    service.invalidate()
-    await stage.tick(0.5)
-    assert (await before).revision == 1
+async def test_an_abandoned_inline_call_leaves_no_backoff_after_an_invalidation(stage):
+    """A call that began before the invalidation does not affect calls after it."""
+    backend, service = await soft_timeout_after_invalidation(stage, refresh="inline")
     assert service.explain().failures == 0
     backend.gate.set()
     assert (await service.resolve()).revision == 3
 
 
-async def test_an_inline_caller_with_a_max_age_gets_nothing_older_when_his_time_is_over(stage):
-    """He waited for the call before his own as well, and its answer is older than he takes."""
-    backend = Told()
+async def test_max_age_holds_for_an_inline_caller_at_its_deadline(stage):
+    """The caller also waited for the call before its own, whose answer is too old for it."""
+    backend = Scripted()
     service = stage.cloud_map(backend=backend, refresh="inline").service("shop/orders")
     backend.gate.clear()
-    first = asyncio.create_task(service.resolve())
-    await stage.settle()
+    first = await stage.start(service.resolve())
     await stage.tick(1)
-    forced = asyncio.create_task(service.resolve(max_age=0))
-    await stage.settle()
+    forced = await stage.start(service.resolve(max_age=0))
     await stage.tick(3)
-    backend.gate.set()  # lets go who waits now, and holds who comes next
+    backend.gate.set()  # releases the current call and blocks the next one
     backend.gate.clear()
     assert (await first).revision == 1
     await stage.settle()
@@ -117,17 +110,15 @@ async def test_an_inline_caller_with_a_max_age_gets_nothing_older_when_his_time_
     assert service.peek().revision == 1
 
 
-async def test_a_caller_with_a_max_age_whose_time_is_over_gets_what_is_young_enough(stage):
-    """A call that takes too long is a failure, and leaves the old answer to those who take one of its age."""
-    backend = Told()
+async def test_at_the_deadline_max_age_allows_a_young_enough_answer(stage):
+    """A call past its deadline is a failure, which leaves the old answer to callers that accept its age."""
+    backend = Scripted()
     service = stage.cloud_map(backend=backend).service("shop/orders")
     await service.resolve()
     stage.clock.tick(60)
     backend.gate.clear()
-    first = asyncio.create_task(service.resolve(max_age=0))
-    await stage.settle()
-    second = asyncio.create_task(service.resolve(max_age=1000))
-    await stage.settle()
+    first = await stage.start(service.resolve(max_age=0))
+    second = await stage.start(service.resolve(max_age=1000))
     await stage.tick(5)
     with pytest.raises(DeadlineError):
         await first
@@ -135,24 +126,23 @@ async def test_a_caller_with_a_max_age_whose_time_is_over_gets_what_is_young_eno
     await stage.tick(5)
 
 
-async def test_a_wrong_setting_is_not_hidden_behind_an_invalidated_answer(stage):
-    """Who waits for a call that an invalidation overtook is told of the ConfigurationError all the same."""
-    backend = Told(None, ConfigurationError("no region"))
+async def test_an_invalidated_answer_does_not_hide_a_configuration_error(stage):
+    """A caller of a call that an invalidation overtook still gets the ConfigurationError."""
+    backend = Scripted(None, ConfigurationError("no region"))
     service = stage.cloud_map(backend=backend).service("shop/orders")
     await service.resolve()
     stage.clock.tick(60)
     backend.gate.clear()
-    waiting = asyncio.create_task(service.resolve())
-    await stage.settle()
+    waiting = await stage.start(service.resolve())
     service.invalidate()
     backend.gate.set()
     with pytest.raises(ConfigurationError, match="no region"):
         await waiting
 
 
-async def test_a_wrong_setting_is_not_remembered_for_the_backoff_of_a_failure_before_it(stage):
-    """Once it is set right, the next caller is answered, though a backoff from before is not over."""
-    backend = Told(UnavailableError("down"), ConfigurationError("no region"))
+async def test_a_configuration_error_ends_the_backoff_of_earlier_failures(stage):
+    """Once the setting is fixed, the next caller is answered despite the earlier backoff."""
+    backend = Scripted(UnavailableError("down"), ConfigurationError("no region"))
     service = stage.cloud_map(backend=backend).service("shop/orders")
     with pytest.raises(UnavailableError):
         await service.resolve()
@@ -161,9 +151,9 @@ async def test_a_wrong_setting_is_not_remembered_for_the_backoff_of_a_failure_be
     assert (await service.resolve()).revision == 3
 
 
-async def test_a_remembered_not_found_is_no_truth_for_who_wants_a_fresh_one(stage):
-    """While AWS throttles, max_age=0 is told so, and not that a service was not there some time ago."""
-    backend = Told(ServiceNotFoundError("not there"), ThrottledError("slow down"))
+async def test_a_remembered_not_found_does_not_answer_max_age_zero(stage):
+    """While AWS throttles, max_age=0 gets a ThrottledError instead of an old not-found."""
+    backend = Scripted(ServiceNotFoundError("not there"), ThrottledError("slow down"))
     cloud_map = stage.cloud_map(backend=backend, negative_ttl=100)
     orders, stock = cloud_map.service("shop/orders"), cloud_map.service("shop/stock")
     with pytest.raises(ServiceNotFoundError):
@@ -176,17 +166,16 @@ async def test_a_remembered_not_found_is_no_truth_for_who_wants_a_fresh_one(stag
         await orders.resolve()
 
 
-async def test_what_is_young_enough_now_is_not_given_when_it_is_too_old(stage):
-    """After a wrong setting everybody waits for the next call; where that fails, max_age holds at its end."""
-    backend = Told(None, ConfigurationError("no region"), UnavailableError("down"))
+async def test_max_age_is_checked_when_the_call_ends(stage):
+    """An answer that was young enough when the caller came may be too old when its call fails."""
+    backend = Scripted(None, ConfigurationError("no region"), UnavailableError("down"))
     service = stage.cloud_map(backend=backend, ttl=10).service("shop/orders")
     await service.resolve()
     stage.clock.tick(10)
     await service.resolve()
     await stage.settle()
     backend.gate.clear()
-    waiting = asyncio.create_task(service.resolve(max_age=12))
-    await stage.settle()
+    waiting = await stage.start(service.resolve(max_age=12))
     await stage.tick(3)
     backend.gate.set()
     with pytest.raises(UnavailableError):

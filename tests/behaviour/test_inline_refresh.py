@@ -1,16 +1,14 @@
-"""Inline refresh: nothing outlives its callers, as a sandbox that freezes between invocations needs."""
+"""Inline refresh: no task outlives its callers, as a sandbox that freezes between invocations requires."""
 
 import asyncio
-
-import pytest
 
 from aiocloudmap import CachePolicy, Freshness
 
 INLINE = CachePolicy(jitter=0, refresh="inline")
 
 
-async def test_there_is_no_stale_period(stage):
-    """Past its ttl an answer is a fallback at once: the caller waits for the new one."""
+async def test_inline_refresh_has_no_stale_period(stage):
+    """Past its ttl, an answer is a fallback: the caller waits for the new one."""
     orders = stage.cloud_map(cache=INLINE).service("shop/orders")
     await orders.resolve()
     stage.world.register("shop/orders", "orders-2", {})
@@ -22,7 +20,7 @@ async def test_there_is_no_stale_period(stage):
 
 
 async def test_the_soft_timeout_cancels_the_call_and_counts_as_a_failure(stage):
-    """The old answer comes after soft_timeout, no task is left, and the next callers do not wait again."""
+    """The old answer is returned after soft_timeout, no task is left, and later callers do not wait again."""
     orders = stage.cloud_map(cache=INLINE).service("shop/orders")
     old = await orders.resolve()
     stage.clock.tick(31)
@@ -37,32 +35,20 @@ async def test_the_soft_timeout_cancels_the_call_and_counts_as_a_failure(stage):
     assert stage.calls == 2
 
 
-async def test_a_slow_answer_within_the_soft_timeout_is_taken(stage):
-    """Waiting is what inline refresh does instead of running in the background."""
+async def test_a_slow_answer_within_the_soft_timeout_is_used(stage):
+    """Inline refresh waits for the call instead of running it in the background."""
     orders = stage.cloud_map(cache=INLINE).service("shop/orders")
     await orders.resolve()
     stage.world.register("shop/orders", "orders-2", {})
     stage.clock.tick(31)
     stage.faults.delay(0.9)
-    caller = asyncio.create_task(orders.resolve())
-    await stage.settle()
+    caller = await stage.start(orders.resolve())
     stage.clock.tick(0.9)
     assert len(await caller) == 2
 
 
-@pytest.mark.parametrize(("lambda_api", "state"), [(None, Freshness.STALE), ("127.0.0.1:9001", Freshness.FALLBACK)])
-async def test_auto_is_inline_in_a_lambda(stage, monkeypatch, lambda_api, state):
-    """AWS_LAMBDA_RUNTIME_API tells a Lambda; elsewhere refreshes run in the background."""
-    if lambda_api:
-        monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", lambda_api)
-    orders = stage.cloud_map(cache=CachePolicy(jitter=0)).service("shop/orders")
-    await orders.resolve()
-    stage.clock.tick(31)
-    assert orders.explain().state is state
-
-
-async def test_a_background_handle_keeps_the_call_that_an_inline_one_leaves(stage):
-    """Handles of one question share a call; it may go on while one of them wants it to."""
+async def test_a_background_handle_keeps_a_call_that_an_inline_handle_left(stage):
+    """Handles for one query share a call. It goes on while one of them allows that."""
     cloud_map = stage.cloud_map()
     inline = cloud_map.service("shop/orders", cache=INLINE)
     background = cloud_map.service("shop/orders")

@@ -1,4 +1,4 @@
-"""Where it all plays: one local Cloud Map, in process for caches and over the wire for AWS clients, counted as one."""
+"""The test bed: one local Cloud Map, used in process by caches and over the wire by AWS clients, and counted as one."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Any, Self
 from aiocloudmap import Query, ServiceName
 from aiocloudmap.local import LocalCloudMap, Quotas, World
 
-__all__ = ["QUEUE_URL", "Stage", "bare_client", "child_server", "question"]
+__all__ = ["QUEUE_URL", "Testbed", "bare_client", "child_server", "discover_parameters"]
 
 QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
 _HERE = Path(__file__).parent
 
 
-class Stage:
-    """A world of one namespace, `shop`, whose services are there as soon as they are asked for.
+class Testbed:
+    """A local Cloud Map with services in the namespace `shop`.
 
-    Caches of functions get `find`, which asks in this process; threads get `find_in_thread`, which asks by boto3. Both
-    meet the same faults.
+    Caches of coroutine functions call `find` in this process. Caches of threaded functions call `find_in_thread`, which
+    uses boto3. Both meet the same faults.
     """
 
     def __init__(self) -> None:
@@ -53,17 +53,17 @@ class Stage:
                 self.local.world.register(service, f"i-{number}", attributes)
 
     def calls(self, service: str) -> int:
-        """How often Cloud Map was asked about the service, whichever way."""
+        """The number of calls for the service, in process and over the wire."""
         return self.backend.calls.of(service) + self.local.stats.calls.of(service)
 
     async def find(self, service: str) -> str:
-        """The queue's URL."""
+        """Return the queue's URL, from the backend in this process."""
         found = await self.backend.discover(Query(ServiceName.parse(service)))
         return found.instances[0].attributes["QUEUE_URL"]
 
     def find_in_thread(self, service: str) -> str:
-        """The same by boto3, which waits: one client for all threads, as boto3's page "Clients" allows."""
-        return queue_url(self._boto3.discover_instances(**names(service)))
+        """Return the queue's URL through boto3, with one client for all threads, as boto3's page "Clients" allows."""
+        return queue_url(self._boto3.discover_instances(**name_parameters(service)))
 
     @functools.cached_property
     def _boto3(self) -> Any:
@@ -74,38 +74,38 @@ class Stage:
         return boto3.client("servicediscovery", config=config)
 
     async def keep(self, manager: contextlib.AbstractAsyncContextManager[Any]) -> Any:
-        """Enter it; it is left when the stage is closed."""
+        """Enter a context manager, to leave it when the test bed is closed."""
         return await self._closing.enter_async_context(manager)
 
     async def close(self) -> None:
-        """What was kept is left."""
+        """Leave the context managers that were kept."""
         await self._closing.aclose()
 
     async def in_thread(self, function: Callable[[str], str], service: str) -> str:
-        """Call a function that waits, as an async program would have to."""
+        """Run a blocking function in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, function, service)
 
 
-def names(service: str) -> dict[str, str]:
-    """The service, in AWS's words."""
+def name_parameters(service: str) -> dict[str, str]:
+    """The service as parameters of DiscoverInstances."""
     namespace, name = service.split("/")
     return {"NamespaceName": namespace, "ServiceName": name}
 
 
-def question(service: str) -> dict[str, Any]:
-    """What aiocloudmap asks about the service: a thousand instances, not a hundred, and the healthy ones."""
-    return names(service) | {"MaxResults": 1000, "HealthStatus": "HEALTHY_OR_ELSE_ALL"}
+def discover_parameters(service: str) -> dict[str, Any]:
+    """The parameters that aiocloudmap sends: MaxResults is 1000 and unhealthy instances are left out if possible."""
+    return name_parameters(service) | {"MaxResults": 1000, "HealthStatus": "HEALTHY_OR_ELSE_ALL"}
 
 
 def queue_url(answer: dict[str, Any]) -> str:
-    """What is looked for in AWS's answer."""
+    """Read the queue's URL from a response of DiscoverInstances."""
     found: str = answer["Instances"][0]["Attributes"]["QUEUE_URL"]
     return found
 
 
 @contextlib.asynccontextmanager
 async def bare_client(session: Any = None) -> AsyncIterator[Any]:
-    """A client of aiobotocore, as its README makes one; without retries, so that failures are counted once."""
+    """A client made as in aiobotocore's README. Retries are off, so that each failure counts once."""
     from aiobotocore.config import AioConfig
     from aiobotocore.session import get_session
 
@@ -116,10 +116,10 @@ async def bare_client(session: Any = None) -> AsyncIterator[Any]:
 
 @contextlib.contextmanager
 def child_server(certificate: Path | None = None) -> Iterator[dict[str, str]]:
-    """A Cloud Map in a process of its own, whose work is not counted as ours; gives the environment that leads there.
+    """Run a Cloud Map in a process of its own, and yield the environment variables that lead to it.
 
-    It has `bench/of-1`, `bench/of-10`, `bench/of-100`, `bench/of-1000` with so many instances, and `bench/each-0` to
-    `bench/each-49` with one.
+    Its CPU time is not counted. It has `bench/of-1`, `bench/of-10`, `bench/of-100` and `bench/of-1000` with that many
+    instances, and `bench/each-0` to `bench/each-49` with one.
     """
     command = [sys.executable, str(_HERE / "server.py"), *([str(certificate)] if certificate else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:

@@ -1,4 +1,4 @@
-"""What equal settings share, and what others do not."""
+"""Shared engines: which settings share an engine, and which do not."""
 
 import gc
 import logging
@@ -12,18 +12,18 @@ from aiocloudmap.testing import ManualClock, reset
 
 
 @pytest.fixture(autouse=True)
-def clean_slate():
-    """Engines of other tests do not count."""
+def no_engines():
+    """Start without the engines of other tests."""
     reset()
 
 
 def engine_of(cloud_map):
-    """The engine's repr is all that is public; identity is what counts here."""
+    """The engine has no public name, and these tests compare identities."""
     return cloud_map._engine
 
 
-def test_a_thousand_cloud_maps_share_one_engine_whatever_their_policies_and_listeners():
-    """Making one per request is free: cache and on_event are in no key."""
+def test_cloud_maps_share_an_engine_whatever_their_policies_and_listeners():
+    """cache and on_event are not part of the key, so a CloudMap per request is cheap."""
     made = [CloudMap(region="eu-west-1", cache=CachePolicy(ttl=n), on_event=print) for n in range(1000)]
     assert len({id(engine_of(each)) for each in made}) == 1
     assert len(registry) == 1
@@ -38,18 +38,18 @@ def test_a_thousand_cloud_maps_share_one_engine_whatever_their_policies_and_list
     ],
 )
 def test_another_setting_makes_another_engine(settings):
-    """Region, endpoint and ConnectionPolicy are in the key."""
+    """Region, endpoint and ConnectionPolicy are part of the key."""
     assert engine_of(CloudMap(region="eu-west-1")) is not engine_of(CloudMap(**({"region": "eu-west-1"} | settings)))
 
 
-def test_equal_policies_that_are_not_the_same_object_share():
-    """The key compares values."""
+def test_equal_policies_share_an_engine():
+    """The key compares values, not identities."""
     first, second = (CloudMap(connections=ConnectionPolicy(max_connections=20)) for _ in range(2))
     assert engine_of(first) is engine_of(second)
 
 
-def test_tenants_with_their_own_session_factory_share_nothing():
-    """Two factories, two sets of credentials: two engines. One factory: one."""
+def test_each_session_factory_has_its_own_engine():
+    """Two factories mean two sets of credentials."""
 
     def tenant_a():
         raise NotImplementedError
@@ -63,7 +63,7 @@ def test_tenants_with_their_own_session_factory_share_nothing():
 
 
 def test_another_aws_environment_makes_another_engine(monkeypatch):
-    """Credentials and Region may come from AWS_* variables, so they are part of the identity."""
+    """Credentials and Region may come from AWS_* variables, so these are part of the key."""
     monkeypatch.setenv("AWS_PROFILE", "one")
     first = CloudMap()
     monkeypatch.setenv("AWS_PROFILE", "two")
@@ -72,15 +72,15 @@ def test_another_aws_environment_makes_another_engine(monkeypatch):
     assert engine_of(CloudMap()) is engine_of(first)
 
 
-def test_a_backend_or_a_clock_or_shared_false_means_an_engine_of_its_own(stage):
-    """Another truth or another time must not leak into answers that others get."""
+def test_a_backend_a_clock_or_shared_false_is_never_shared(stage):
+    """Answers of another backend or clock must not reach other CloudMaps."""
     for settings in ({"backend": stage.backend}, {"clock": ManualClock()}, {"shared": False}):
         assert engine_of(CloudMap(**settings)) is not engine_of(CloudMap(**settings))
     assert len(registry) == 0
 
 
-def test_the_eighth_engine_warns_and_names_the_setting_that_differs(caplog):
-    """A factory or a Region made anew per request is noticed before it has cost much; values are not logged."""
+def test_the_eighth_engine_warns_and_names_the_differing_setting(caplog):
+    """It points out a factory or Region that is new for every request. Values are not logged."""
     with caplog.at_level(logging.WARNING, "aiocloudmap"):
         kept = [CloudMap(region=f"secret-region-{n}") for n in range(9)]
     (record,) = caplog.records
@@ -90,8 +90,8 @@ def test_the_eighth_engine_warns_and_names_the_setting_that_differs(caplog):
     assert len(kept) == 9
 
 
-def test_the_warning_names_variables_but_never_their_values(caplog, monkeypatch):
-    """The environment may hold secrets."""
+def test_the_warning_names_variables_but_not_their_values(caplog, monkeypatch):
+    """The environment may contain secrets."""
     for n in range(8):
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"hunter-{n}")
         CloudMap()
@@ -99,8 +99,8 @@ def test_the_warning_names_variables_but_never_their_values(caplog, monkeypatch)
     assert "hunter" not in caplog.text
 
 
-def test_of_many_engines_those_are_kept_that_were_asked_for_last():
-    """Rotated keys in the environment, or a factory per request, fill the memory with no more than 32 sessions."""
+def test_the_registry_keeps_the_32_latest_engines():
+    """Rotated keys in the environment or a factory per request must not fill the memory."""
     held = CloudMap(region="eu-west-0").service("shop/orders")
     seen = [weakref.ref(engine_of(CloudMap(region=f"eu-west-{number}"))) for number in range(1, 40)]
     gc.collect()
@@ -110,20 +110,20 @@ def test_of_many_engines_those_are_kept_that_were_asked_for_last():
     CloudMap(region="eu-west-40")
     gc.collect()
     assert (seen[7]() is None, seen[8]() is None) == (False, True)
-    # One that somebody holds is shared again by whoever comes, though the registry had let go of it.
+    # An engine that is still in use is shared again, although the registry has dropped it.
     assert CloudMap(region="eu-west-0").service("shop/orders")._resolver is held._resolver
 
 
-def test_after_a_reset_who_still_holds_an_engine_shares_it_with_who_comes():
-    """A CloudMap made at import and one made in a request belong together in every test."""
+def test_after_a_reset_an_engine_in_use_is_shared_again():
+    """A CloudMap made at import and one made in a request share an engine in every test."""
     made_at_import = CloudMap()
     reset()
     assert engine_of(CloudMap()) is engine_of(made_at_import)
     assert len(registry) == 1
 
 
-def test_after_a_reset_an_engine_that_nobody_holds_is_gone():
-    """Tests with an environment each do not add up to a warning of many engines."""
+def test_after_a_reset_an_unused_engine_is_gone():
+    """Tests with different environments do not add up to a warning."""
     gone = weakref.ref(engine_of(CloudMap()))
     reset()
     gc.collect()
@@ -131,9 +131,9 @@ def test_after_a_reset_an_engine_that_nobody_holds_is_gone():
 
 
 def test_a_listener_lives_as_long_as_its_cloud_map_or_a_handle(stage):
-    """The engine holds listeners weakly: a CloudMap made per request leaves none behind."""
-    told = []
-    cloud_map = CloudMap(backend=stage.backend, clock=stage.clock, on_event=told.append)
+    """The engine refers to listeners weakly, so a CloudMap per request leaves none behind."""
+    received = []
+    cloud_map = CloudMap(backend=stage.backend, clock=stage.clock, on_event=received.append)
     engine = engine_of(cloud_map)
     handle = cloud_map.service("shop/orders")
     gone = weakref.ref(cloud_map)
@@ -142,12 +142,12 @@ def test_a_listener_lives_as_long_as_its_cloud_map_or_a_handle(stage):
     assert gone() is None
     stage.clock.freeze(60)
     engine.resolver.check_clock()
-    assert len(told) == 1
+    assert len(received) == 1
     del handle
     gc.collect()
     stage.clock.freeze(60)
     engine.resolver.check_clock()
-    assert len(told) == 1
+    assert len(received) == 1
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_listener_lives_as_long_as_its_cloud_map_or_a_handle(stage):
         ({"connections": {"max_connections": 3}}, "expected ConnectionPolicy"),
     ],
 )
-def test_a_bad_argument_is_refused_at_once_with_what_would_be_right(settings, message):
-    """Nothing waits for the first call to find out."""
+def test_an_invalid_argument_is_refused_at_once(settings, message):
+    """The message says what is expected."""
     with pytest.raises(ConfigurationError, match=message):
         CloudMap(**settings)

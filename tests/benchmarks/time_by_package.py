@@ -1,4 +1,4 @@
-"""Whose code the time is spent in: what has to become cheaper where a budget is missed."""
+"""CPU time by package: where a figure over its budget is spent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["REMAINDER", "by_package", "imported"]
 
 REMAINDER = "client and first answer"
-"""What of a cold start is no import."""
+"""The part of a cold start that is not spent importing."""
 
 _OWNERS = {
     "aiocloudmap": "aiocloudmap",
@@ -25,7 +25,7 @@ _REST = "the rest of Python"
 
 
 def by_package(profile: cProfile.Profile) -> dict[str, float]:
-    """Parts of the whole, by the package whose functions were running; what is built in counts for who called it."""
+    """Return each package's share of the time. Built-in functions count for their caller."""
     seconds: Counter[str] = Counter()
     for (file, _, _), (_, _, own, _, callers) in _stats(profile).items():
         if file != "~":
@@ -36,11 +36,11 @@ def by_package(profile: cProfile.Profile) -> dict[str, float]:
 
 
 def imported(report: str, *, after: str) -> dict[str, float]:
-    """Seconds, by package, from what `python -X importtime` writes.
+    """Return seconds by package, from the output of `python -X importtime`.
 
     Args:
-        report: What it wrote.
-        after: What it writes of a program that does nothing, which is left out.
+        report: The output.
+        after: The output of an empty program, which is left out.
     """
     seconds: Counter[str] = Counter()
     for line in report.splitlines()[len(after.splitlines()) :]:

@@ -1,4 +1,4 @@
-"""What is over is gone at once: nothing waits for the garbage collector, which would stop the program to find it."""
+"""No reference cycles: finished work is freed at once, without the garbage collector."""
 
 import asyncio
 import contextlib
@@ -10,17 +10,17 @@ import pytest
 from aiocloudmap import UnavailableError
 
 
-async def answered(stage, orders):
-    """A caller who insists on a new answer."""
+async def forced_call(stage, orders):
+    """A caller that forces a new answer."""
     await orders.resolve(max_age=0)
 
 
-async def shared(stage, orders):
-    """Callers who share a fetch, and callers who share the one after it."""
+async def shared_calls(stage, orders):
+    """Callers that share a fetch, and callers that share the next one."""
     await asyncio.gather(*(orders.resolve(max_age=0) for _ in range(3)))
 
 
-async def failed(stage, orders):
+async def failed_call(stage, orders):
     """A fetch that fails."""
     stage.faults.throttle()
     with contextlib.suppress(UnavailableError):
@@ -29,8 +29,8 @@ async def failed(stage, orders):
     stage.clock.tick(60)
 
 
-async def cancelled(stage, orders):
-    """A caller who is cancelled in the middle of it."""
+async def cancelled_call(stage, orders):
+    """A caller that is cancelled during a fetch."""
     stage.faults.hold()
     task = asyncio.create_task(orders.resolve(max_age=0))
     await asyncio.wait_for(stage.faults.until_held(), 5)
@@ -39,8 +39,8 @@ async def cancelled(stage, orders):
     stage.faults.release()
 
 
-async def late(stage, orders):
-    """A fetch that takes too long."""
+async def late_call(stage, orders):
+    """A fetch that exceeds the deadline."""
     stage.faults.hold()
     task = asyncio.create_task(orders.resolve(max_age=0))
     await asyncio.wait_for(stage.faults.until_held(), 5)
@@ -50,20 +50,20 @@ async def late(stage, orders):
     stage.faults.release()
 
 
-@pytest.mark.parametrize("happens", [answered, shared, failed, cancelled, late])
-async def test_nothing_is_left_for_the_garbage_collector(stage, happens):
-    """Of this library's own objects, that is."""
+@pytest.mark.parametrize("action", [forced_call, shared_calls, failed_call, cancelled_call, late_call])
+async def test_a_finished_call_leaves_no_reference_cycle(stage, action):
+    """Only this library's own objects count."""
     orders = await stage.known()
-    await happens(stage, orders)
+    await action(stage, orders)
     gc.collect()
     gc.disable()
     try:
         for _ in range(3):
-            await happens(stage, orders)
+            await action(stage, orders)
         await asyncio.sleep(0)
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        found = Counter(type(each).__qualname__ for each in gc.garbage if is_ours(each))
+        found = Counter(type(value).__qualname__ for value in gc.garbage if is_ours(value))
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
@@ -71,8 +71,8 @@ async def test_nothing_is_left_for_the_garbage_collector(stage, happens):
     assert found == {}
 
 
-def is_ours(thing) -> bool:
-    """Whether the library made it, or is a task that runs for it."""
-    return type(thing).__module__.startswith("aiocloudmap") or (
-        isinstance(thing, asyncio.Task) and thing.get_name().startswith("aiocloudmap")
+def is_ours(value) -> bool:
+    """Whether the library made the object, or it is one of the library's tasks."""
+    return type(value).__module__.startswith("aiocloudmap") or (
+        isinstance(value, asyncio.Task) and value.get_name().startswith("aiocloudmap")
     )

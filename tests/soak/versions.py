@@ -1,4 +1,4 @@
-"""What is true in the world, version by version, and whether an answer was true recently enough."""
+"""The versions of each service's instances over time, and whether an answer was recent enough."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ CACHE = CachePolicy(
     ttl=0.2, stale_while_revalidate=0.3, stale_if_error=2, negative_ttl=0.1, empty_hold_time=0.5, soft_timeout=0.1
 )
 CONNECTIONS = ConnectionPolicy(connect_timeout=0.5, read_timeout=0.3, discovery_timeout=1, max_attempts=2)
-# An answer's age counts from its coming, and it may have been under way for a whole discovery_timeout.
+# An answer's age counts from its arrival, and its call may have taken a whole discovery_timeout.
 BOUND = CACHE.ttl + CACHE.stale_if_error + CONNECTIONS.discovery_timeout
 SERVICES = tuple(f"shop/service-{number}" for number in range(12))
 _REMEMBERED = 30.0
 
 
-class Truth:
-    """Publishes new versions of instances, and remembers until when each old one was true.
+class Versions:
+    """Publishes new versions of instances, and remembers when each old one ended.
 
     Args:
         world: Where the services are registered.
@@ -30,12 +30,12 @@ class Truth:
         self._lock = threading.Lock()
         self._version = 0
         self._current: dict[str, int] = {}
-        self._over: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
         for service in SERVICES:
             self.publish(service)
 
     def publish(self, service: str) -> None:
-        """Register both of its instances anew, with a new version."""
+        """Register both instances of the service again, with a new version."""
         with self._lock:
             self._version += 1
             attributes = {"SERVICE": service, "VERSION": str(self._version)}
@@ -43,13 +43,13 @@ class Truth:
                 self._world.register(service, name, attributes)
             now = time.monotonic()
             if service in self._current:
-                self._over[self._current[service]] = now
+                self._ended[self._current[service]] = now
             self._current[service] = self._version
-            for version in [each for each, over in self._over.items() if over < now - _REMEMBERED]:
-                del self._over[version]
+            for version in [each for each, ended in self._ended.items() if ended < now - _REMEMBERED]:
+                del self._ended[version]
 
-    def wrong(self, service: str, snapshot: Snapshot, since: float) -> str | None:
-        """What is wrong with an answer that may be as old as `since`; None where nothing is."""
+    def find_error(self, service: str, snapshot: Snapshot, since: float) -> str | None:
+        """Return what is wrong with an answer that may be as old as `since`, or None."""
         if str(snapshot.service) != service:
             return f"asked for {service}, got {snapshot.service}"
         for instance in snapshot:
@@ -57,8 +57,8 @@ class Truth:
                 return f"asked for {service}, got an instance of {instance.attributes.get('SERVICE')}"
             version = int(instance.attributes["VERSION"])
             with self._lock:
-                # Not the current one, and not known as an old one: it was over long ago.
-                over = None if version >= self._current[service] else self._over.get(version, 0.0)
-            if over is not None and over < since:
-                return f"{service}: version {version} was over {since - over:.3f} s before it might have been given"
+                # A version that is neither current nor remembered ended long ago.
+                ended = None if version >= self._current[service] else self._ended.get(version, 0.0)
+            if ended is not None and ended < since:
+                return f"{service}: version {version} ended {since - ended:.3f} s too early"
         return None

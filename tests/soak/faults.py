@@ -1,4 +1,4 @@
-"""Random faults from a seed, one after the other, until told to stop."""
+"""Random faults from a seed, one after the other, until stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Self
 
-from truth import SERVICES, Truth
+from versions import SERVICES, Versions
 
 from aiocloudmap.local.fault import Fault
 from aiocloudmap.local.faults import Faults
@@ -32,22 +32,22 @@ KINDS: dict[str, Callable[..., Fault]] = {
 }
 
 
-class Trouble:
+class FaultInjector:
     """A thread that switches faults on and off, drops idle connections, and changes the world.
 
     Args:
-        faults: Those of the world.
-        truth: Told to publish.
-        seed: Decides what comes when.
+        faults: The faults of the world.
+        versions: Publishes new versions.
+        seed: For the random choices.
     """
 
-    def __init__(self, faults: Faults, truth: Truth, seed: int) -> None:
+    def __init__(self, faults: Faults, versions: Versions, seed: int) -> None:
         self.met: Counter[str] = Counter()
         self._faults = faults
-        self._truth = truth
+        self._versions = versions
         self._random = random.Random(seed)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="trouble")
+        self._thread = threading.Thread(target=self._run, name="faults")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -59,7 +59,7 @@ class Trouble:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._truth.publish(self._random.choice(SERVICES))
+            self._versions.publish(self._random.choice(SERVICES))
             if self._random.random() < 0.2:
                 silently = self._random.random() < 0.5
                 self._faults.drop_idle(silently=silently)
