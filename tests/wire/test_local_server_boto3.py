@@ -177,9 +177,9 @@ def test_a_running_operation_is_told_in_the_error(session):
 
 def test_every_operation_of_the_model_is_there(client, local):
     """None is unknown to the server."""
-    from aiocloudmap.local.actions import CALLS
+    from aiocloudmap.local.actions import ACTIONS
 
-    assert sorted(client.meta.service_model.operation_names) == sorted(CALLS)
+    assert sorted(client.meta.service_model.operation_names) == sorted(ACTIONS)
 
 
 def test_faults_reach_boto3_as_aws_errors(client, local, service):

@@ -1,4 +1,4 @@
-"""How the local world says no: with the error name, the status and the members that AWS would send."""
+"""The error that the local world raises where AWS would refuse a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiocloudmap.errors import RequestError
 
 __all__ = ["RefusedError"]
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_MEMBERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class RefusedError(RequestError):
@@ -29,7 +29,7 @@ class RefusedError(RequestError):
         *,
         code: str = "InvalidInput",
         status: int = 400,
-        members: Mapping[str, str] = _NOTHING,
+        members: Mapping[str, str] = _NO_MEMBERS,
         **fields: Any,
     ) -> None:
         super().__init__(what, code=code, **fields)

@@ -132,6 +132,6 @@ def test_nothing_that_json_can_say_breaks_the_world(members, member):
 
 
 def _operations():
-    from aiocloudmap.local.actions import CALLS
+    from aiocloudmap.local.actions import ACTIONS
 
-    return [operation for operation in CALLS if not operation.startswith("Delete")]
+    return [operation for operation in ACTIONS if not operation.startswith("Delete")]

@@ -111,7 +111,7 @@ def test_a_timer_of_a_loop_in_another_thread_is_called_there_at_its_own_time():
 
 def test_a_timer_that_raises_in_another_thread_does_not_hold_the_tick_up(monkeypatch):
     """The other loop tells of it, as of every callback."""
-    monkeypatch.setattr("aiocloudmap.testing.clock._PATIENCE", None)
+    monkeypatch.setattr("aiocloudmap.testing.clock._CALL_TIMEOUT", None)
     clock, ready, over = ManualClock(monotonic=0), threading.Event(), []
 
     async def wait() -> None:
