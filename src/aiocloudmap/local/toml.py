@@ -123,7 +123,9 @@ class _Table:
         table = self.table(key, "attributes")
         for name, value in table.values.items():
             if not isinstance(value, str):
-                raise table.error(f'invalid {name}: expected a string in quotes, not {_type_of(value)}; write {name} = "..."')
+                raise table.error(
+                    f'invalid {name}: expected a string in quotes, not {_type_of(value)}; write {name} = "..."'
+                )
         return table.values
 
     def error(self, what: str) -> ConfigurationError:
