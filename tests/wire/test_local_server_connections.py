@@ -238,7 +238,7 @@ def test_faults_may_be_switched_from_another_thread(world):
 
 
 async def test_a_server_in_a_thread_can_be_used_from_a_loop(world):
-    """The loop under test does none of its work."""
+    """Its work is done in the other thread."""
     with LocalCloudMap(world) as local:
         async with aiohttp.ClientSession() as http:
             assert (await post(http, local.server))[0] == 200

@@ -100,11 +100,11 @@ async def test_the_server_still_answers_afterwards(server):
     assert code_of(await answer_to(server, HEAD + BODY)) == (400, "InvalidInput")
 
 
-@pytest.mark.parametrize("begun", [b"", b"POST / HT", HEAD, HEAD + b"X: a"])
-async def test_an_incomplete_head_is_disconnected_after_the_timeout(begun):
+@pytest.mark.parametrize("head", [b"", b"POST / HT", HEAD, HEAD + b"X: a"])
+async def test_an_incomplete_head_is_disconnected_after_the_timeout(head):
     """Also a connection without any bytes."""
     async with LocalServer(World(), request_timeout=0.05) as server:
-        assert await answer_to(server, begun) == b""
+        assert await answer_to(server, head) == b""
 
 
 async def test_an_incomplete_body_gets_an_error_after_the_timeout():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
-from types import TracebackType
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from aiocloudmap.client import CloudMap
@@ -65,7 +64,6 @@ class LocalCloudMap:
         for target, handler in (targets or {}).items():
             self.server.add_target(target, handler)
         self._exits = ExitStack()
-        self._async_exits = AsyncExitStack()
 
     @classmethod
     def from_toml(cls, path_or_text: str | os.PathLike[str], **settings: Any) -> Self:
@@ -128,21 +126,17 @@ class LocalCloudMap:
         return CloudMap(**(defaults | settings))
 
     async def __aenter__(self) -> Self:
-        await self._async_exits.enter_async_context(self.server)
+        await self.server.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._async_exits.aclose()
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.stop()
 
     def __enter__(self) -> Self:
         self._exits.enter_context(serve_in_thread(self.server))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exits.close()
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ __all__ = ["Connection", "Connections"]
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _MAX_UNREAD: Final = 4 * 1024 * 1024
-"""Bytes allowed before a request begins: the largest request, and what the kernel had buffered."""
+"""Bytes allowed before a request starts: the largest request, and what the kernel had buffered."""
 
 _ROOT: Final = URL("/")
 
@@ -41,8 +41,8 @@ class Connection:
         transport: Its transport.
         busy: Requests on it that wait for their answer.
         muted: Whether it stays open without answers.
-        unread: Bytes received since the last request began.
-        request_timer: Closes it if no request comes; None once one has begun.
+        unread: Bytes received since the last request started.
+        request_timer: Closes it if no request comes; None once one has started.
     """
 
     transport: asyncio.Transport
@@ -52,7 +52,7 @@ class Connection:
     request_timer: asyncio.TimerHandle | None = None
 
     def begin_request(self) -> None:
-        """A request has begun."""
+        """Count a request that has started."""
         self.busy += 1
         self.unread = 0
         self.cancel_timer()
@@ -152,7 +152,7 @@ class Connections(web.Server):
         self._settings: dict[str, Any] = {
             "access_log": None,
             "keepalive_timeout": keepalive_timeout,
-            # Decompressed bodies have no size limit, and AWS's clients send none.
+            # Decompressed bodies have no size limit, and AWS's clients send no compressed ones.
             "auto_decompress": False,
         }
         super().__init__(handler, handler_cancellation=True, request_factory=self._make_request)
@@ -187,7 +187,7 @@ class Connections(web.Server):
             self._stats.connection_lost()
 
     def may_receive(self, handler: Any, size: int) -> bool:
-        """Count received bytes. False if too many came before a request began."""
+        """Count received bytes. False if too many came before a request started."""
         connection = self._open.get(handler)
         if connection is None or connection.busy:
             return True

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from types import TracebackType
-from typing import Final, NamedTuple, Self, TypedDict
+from typing import Final, Self, TypedDict
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.actions import ACTIONS
@@ -15,7 +14,7 @@ from aiocloudmap.model.error_codes import CODES
 from aiocloudmap.model.query import ServiceName
 from aiocloudmap.model.validation import check_number, safe_repr
 
-__all__ = ["CheckedScope", "Fault", "Kind", "Scope", "check_scope", "default_status"]
+__all__ = ["Fault", "Kind", "Scope", "check_scope", "default_status"]
 
 _DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
 _CLOUD_MAP_PREFIX: Final = "Route53AutoNaming_"
@@ -77,9 +76,7 @@ class Fault:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.clear()
 
     def matches(self, operation: str, service: str | None) -> bool:
@@ -113,15 +110,7 @@ class Scope(TypedDict, total=False):
     service: str | ServiceName | None
 
 
-class CheckedScope(NamedTuple):
-    """A scope after `check_scope`, with the service as text."""
-
-    next: int | None
-    operation: str | None
-    service: str | None
-
-
-def check_scope(scope: Scope, targets: Collection[str]) -> CheckedScope:
+def check_scope(scope: Scope, targets: Collection[str]) -> tuple[int | None, str | None, str | None]:
     """Check a scope where it is given: a fault that applies to no call would let a test pass for the wrong reason.
 
     An operation with a dot belongs to another AWS service. It may be added later, and so may the service.
@@ -129,6 +118,9 @@ def check_scope(scope: Scope, targets: Collection[str]) -> CheckedScope:
     Args:
         scope: The caller's arguments.
         targets: Targets of other AWS services that the server answers.
+
+    Returns:
+        The three arguments, with the service as text.
 
     Raises:
         ConfigurationError: An invalid number of calls, operation or service name.
@@ -146,7 +138,7 @@ def check_scope(scope: Scope, targets: Collection[str]) -> CheckedScope:
         )
     if service is not None and not isinstance(service, ServiceName):
         service = ServiceName.parse(service)
-    return CheckedScope(times, operation, None if service is None else str(service))
+    return times, operation, None if service is None else str(service)
 
 
 def default_status(code: str) -> int:

@@ -213,7 +213,7 @@ async def apply_pauses(faults: Iterable[Fault], gate: Gate, clock: Clock) -> Fau
     """Wait as long as the faults of a call require. A hang never returns.
 
     Returns:
-        The fault that is no pause, if any.
+        The fault that decides the answer, if any.
     """
     for fault in faults:
         if fault.kind is Kind.HOLD:
@@ -237,7 +237,7 @@ _Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
 
 
 class Gate:
-    """Holds calls of any number of event loops and threads until `open`, and none after it."""
+    """Holds calls of any number of event loops and threads until it is opened."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -2,10 +2,10 @@
 
 | since it was submitted | status | effect |
 |---|---|---|
-| less than half its time | SUBMITTED | none; another one on the same target is refused with DuplicateRequest |
+| less than half its time | SUBMITTED | not visible; another one on the same target is refused with DuplicateRequest |
 | less than its time | PENDING | the same |
 | longer | SUCCESS | visible |
-| longer, if it was made to fail | FAIL | none |
+| longer, if it was made to fail | FAIL | never visible |
 
 There are no timers: `settle` is called before each look at the world, and applies whatever is due.
 """

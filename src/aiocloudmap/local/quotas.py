@@ -50,14 +50,9 @@ class Quotas:
     @classmethod
     def unlimited(cls) -> Quotas:
         """No limits."""
-        no_limit = Rate(inf, inf)
-        return cls(
-            namespaces=inf,
-            instances_per_namespace=inf,
-            instances_per_service=inf,
-            discover_instances=no_limit,
-            discover_instances_revision=no_limit,
-        )
+        rate = Rate(inf, inf)
+        counts = {"namespaces": inf, "instances_per_namespace": inf, "instances_per_service": inf}
+        return cls(**counts, discover_instances=rate, discover_instances_revision=rate)
 
 
 @dataclass(slots=True)

@@ -220,25 +220,25 @@ def paginate(
     return [record for record in page if keep(record)], token
 
 
-def read_filters(request: Request, conditions: Mapping[str, tuple[str, ...]], matches: Mapping[str, Match]) -> Filter:
+def read_filters(request: Request, filters: Mapping[str, tuple[tuple[str, ...], Match]]) -> Filter:
     """A predicate for records that match all Filters of the call.
 
     Args:
         request: The call.
-        conditions: The conditions that each filter name allows.
-        matches: Compares a record with the values and the condition, by filter name.
+        filters: By name, the allowed conditions, and a function that compares a record with values and condition.
     """
     checks: list[Filter] = []
     for each in request.structures("Filters"):
-        name = each.choice("Name", conditions)
+        name = each.choice("Name", filters)
+        conditions, match = filters[name]
         condition = each.choice("Condition", ("EQ", "IN", "BETWEEN", "BEGINS_WITH"), default="EQ")
         values = each.texts("Values", Text(255))
-        if condition not in conditions[name]:
-            raise RefusedError(f"invalid Condition {condition} for {name}: expected {' or '.join(conditions[name])}")
+        if condition not in conditions:
+            raise RefusedError(f"invalid Condition {condition} for {name}: expected {' or '.join(conditions)}")
         count = {"EQ": 1, "BEGINS_WITH": 1, "BETWEEN": 2}.get(condition, max(1, len(values)))
         if len(values) != count:
             raise RefusedError(f"{len(values)} Values for {name} with {condition}: expected {count}")
-        checks.append(_check(matches[name], values, condition))
+        checks.append(_check(match, values, condition))
     return lambda record: all(check(record) for check in checks)
 
 

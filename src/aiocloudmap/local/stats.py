@@ -26,7 +26,7 @@ class CallCounts:
 
         Args:
             operation: AWS's name of it.
-            service: The service that it names, as `namespace/service`; None if it names none.
+            service: The service that it names, as `namespace/service`; None for a call without names.
         """
         with self._lock:
             self._counts[operation, service] += 1

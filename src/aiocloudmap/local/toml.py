@@ -99,7 +99,7 @@ def _read(path_or_text: str | os.PathLike[str]) -> tuple[str, str]:
         raise ConfigurationError(f"{path} is not UTF-8, as TOML requires") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"cannot read {path}: {reason}", advice="Give the path of a TOML file.") from error
+        raise ConfigurationError(f"{path} cannot be read: {reason}", advice="Give the path of a TOML file.") from error
 
 
 @dataclass(frozen=True, slots=True)

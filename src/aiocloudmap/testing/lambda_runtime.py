@@ -85,7 +85,7 @@ class LambdaRuntime:
         self._sandbox: Sandbox | None = None
 
     def start(self) -> None:
-        """Start a process, if none is running, and wait until it is ready. `invoke` also does this.
+        """Start a process, unless one is running, and wait until it is ready. `invoke` also does this.
 
         Raises:
             FunctionError: The module cannot be imported, or does not have the handler.
@@ -108,7 +108,7 @@ class LambdaRuntime:
             raise
 
     def invoke(self, event: Any = None, *, timeout: float | None = None) -> Any:
-        """Send an event and return the handler's result. Starts a process if none is running, and thaws a frozen one.
+        """Send an event and return the handler's result. Starts a process if needed, and thaws a frozen one.
 
         Args:
             event: Anything that JSON can represent.

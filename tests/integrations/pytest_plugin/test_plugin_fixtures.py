@@ -63,7 +63,7 @@ async def test_many(cloud_map, cloud_map_world, cloud_map_clock):
     result.assert_outcomes(passed=1)
 
 
-def test_a_cloud_map_created_at_import_uses_the_world_of_the_test(run, shop):
+def test_a_cloud_map_created_at_import_uses_the_fake(run, shop):
     """It keeps nothing of the previous test: no answer, instance, fault or throttling."""
     result = run(
         """

@@ -248,7 +248,7 @@ def test_calls_are_held_across_threads_and_loops(backend):
     assert answers == [["a", "b"]] * 3
 
 
-def test_a_closed_loop_with_a_held_call_does_not_block_a_release(backend):
+def test_a_release_skips_calls_of_a_closed_loop(backend):
     """Its call is skipped."""
     backend.faults.hold()
     loop = asyncio.new_event_loop()

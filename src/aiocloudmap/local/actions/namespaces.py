@@ -83,16 +83,10 @@ def list_namespaces(state: State, request: Request) -> dict[str, Any]:
     keep = read_filters(
         request,
         {
-            "TYPE": ("EQ", "BEGINS_WITH"),
-            "NAME": ("EQ", "BEGINS_WITH"),
-            "HTTP_NAME": ("EQ", "BEGINS_WITH"),
-            "RESOURCE_OWNER": ("EQ",),
-        },
-        {
-            "TYPE": lambda each, values, how: _matches(each.type, values[0], how),
-            "NAME": lambda each, values, how: _matches(each.name, values[0], how),
-            "HTTP_NAME": lambda each, values, how: _matches(each.http_name, values[0], how),
-            "RESOURCE_OWNER": lambda each, values, _: matches_owner(state, each, values[0]),
+            "TYPE": (("EQ", "BEGINS_WITH"), lambda each, values, how: _matches(each.type, values[0], how)),
+            "NAME": (("EQ", "BEGINS_WITH"), lambda each, values, how: _matches(each.name, values[0], how)),
+            "HTTP_NAME": (("EQ", "BEGINS_WITH"), lambda each, values, how: _matches(each.http_name, values[0], how)),
+            "RESOURCE_OWNER": (("EQ",), lambda each, values, _: matches_owner(state, each, values[0])),
         },
     )
     found, token = paginate(request, "ListNamespaces", state.namespaces.values(), keep)

@@ -41,18 +41,11 @@ def list_operations(state: State, request: Request) -> dict[str, Any]:
     keep = read_filters(
         request,
         {
-            "NAMESPACE_ID": ("EQ",),
-            "SERVICE_ID": ("EQ",),
-            "STATUS": ("EQ", "IN"),
-            "TYPE": ("EQ", "IN"),
-            "UPDATE_DATE": ("BETWEEN",),
-        },
-        {
-            "NAMESPACE_ID": lambda each, values, _: each.targets.get("NAMESPACE") == values[0],
-            "SERVICE_ID": lambda each, values, _: each.targets.get("SERVICE") == values[0],
-            "STATUS": lambda each, values, _: _has_status(state, each, values),
-            "TYPE": lambda each, values, _: each.type in values,
-            "UPDATE_DATE": lambda each, values, _: _updated_between(state, each, values),
+            "NAMESPACE_ID": (("EQ",), lambda each, values, _: each.targets.get("NAMESPACE") == values[0]),
+            "SERVICE_ID": (("EQ",), lambda each, values, _: each.targets.get("SERVICE") == values[0]),
+            "STATUS": (("EQ", "IN"), lambda each, values, _: _has_status(state, each, values)),
+            "TYPE": (("EQ", "IN"), lambda each, values, _: each.type in values),
+            "UPDATE_DATE": (("BETWEEN",), lambda each, values, _: _updated_between(state, each, values)),
         },
     )
     found, token = paginate(request, "ListOperations", list(state.operations.by_id.values()), keep)

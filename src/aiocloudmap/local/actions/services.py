@@ -63,10 +63,9 @@ def list_services(state: State, request: Request) -> dict[str, Any]:
     """Services of the account's namespaces, and of those that other accounts share with it."""
     keep = read_filters(
         request,
-        {"NAMESPACE_ID": ("EQ",), "RESOURCE_OWNER": ("EQ",)},
         {
-            "NAMESPACE_ID": lambda each, values, _: values[0] in (each.namespace.id, each.namespace.arn),
-            "RESOURCE_OWNER": lambda each, values, _: matches_owner(state, each.namespace, values[0]),
+            "NAMESPACE_ID": (("EQ",), lambda each, values, _: values[0] in (each.namespace.id, each.namespace.arn)),
+            "RESOURCE_OWNER": (("EQ",), lambda each, values, _: matches_owner(state, each.namespace, values[0])),
         },
     )
     found, token = paginate(request, "ListServices", state.services.values(), keep)
