@@ -195,6 +195,7 @@ class LocalServer:
         members = self._answer(call)
         if fault.kind is Kind.TRUNCATE:
             await connection.truncate(request, success_response(members))
+        # What remains is Kind.FEWER, which changes answers with instances only.
         if isinstance(members.get("Instances"), list):
             members = {**members, "Instances": members["Instances"][: int(fault.amount)]}
         return success_response(members)

@@ -249,7 +249,7 @@ def test_calls_are_held_across_threads_and_loops(backend):
 
 
 def test_a_release_skips_calls_of_a_closed_loop(backend):
-    """Its call is skipped."""
+    """Later calls are answered."""
     backend.faults.hold()
     loop = asyncio.new_event_loop()
     task = loop.create_task(ids(backend))
