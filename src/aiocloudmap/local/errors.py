@@ -1,4 +1,4 @@
-"""The error that the local world raises where AWS would refuse a request."""
+"""Errors of the local world: the exception for refused requests, and the statuses of AWS's own failures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any, Final
 
 from aiocloudmap.errors import RequestError
 
-__all__ = ["RefusedError"]
+__all__ = ["SERVER_ERRORS", "RefusedError"]
+
+SERVER_ERRORS: Final = {
+    "InternalError": 500,
+    "InternalFailure": 500,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "ServiceUnavailableException": 503,
+}
+"""AWS's codes for its own failures, with their status. Every other code comes with 400."""
 
 _NO_MEMBERS: Final[Mapping[str, str]] = MappingProxyType({})
 

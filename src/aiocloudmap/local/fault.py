@@ -9,7 +9,7 @@ from typing import Final, Self, TypedDict
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.actions import ACTIONS
-from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.local.errors import SERVER_ERRORS, RefusedError
 from aiocloudmap.model.error_codes import CODES
 from aiocloudmap.model.query import ServiceName
 from aiocloudmap.model.validation import check_number, safe_repr
@@ -18,14 +18,6 @@ __all__ = ["Fault", "Kind", "Scope", "check_scope", "default_status"]
 
 _DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
 _CLOUD_MAP_PREFIX: Final = "Route53AutoNaming_"
-_SERVER_ERRORS: Final = {
-    "InternalError": 500,
-    "InternalFailure": 500,
-    "InternalServerError": 500,
-    "ServiceUnavailable": 503,
-    "ServiceUnavailableException": 503,
-}
-"""AWS's codes for its own failures, with their status. Every other code comes with 400."""
 
 
 class Kind(Enum):
@@ -147,11 +139,11 @@ def default_status(code: str) -> int:
     Raises:
         ConfigurationError: An unknown code.
     """
-    if isinstance(code, str) and (code in CODES or code in _SERVER_ERRORS):
-        return _SERVER_ERRORS.get(code, 400)
+    if isinstance(code, str) and (code in CODES or code in SERVER_ERRORS):
+        return SERVER_ERRORS.get(code, 400)
     raise ConfigurationError(
         f"invalid error {safe_repr(code)}: expected an error code that this library knows",
-        advice=_suggestion(code, [*CODES, *_SERVER_ERRORS])
+        advice=_suggestion(code, [*CODES, *SERVER_ERRORS])
         or "For any other code, pass its status too, like fail('NewCode', status=400).",
     )
 
