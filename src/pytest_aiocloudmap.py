@@ -1,17 +1,17 @@
-"""The pytest plugin of aiocloudmap: fixtures that put a fake in the place of Cloud Map.
+"""The pytest plugin of aiocloudmap: fixtures that replace Cloud Map with a fake.
 
-pytest loads it in every session of everybody who has aiocloudmap installed. So it stands beside the package, not in it,
-and loads the package when a fixture is asked for. Fixtures are synchronous and need no event loop: they work under
+pytest loads it in every session if aiocloudmap is installed. Therefore it is a module outside the package, and imports
+the package only when a fixture is requested. Fixtures are synchronous and need no event loop: they work with
 pytest-asyncio and anyio, in plain tests and in `unittest.TestCase`.
 
 | fixture | what it is |
 |---|---|
 | cloud_map_clock | time, which stands still until `tick` |
-| cloud_map_world | the fake that every CloudMap of the process asks while the test runs |
-| cloud_map | a CloudMap of the test's own that asks it |
+| cloud_map_world | the fake that every CloudMap of the process asks during the test |
+| cloud_map | a new CloudMap that asks it |
 | cloud_map_server | the same fake behind AWS's wire protocol |
 
-There is no assertion in it, so pytest need not mind who imports it first: PYTEST_DONT_REWRITE.
+It contains no assertions, so pytest need not rewrite it: PYTEST_DONT_REWRITE.
 
 Source: https://docs.pytest.org/en/stable/how-to/writing_plugins.html
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cloud_map", "cloud_map_clock", "cloud_map_server", "cloud_map_world"]
 
-_MISLEADING = (
+_HIDDEN_VARIABLES = (
     "AWS_DEFAULT_PROFILE",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
     "AWS_PROFILE",
@@ -39,14 +39,14 @@ _MISLEADING = (
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
 )
-"""What would lead an AWS client elsewhere, or is a secret that a local server need not see."""
+"""Variables that would lead an AWS client elsewhere, or contain secrets that a local server does not need."""
 
 
 @pytest.fixture
 def cloud_map_clock() -> ManualClock:
-    """The time of the test: it stands still until `cloud_map_clock.tick(31)`.
+    """The time of the test, which stands still until `cloud_map_clock.tick(31)`.
 
-    Override it with one that returns `aiocloudmap.SYSTEM_CLOCK` where time has to pass by itself.
+    Override it with a fixture that returns `aiocloudmap.SYSTEM_CLOCK` to use real time.
     """
     from aiocloudmap.testing import ManualClock
 
@@ -55,9 +55,9 @@ def cloud_map_clock() -> ManualClock:
 
 @pytest.fixture
 def cloud_map_world(cloud_map_clock: Clock) -> Iterator[FakeWorld]:
-    """What every CloudMap of the process asks in this test, in place of AWS; those made at import included.
+    """The fake that every CloudMap of the process asks in this test, also a CloudMap created at import.
 
-    Empty at first. Services, instances and faults are one line each, and end with the test, as all answers do.
+    It is empty at first. Services, instances, faults and cached answers end with the test.
     """
     from aiocloudmap.testing import FakeWorld, every_cloud_map
 
@@ -68,7 +68,7 @@ def cloud_map_world(cloud_map_clock: Clock) -> Iterator[FakeWorld]:
 
 
 @pytest.fixture
-def cloud_map(cloud_map_world: FakeWorld) -> CloudMap:  # noqa: ARG001 - it asks that world as all do in this test
+def cloud_map(cloud_map_world: FakeWorld) -> CloudMap:  # noqa: ARG001 - redirects every CloudMap
     """A CloudMap that asks `cloud_map_world` and shares nothing with any other."""
     from aiocloudmap import CloudMap
 
@@ -77,14 +77,14 @@ def cloud_map(cloud_map_world: FakeWorld) -> CloudMap:  # noqa: ARG001 - it asks
 
 @pytest.fixture
 def cloud_map_server(cloud_map_world: FakeWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCloudMap]:
-    """The same world behind AWS's wire protocol, on a port of this machine, in a thread of its own.
+    """The same world behind AWS's wire protocol, on a local port, in its own thread.
 
-    The environment leads there: the program's own CloudMaps, and AWS clients of other libraries.
+    The environment leads the program's CloudMaps and other AWS clients to it.
     """
     from aiocloudmap.testing import every_cloud_map
 
     with cloud_map_world.served() as local:
-        for variable in _MISLEADING:
+        for variable in _HIDDEN_VARIABLES:
             monkeypatch.delenv(variable, raising=False)
         for variable, value in local.environment.items():
             monkeypatch.setenv(variable, value)

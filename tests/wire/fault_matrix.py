@@ -1,6 +1,6 @@
-"""What callers get, whatever goes wrong: the data of `test_fault_matrix.py`, and of the table in the documentation.
+"""What callers get for each fault: the data of `test_fault_matrix.py` and of the tables in `docs/reference/faults.md`.
 
-Run as a program it writes its tables into `docs/reference/faults.md`; a test fails where the two differ.
+Run as a program it writes the tables into that page; a test fails if the two differ.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "faults.md"
 CACHE = CachePolicy(jitter=0, refresh="background")
 CONNECTIONS = ConnectionPolicy()
 CALLERS = (1, 100)
-# Seconds since the answer was written, in each of its four states.
+# The age of the answer in seconds, in each of its four states.
 AGES = {"fresh": 29.0, "stale": 59.0, "fallback": 600.0, "absent": 630.0}
 
 
 class Answer(Enum):
-    """What a caller is given."""
+    """What a caller gets."""
 
     OLD = "old"
     NEW = "new"
@@ -59,13 +59,13 @@ Outcome = Answer | type[CloudMapError]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cell:
-    """What has to come of one fault in one state of the answer, for one caller and for a hundred.
+    """The expected outcome of one fault in one state, for one caller and for a hundred.
 
     Args:
-        gets: What every caller is given.
+        gets: What every caller gets.
         wait: The longest that any of them waits.
-        calls: Requests that reached the server, of all callers together, up to the end of what they set off.
-        then: What a caller is given, at once and without a call, when that has ended; None: the same again.
+        calls: Requests that reach the server because of all callers together.
+        then: What the next caller gets after that, at once and without a call; None for the same again.
     """
 
     gets: Outcome
@@ -79,12 +79,12 @@ class Row:
     """One fault.
 
     Args:
-        what: In words, for the page.
-        switch_on: Does it, to the server's faults or to the proxy.
-        stale: And the other two, what comes of it. A fresh answer is given at once, without a call, whatever happens.
-        pause: Seconds after which an answer comes all the same, where one comes.
-        read_timeout: Of one attempt, where the test has to see it pass in real time; else none is met.
-        on_wire_only: It is about connections, and means nothing in process.
+        what: Its description, for the page.
+        switch_on: Switches it on, with the server's faults or the proxy.
+        stale: Its outcome in this state, and so on. A fresh answer is returned at once, without a call.
+        pause: Seconds after which an answer comes; None if it does not depend on time.
+        read_timeout: Of one attempt. Short if the test has to wait for it in real time.
+        on_wire_only: Whether it is about connections, and so has no effect in process.
     """
 
     what: str
@@ -97,12 +97,12 @@ class Row:
     on_wire_only: bool = False
 
     def cell(self, state: str) -> Cell:
-        """What has to come of it in a state."""
+        """The expected outcome in a state."""
         return FRESH if state == "fresh" else getattr(self, state)
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing but the deadline ends a call that meets it."""
+        """Whether only the deadline ends its calls."""
         return self.absent.wait is Wait.DEADLINE
 
 
@@ -110,7 +110,7 @@ FRESH = Cell(gets=Answer.OLD, wait=Wait.NONE, calls=0)
 
 
 def failing(error: type[CloudMapError], calls: int) -> dict[str, Cell]:
-    """The cells of a fault that answers quickly, and wrongly: `calls` times, as botocore tries again or does not."""
+    """The cells of a fault that fails at once. `calls` includes the retries of botocore."""
     return {
         "stale": Cell(gets=Answer.OLD, wait=Wait.NONE, calls=calls),
         "fallback": Cell(gets=Answer.OLD, wait=Wait.CALL, calls=calls),
@@ -119,7 +119,7 @@ def failing(error: type[CloudMapError], calls: int) -> dict[str, Cell]:
 
 
 def answering(answer: Answer, wait: Wait) -> dict[str, Cell]:
-    """The cells of a fault that has an answer in the end, before soft_timeout."""
+    """The cells of a fault with an answer before soft_timeout."""
     return {
         "stale": Cell(gets=Answer.OLD, wait=Wait.NONE, calls=1, then=answer),
         "fallback": Cell(gets=answer, wait=wait, calls=1),
@@ -134,8 +134,8 @@ SILENT = {
 }
 
 
-def unheard(cells: dict[str, Cell], *, calls: int) -> dict[str, Cell]:
-    """The same cells where so many requests reach the server."""
+def with_calls(cells: dict[str, Cell], *, calls: int) -> dict[str, Cell]:
+    """The same cells with another number of calls."""
     return {state: dataclasses.replace(cell, calls=calls) for state, cell in cells.items()}
 
 
@@ -161,15 +161,15 @@ FAULTS: dict[str, Row] = {
         **failing(ConnectError, 3),
     ),
     "truncate": Row(
-        what="the answer breaks off in the middle", switch_on=lambda on: on.truncate(), **failing(ProtocolError, 3)
+        what="the answer ends in the middle", switch_on=lambda on: on.truncate(), **failing(ProtocolError, 3)
     ),
-    "garbage": Row(what="the answer is no JSON", switch_on=lambda on: on.garbage(), **failing(ProtocolError, 1)),
+    "garbage": Row(what="the answer is not JSON", switch_on=lambda on: on.garbage(), **failing(ProtocolError, 1)),
     "empty": Row(what="the answer has no body", switch_on=lambda on: on.empty(), **failing(ProtocolError, 1)),
     "expired_token": Row(
         what="the session token has expired", switch_on=lambda on: on.expired_token(), **failing(CredentialsError, 1)
     ),
     "access_denied": Row(
-        what="the role may not ask", switch_on=lambda on: on.access_denied(), **failing(AccessDeniedError, 1)
+        what="the role is not allowed to ask", switch_on=lambda on: on.access_denied(), **failing(AccessDeniedError, 1)
     ),
     "hang": Row(what="no answer, ever", switch_on=lambda on: on.hang(), **SILENT),
     "delay_long": Row(what="the answer takes 6 s", switch_on=lambda on: on.delay(6), **SILENT),
@@ -212,7 +212,7 @@ FAULTS: dict[str, Row] = {
         **answering(Answer.NEW, Wait.CALL),
     ),
     "drop_idle_silently": Row(
-        what="idle connections are dead, unseen",
+        what="idle connections are dead, but not closed",
         switch_on=lambda on: on.drop_idle(silently=True),
         read_timeout=1,
         on_wire_only=True,
@@ -236,7 +236,7 @@ WIRES: dict[str, Row] = {
         **answering(Answer.NEW, Wait.PAUSE),
     ),
     "request_swallowed": Row(
-        what="requests vanish", switch_on=lambda on: on.to_server.swallow(), **unheard(SILENT, calls=0)
+        what="requests vanish", switch_on=lambda on: on.to_server.swallow(), **with_calls(SILENT, calls=0)
     ),
     "answer_swallowed": Row(what="answers vanish", switch_on=lambda on: on.to_client.swallow(), **SILENT),
     "request_cut": Row(
@@ -255,7 +255,7 @@ WIRES: dict[str, Row] = {
         **failing(ConnectError, 0),
     ),
     "request_half_closed": Row(
-        what="the server is told goodbye within the request",
+        what="connections are half-closed towards the server within the request",
         switch_on=lambda on: on.to_server.half_close(100),
         **failing(ConnectError, 0),
     ),
@@ -280,7 +280,7 @@ WIRES: dict[str, Row] = {
         **failing(ProtocolError, 3),
     ),
     "answer_half_closed": Row(
-        what="the client is told goodbye within the answer's body",
+        what="connections are half-closed towards the client within the answer's body",
         switch_on=lambda on: on.to_client.half_close(300),
         **failing(ProtocolError, 3),
     ),
@@ -288,7 +288,7 @@ WIRES: dict[str, Row] = {
 
 
 def table(rows: dict[str, Row]) -> str:
-    """The rows as the page has them."""
+    """The rows as a Markdown table."""
     lines = ["| what goes wrong | stale | fallback | absent |", "|---|---|---|---|"]
     lines += [
         f"| {row.what} | {_words(row.stale)} | {_words(row.fallback)} | {_words(row.absent)} |" for row in rows.values()
@@ -310,7 +310,7 @@ def _wait(wait: Wait) -> str:
 
 
 def with_tables(page: str, tables: dict[str, dict[str, Row]]) -> str:
-    """The page, with each table between its markers as the data have it."""
+    """The page with each table replaced between its markers."""
     for name, rows in tables.items():
         begin, end = f"<!-- table: {name} -->\n", f"<!-- end: {name} -->\n"
         place = re.compile(f"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)

@@ -1,7 +1,7 @@
-"""Plays one cell of the matrix: an old answer of some age, trouble, callers; and measures what comes of it.
+"""Plays one cell of the matrix: an old answer, a fault, and callers; then checks results, waits and calls.
 
-Everything runs on this loop and on one manual clock, so that waits are measured by ticks and events: "at once" is to
-end in the first turn of the loop, without ever having suspended; "the call" is to end with no tick at all.
+Everything runs on this loop and on one manual clock, so that waits are measured by ticks and events. "at once" means
+that a task ends in its first turn of the loop. "the call" means that it ends without a tick.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from aiocloudmap import CloudMapError, Service, Snapshot
 from aiocloudmap.testing import ManualClock
 
 EPSILON = 0.001
-PATIENCE = 60
-"""Ends a test that is stuck; nothing is measured by it."""
+TEST_TIMEOUT = 60
+"""Seconds after which a stuck test fails."""
 
 Result = Snapshot | BaseException
 
@@ -25,11 +25,11 @@ class Play:
     """One cell being played.
 
     Args:
-        service: Whom the callers ask.
+        service: The service that the callers resolve.
         clock: The clock of the world and of the CloudMap.
-        calls: How many calls the source of truth has had.
-        reached: Whether the trouble has met a call, so that time may pass.
-        release: Lets the answer come, at the end of a pause that no clock ends.
+        calls: The number of calls so far.
+        reached: Whether the fault has affected a call, so that time may pass.
+        release: Releases the answer, for faults that do not depend on the clock.
     """
 
     def __init__(
@@ -48,20 +48,20 @@ class Play:
         self.release = release
 
     async def act(self, cell: Cell, row: Row, old: Snapshot, callers: int) -> None:
-        """Let the callers come, and see that they get what the cell says."""
+        """Start the callers and check that they get what the cell says."""
         before, begun = self.calls(), self.clock.monotonic()
         tasks = [asyncio.create_task(self.service.resolve()) for _ in range(callers)]
         await asyncio.sleep(0)
         if cell.wait is Wait.NONE:
-            assert all(task.done() for task in tasks), "somebody waited"
+            assert all(task.done() for task in tasks), "a caller waited"
         else:
-            assert not any(task.done() for task in tasks), "somebody did not wait"
+            assert not any(task.done() for task in tasks), "a caller did not wait"
             await self._wait(tasks, cell.wait, row)
         results = await all_of(tasks)
         assert {kind_of(result, old) for result in results} == {cell.gets}
         await self._end(row, begun)
         assert self.calls() - before == cell.calls
-        # Whoever comes then is answered at once, and sets nothing off.
+        # The next caller is answered at once and causes no call.
         [again] = await self._at_once()
         assert kind_of(again, old) == (cell.then or cell.gets)
         assert self.calls() - before == cell.calls
@@ -69,7 +69,7 @@ class Play:
         assert len(distinct) in (0, callers), "an exception was raised twice"
 
     async def _wait(self, tasks: Sequence[asyncio.Task[Snapshot]], wait: Wait, row: Row) -> None:
-        """Until the last moment of the wait everybody waits; at its end nobody does."""
+        """Check that all callers wait until the last moment of the wait, then end it."""
         if wait is Wait.CALL:
             return
         seconds = {Wait.SOFT: CACHE.soft_timeout, Wait.DEADLINE: CONNECTIONS.discovery_timeout}.get(wait, row.pause)
@@ -77,13 +77,13 @@ class Play:
         await until(self.reached)
         self.clock.tick(seconds - EPSILON)
         await settle()
-        assert not any(task.done() for task in tasks), f"somebody waited for less than {seconds} s"
+        assert not any(task.done() for task in tasks), f"a caller waited for less than {seconds} s"
         self.clock.tick(EPSILON)
         if wait is Wait.PAUSE:
             self.release()
 
     async def _end(self, row: Row, begun: float) -> None:
-        """What the callers set off comes to its end: the pause, where there is one, else the deadline at the latest."""
+        """Let the running call end: by its pause, or else by the deadline."""
         if self.service.explain().in_flight:
             await until(lambda: self.reached() or not self.service.explain().in_flight)
             pause = CONNECTIONS.discovery_timeout if row.is_silent else row.pause
@@ -100,26 +100,26 @@ class Play:
 
 
 async def settle() -> None:
-    """Let every task run that can."""
+    """Let every task run that is ready."""
     for _ in range(20):
         await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that real sockets take their time for."""
-    async with asyncio.timeout(PATIENCE):
+    """Wait for a condition that depends on real sockets."""
+    async with asyncio.timeout(TEST_TIMEOUT):
         while not condition():
             await asyncio.sleep(0.001)
 
 
 async def all_of(tasks: Sequence[asyncio.Task[Snapshot]]) -> list[Result]:
-    """What each of them came to."""
-    async with asyncio.timeout(PATIENCE):
+    """The results or exceptions of all tasks."""
+    async with asyncio.timeout(TEST_TIMEOUT):
         return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def kind_of(result: Result, old: Snapshot) -> Outcome | BaseException:
-    """Which of the outcomes it is; an error that has no name is itself."""
+    """The outcome that a result is; an unexpected error is returned as it is."""
     if isinstance(result, CloudMapError):
         assert str(result).startswith("shop/orders: ")
         return type(result)
@@ -131,7 +131,7 @@ def kind_of(result: Result, old: Snapshot) -> Outcome | BaseException:
 
 
 async def old_answer(service: Service, clock: ManualClock, state: str) -> Snapshot:
-    """An answer that is in this state now."""
+    """Fetch an answer and let time pass until it is in this state."""
     old = await service.resolve()
     clock.tick(AGES[state])
     assert service.explain().state.value == state

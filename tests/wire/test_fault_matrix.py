@@ -1,4 +1,4 @@
-"""Every fault, in every state of the answer, for one caller and a hundred: who gets what, when, for how many calls."""
+"""Every fault in every cache state, for one caller and a hundred: results, waits and calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiocloudmap.testing import ManualClock
 
 @pytest.fixture(autouse=True)
 def no_pause_between_attempts(monkeypatch):
-    """botocore waits for up to some seconds of real time between two attempts, at random."""
+    """botocore waits up to several seconds of real time between two attempts, at random."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda self, context: 0)
 
 
@@ -34,7 +34,7 @@ def stage() -> tuple[LocalCloudMap, ManualClock]:
 @pytest.mark.parametrize("state", AGES)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_over_real_sockets(fault: str, state: str, callers: int):
-    """The client, the transport and the server as they are; calls as the server counts them."""
+    """With the real client, transport and server. The server counts the calls."""
     row, (local, clock) = FAULTS[fault], stage()
     connections = dataclasses.replace(CONNECTIONS, connect_timeout=60, read_timeout=row.read_timeout)
     async with local, local.cloud_map(cache=CACHE, connections=connections) as cloud_map:
@@ -45,7 +45,7 @@ async def test_over_real_sockets(fault: str, state: str, callers: int):
 @pytest.mark.parametrize("state", AGES)
 @pytest.mark.parametrize("fault", [name for name, row in FAULTS.items() if not row.on_wire_only])
 async def test_in_process(fault: str, state: str, callers: int):
-    """The same without sockets, where nobody tries a call again."""
+    """The same without sockets and without retries."""
     row, (local, clock) = FAULTS[fault], stage()
     backend = local.backend()
     once = {name: once_only(row.cell(name)) for name in ("stale", "fallback", "absent")}
@@ -55,7 +55,7 @@ async def test_in_process(fault: str, state: str, callers: int):
 
 
 async def play(row: Row, state: str, callers: int, local, clock, service, calls) -> None:
-    """One cell, played in one of the two ways."""
+    """Play one cell over the wire or in process."""
     old = await old_answer(service, clock, state)
     fault = row.switch_on(local.faults)
     play = Play(
@@ -72,7 +72,7 @@ async def play(row: Row, state: str, callers: int, local, clock, service, calls)
 @pytest.mark.parametrize("state", AGES)
 @pytest.mark.parametrize("fault", WIRES)
 async def test_over_a_broken_network(fault: str, state: str, callers: int):
-    """A proxy between client and server breaks the wire in the middle of bytes; once it is mended all is well."""
+    """A proxy breaks the connections; once it is repaired, calls succeed."""
     row, (local, clock) = WIRES[fault], stage()
     connections = dataclasses.replace(CONNECTIONS, connect_timeout=60, read_timeout=row.read_timeout)
     async with local, TcpProxy(local.endpoint_url) as proxy:
@@ -95,19 +95,19 @@ async def test_over_a_broken_network(fault: str, state: str, callers: int):
 
 
 def once_only(cell: Cell) -> Cell:
-    """A cell where one question is one call."""
+    """The cell without retries."""
     return dataclasses.replace(cell, calls=min(1, cell.calls))
 
 
 def test_every_fault_is_in_the_matrix():
-    """Whoever adds a fault adds its row."""
+    """A new fault needs a new row."""
     local, _ = stage()
-    with local:  # drop_idle tells servers; it is no kind
+    with local:  # drop_idle is not a kind: it acts on running servers
         switched_on = {fault.kind for row in FAULTS.values() if (fault := row.switch_on(local.faults)) is not None}
     assert switched_on == set(Kind)
 
 
-def test_the_page_says_what_is_tested():
-    """`python tests/wire/fault_matrix.py` writes the tables anew."""
+def test_the_page_has_the_tested_tables():
+    """`python tests/wire/fault_matrix.py` writes them."""
     page = PAGE.read_text(encoding="utf-8")
     assert page == with_tables(page, TABLES)

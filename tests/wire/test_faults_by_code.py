@@ -1,4 +1,4 @@
-"""`Faults.fail`: the same error for the same code, over the wire and in process, for every code that there is."""
+"""`Faults.fail`: every code raises the same error over the wire and in process."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ async def local():
 
 
 async def error_of(local, handle, code, **fault) -> CloudMapError:
-    """What comes of a call that meets the fault, once earlier ones are forgotten."""
+    """The error of a call with the fault, after the effects of earlier faults have ended."""
     local.world.clock.tick(60)
     with local.faults.fail(code, **fault), pytest.raises(CloudMapError) as caught:
         await handle.resolve(max_age=0)
     return caught.value
 
 
-async def test_every_code_of_the_table_is_the_same_error_both_ways(local):
-    """Its class, its advice and its code."""
+async def test_every_code_raises_the_same_error_both_ways(local):
+    """Class, advice and code."""
     near = local.cloud_map(in_process=True).service("shop/orders")
     async with local.cloud_map(connections=ONE_ATTEMPT) as cloud_map:
         far = cloud_map.service("shop/orders")
@@ -42,8 +42,8 @@ async def test_every_code_of_the_table_is_the_same_error_both_ways(local):
             assert [getattr(each, "code", code) for each in errors] == [code] * 2
 
 
-async def test_what_aws_says_where_it_has_failed_itself_is_an_unavailability_both_ways(local):
-    """With the status that goes with it, and where nothing is said at all."""
+async def test_server_error_codes_raise_unavailable_error_both_ways(local):
+    """With the status of the code, and 500 by default."""
     near = local.cloud_map(in_process=True).service("shop/orders")
     async with local.cloud_map(connections=ONE_ATTEMPT) as cloud_map:
         for handle in (near, cloud_map.service("shop/orders")):
@@ -54,8 +54,8 @@ async def test_what_aws_says_where_it_has_failed_itself_is_an_unavailability_bot
                 await handle.resolve(max_age=0)
 
 
-async def test_a_code_that_nobody_knows_needs_its_status_and_is_carried_along(local):
-    """AWS may send what no table has."""
+async def test_an_unknown_code_requires_a_status(local):
+    """The error has the code."""
     near = local.cloud_map(in_process=True).service("shop/orders")
     async with local.cloud_map(connections=ONE_ATTEMPT) as cloud_map:
         for handle in (near, cloud_map.service("shop/orders")):
@@ -67,23 +67,26 @@ async def test_a_code_that_nobody_knows_needs_its_status_and_is_carried_along(lo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"error": "RequestLimitExceded"}, "is it RequestLimitExceeded"),
-        ({"error": "nothing like it"}, "is no error code that this library knows. Where AWS does send it"),
-        ({"error": 500}, "error=500 is no error code"),
-        ({"error": "InternalFailure", "status": 200}, "from 400 to 599"),
-        ({"error": "InternalFailure", "next": 0}, "no number of calls"),
+        (
+            {"error": "RequestLimitExceded"},
+            "^invalid error 'RequestLimitExceded': .*mean 'RequestLimitExceeded'",
+        ),
+        ({"error": "nothing like it"}, "expected an error code that this library knows. For any other code"),
+        ({"error": 500}, "^invalid error 500: expected"),
+        ({"error": "InternalFailure", "status": 200}, "^invalid status 200: expected a whole number from 400 to 599"),
+        ({"error": "InternalFailure", "next": 0}, "^invalid next 0: expected a whole number of 1 or more"),
     ],
 )
-def test_a_slip_is_refused_with_what_would_be_right(arguments, message):
-    """A fault that means nothing would let a test pass for nothing."""
+def test_an_invalid_fault_is_refused(arguments, message):
+    """The message says what was expected, and the fault is not switched on."""
     faults = Faults()
     with pytest.raises(ConfigurationError, match=message):
         faults.fail(**arguments)
     assert faults.take("DiscoverInstances", "shop/orders")[0] == []
 
 
-async def test_a_servers_delays_may_go_by_another_clock_than_its_world():
-    """A client that goes by real time would else wait for a clock that stands still."""
+async def test_a_server_may_use_another_clock_than_its_world():
+    """For clients that use real time, while the world's clock stands still."""
     world, own = World(clock=ManualClock()), ManualClock()
     async with LocalCloudMap(world, clock=own) as local:
         world.register("shop/orders", "a")
@@ -97,8 +100,8 @@ async def test_a_servers_delays_may_go_by_another_clock_than_its_world():
             assert len(await waiting) == 1
 
 
-def test_the_environment_leads_any_client_there():
-    """What a child process needs to be told."""
+def test_the_environment_leads_clients_to_the_server():
+    """For child processes."""
     with LocalCloudMap() as local:
         assert local.environment["AWS_ENDPOINT_URL_SERVICEDISCOVERY"] == local.endpoint_url
         assert local.environment["AWS_REGION"] == local.environment["AWS_DEFAULT_REGION"] == local.world.region

@@ -1,4 +1,4 @@
-"""The local server driven by aiobotocore, and what it makes of each fault."""
+"""The local server called by aiobotocore, with each fault."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def ids(client, **members):
     return sorted(each["InstanceId"] for each in answer["Instances"])
 
 
-async def test_discovery_finds_what_the_world_has(local, client):
+async def test_discovery_finds_the_instances_of_the_world(local, client):
     """With and without a query, and after a change."""
     assert await ids(client) == ["a", "b"]
     assert await ids(client, QueryParameters={"ZONE": "2"}) == ["b"]
@@ -43,8 +43,8 @@ async def test_discovery_finds_what_the_world_has(local, client):
     assert (await client.discover_instances_revision(**NAMES))["InstancesRevision"] == 3
 
 
-async def test_a_shared_namespace_needs_its_owner(local, client):
-    """OwnerAccount goes over the wire."""
+async def test_a_shared_namespace_requires_its_owner(local, client):
+    """OwnerAccount is sent over the wire."""
     local.world.register("shared/orders", "c", owner_account="210987654321")
     names = {"NamespaceName": "shared", "ServiceName": "orders"}
     with pytest.raises(client.exceptions.NamespaceNotFound):
@@ -53,13 +53,13 @@ async def test_a_shared_namespace_needs_its_owner(local, client):
 
 
 async def test_more_than_a_thousand_results_are_refused(client):
-    """botocore sends it; the service says no."""
+    """By the service; botocore does not check it."""
     with pytest.raises(client.exceptions.InvalidInput):
         await ids(client, MaxResults=1001)
 
 
 async def test_connections_are_reused(local, client):
-    """Keep-alive works, so that what tests count means something."""
+    """Five calls use one connection."""
     for _ in range(5):
         await ids(client)
     assert (local.stats.connections_accepted, local.stats.calls["DiscoverInstances"]) == (1, 5)
@@ -77,22 +77,22 @@ async def test_connections_are_reused(local, client):
     ],
 )
 async def test_a_fault_is_an_error_and_the_next_call_works(local, client, fault, kind):
-    """The server keeps nothing of it."""
+    """A fault with next=1 affects one call."""
     getattr(local.faults, fault)(next=1)
     with pytest.raises(kind):
         await ids(client)
     assert await ids(client) == ["a", "b"]
 
 
-async def test_an_empty_answer_has_no_instances_and_no_error(local, client):
-    """Which is why whoever reads it must look for the member itself."""
+async def test_an_empty_body_is_an_answer_without_instances(local, client):
+    """botocore raises no error, so callers must check for the member."""
     local.faults.empty(next=1)
     assert "Instances" not in await client.discover_instances(**NAMES)
     assert await ids(client) == ["a", "b"]
 
 
-async def test_the_session_reads_nothing_of_the_users(monkeypatch):
-    """No profile, no files: the same for everybody."""
+async def test_local_session_ignores_the_users_configuration(monkeypatch):
+    """Profile, Region and files."""
     monkeypatch.setenv("AWS_PROFILE", "that-is-not-there")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")

@@ -1,4 +1,4 @@
-"""The local server driven by plain boto3: every operation, its answers and errors as AWS's own client reads them."""
+"""The local server called by boto3: every operation, its answers and its errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def local():
 
 @pytest.fixture
 def client(session, local):
-    # The host prefix is off as every endpoint override needs it; errors are looked at, so nothing is retried.
+    # Endpoint overrides require the host prefix to be off. No retries, so that each error is seen.
     config = Config(inject_host_prefix=False, retries={"total_max_attempts": 1})
     client = session.client("servicediscovery", endpoint_url=local.endpoint_url, config=config)
     yield client
@@ -73,7 +73,7 @@ def test_namespaces_of_all_three_types(client):
 
 
 def test_services_and_their_attributes(client, namespace):
-    """Create, get, list, update and delete; attributes added and taken away."""
+    """Create, get, list, update and delete; add and delete attributes."""
     service = client.create_service(Name="orders", NamespaceId=namespace)["Service"]
     client.update_service(Id=service["Id"], Service={"Description": "new"})
     assert client.get_service(Id=service["Arn"])["Service"]["Description"] == "new"
@@ -88,7 +88,7 @@ def test_services_and_their_attributes(client, namespace):
         client.get_service(Id=service["Id"])
 
 
-def test_instances_their_health_and_their_discovery(client, service):
+def test_instances_health_and_discovery(client, service):
     """Register, get, list, health, discover, deregister."""
     client.register_instance(ServiceId=service, InstanceId="a", Attributes={"QUEUE_URL": "https://q"})
     client.register_instance(ServiceId=service, InstanceId="b", Attributes={})
@@ -117,11 +117,11 @@ def test_instances_their_health_and_their_discovery(client, service):
 
 
 def test_operations_and_tags(client, namespace, service):
-    """What was done can be looked at."""
+    """Get and list operations; add, remove and list tags."""
     operation = client.register_instance(ServiceId=service, InstanceId="a", Attributes={})["OperationId"]
-    told = client.get_operation(OperationId=operation)["Operation"]
-    assert (told["Type"], told["Status"]) == ("REGISTER_INSTANCE", "SUCCESS")
-    assert told["Targets"]["INSTANCE"] == "a"
+    done = client.get_operation(OperationId=operation)["Operation"]
+    assert (done["Type"], done["Status"]) == ("REGISTER_INSTANCE", "SUCCESS")
+    assert done["Targets"]["INSTANCE"] == "a"
     assert {"Id": operation, "Status": "SUCCESS"} in client.list_operations()["Operations"]
     arn = client.get_namespace(Id=namespace)["Namespace"]["Arn"]
     client.tag_resource(ResourceARN=arn, Tags=[{"Key": "team", "Value": "a"}, {"Key": "stage", "Value": "live"}])
@@ -144,8 +144,8 @@ def test_operations_and_tags(client, namespace, service):
         ("create_http_namespace", {"Name": "shop"}, "NamespaceAlreadyExists"),
     ],
 )
-def test_an_error_is_the_one_that_aws_would_send(client, service, operation, members, code):
-    """Its name, its type in boto3, its message, status 400 and a request id."""
+def test_errors_are_those_of_aws(client, service, operation, members, code):
+    """Name, boto3 class, message, status 400 and a request id."""
     with pytest.raises(getattr(client.exceptions, code)) as caught:
         getattr(client, operation)(**members)
     response = caught.value.response
@@ -156,14 +156,14 @@ def test_an_error_is_the_one_that_aws_would_send(client, service, operation, mem
 
 
 def test_an_error_carries_its_members(client, namespace):
-    """The id of what is there already."""
+    """The id of the existing namespace."""
     with pytest.raises(client.exceptions.NamespaceAlreadyExists) as caught:
         client.create_http_namespace(Name="shop")
     assert caught.value.response["NamespaceId"] == namespace
 
 
-def test_a_running_operation_is_told_in_the_error(session):
-    """DuplicateRequest carries DuplicateOperationId."""
+def test_duplicate_request_names_the_running_operation(session):
+    """In DuplicateOperationId."""
     with LocalCloudMap(World(operation_time=60)) as local:
         local.world.add_service("shop/orders")
         client = session.client("servicediscovery", endpoint_url=local.endpoint_url)
@@ -175,15 +175,15 @@ def test_a_running_operation_is_told_in_the_error(session):
         client.close()
 
 
-def test_every_operation_of_the_model_is_there(client, local):
-    """None is unknown to the server."""
-    from aiocloudmap.local.actions import CALLS
+def test_every_operation_of_the_model_exists(client, local):
+    """And no others."""
+    from aiocloudmap.local.actions import ACTIONS
 
-    assert sorted(client.meta.service_model.operation_names) == sorted(CALLS)
+    assert sorted(client.meta.service_model.operation_names) == sorted(ACTIONS)
 
 
 def test_faults_reach_boto3_as_aws_errors(client, local, service):
-    """Throttling, a server error, an expired token, a refused identity, by AWS's names."""
+    """With AWS's error codes and statuses."""
     names = {"NamespaceName": "shop", "ServiceName": "orders"}
     for switch, code, status in (
         (local.faults.throttle, "RequestLimitExceeded", 400),
@@ -200,8 +200,8 @@ def test_faults_reach_boto3_as_aws_errors(client, local, service):
     assert caught.value.response["Error"]["Code"] == "ThrottlingException"
 
 
-def test_another_service_can_live_on_the_same_endpoint(session):
-    """EventBridge, for the one call that somebody's program makes."""
+def test_the_endpoint_can_serve_another_aws_service(session):
+    """One operation of EventBridge; others are unknown."""
 
     def put_events(request):
         return {

@@ -1,4 +1,4 @@
-"""`LocalCloudMap`, asked by our own `CloudMap`: over the wire and in process, with the same answers and errors."""
+"""LocalCloudMap with CloudMap: the same answers and errors over the wire and in process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def local():
 
 
 @WAYS
-async def test_both_ways_give_the_same_answer(local, in_process):
+async def test_both_ways_return_the_same_answer(local, in_process):
     """Instances, attributes, health and revision."""
     async with local.cloud_map(in_process=in_process) as cloud_map:
         snapshot = await cloud_map.service("shop/orders").resolve()
@@ -41,8 +41,8 @@ async def test_both_ways_give_the_same_answer(local, in_process):
 @pytest.mark.parametrize(
     ("name", "kind"), [("unknown/orders", NamespaceNotFoundError), ("shop/unknown", ServiceNotFoundError)]
 )
-async def test_both_ways_tell_what_is_not_there(local, in_process, name, kind):
-    """Namespace and service are told apart."""
+async def test_both_ways_raise_not_found_errors(local, in_process, name, kind):
+    """Namespace and service have different errors."""
     async with local.cloud_map(in_process=in_process) as cloud_map:
         with pytest.raises(kind) as caught:
             await cloud_map.service(name).resolve()
@@ -51,8 +51,8 @@ async def test_both_ways_tell_what_is_not_there(local, in_process, name, kind):
 
 @WAYS
 @pytest.mark.parametrize(("fault", "kind"), NAMED_FAULTS)
-async def test_both_ways_make_the_same_error_of_a_fault(local, in_process, fault, kind):
-    """One table for the wire, one for the process, and they agree."""
+async def test_both_ways_raise_the_same_error_for_a_fault(local, in_process, fault, kind):
+    """Exactly the same class."""
     getattr(local.faults, fault)()
     async with local.cloud_map(in_process=in_process, connections=ONE_ATTEMPT) as cloud_map:
         with pytest.raises(kind) as caught:
@@ -62,7 +62,7 @@ async def test_both_ways_make_the_same_error_of_a_fault(local, in_process, fault
 
 @WAYS
 async def test_both_ways_end_a_hang_at_the_deadline(local, in_process):
-    """And nothing is left of it."""
+    """With a DeadlineError."""
     local.faults.hang()
     connections = ConnectionPolicy(discovery_timeout=0.2)
     async with local.cloud_map(in_process=in_process, connections=connections) as cloud_map:
@@ -71,8 +71,8 @@ async def test_both_ways_end_a_hang_at_the_deadline(local, in_process):
 
 
 @WAYS
-async def test_a_held_call_is_shared_by_all_who_wait(local, in_process):
-    """One question, however many ask."""
+async def test_a_held_call_is_shared_by_all_callers(local, in_process):
+    """Ten callers make one call."""
     local.faults.hold()
     async with local.cloud_map(in_process=in_process) as cloud_map:
         tasks = [asyncio.create_task(cloud_map.service("shop/orders").resolve()) for _ in range(10)]
@@ -83,8 +83,8 @@ async def test_a_held_call_is_shared_by_all_who_wait(local, in_process):
         assert len(set(await asyncio.gather(*tasks))) == 1
 
 
-async def test_two_of_them_share_nothing(local):
-    """Each asks for itself."""
+async def test_two_cloud_maps_share_nothing(local):
+    """Each makes its own call."""
     for _ in range(2):
         async with local.cloud_map() as cloud_map:
             await cloud_map.service("shop/orders").resolve()
@@ -92,7 +92,7 @@ async def test_two_of_them_share_nothing(local):
 
 
 async def test_the_worlds_clock_is_the_cloud_maps_clock():
-    """One tick for both."""
+    """One tick moves both."""
     clock = ManualClock()
     local = LocalCloudMap(World(clock=clock))
     local.world.register("shop/orders", "a")
@@ -102,8 +102,8 @@ async def test_the_worlds_clock_is_the_cloud_maps_clock():
         assert snapshot.age == 10
 
 
-async def test_settings_win(local):
-    """As for `CloudMap`."""
+async def test_settings_override_the_defaults(local):
+    """Such as the backend."""
     backend = local.backend()
     async with local.cloud_map(backend=backend, cache=CachePolicy(ttl=0)) as cloud_map:
         await cloud_map.service("shop/orders").resolve()
@@ -111,8 +111,8 @@ async def test_settings_win(local):
     assert local.stats.calls.total == 0
 
 
-def test_a_file_a_block_and_any_number_of_loops():
-    """From TOML, in a thread, asked from one loop after the other."""
+def test_a_server_in_a_thread_serves_several_loops():
+    """With a world from TOML."""
     with LocalCloudMap.from_toml("[shop.orders.instances.a]\n[shop.orders.instances.b]\n") as local:
         cloud_map = local.cloud_map(cache=CachePolicy(ttl=0, stale_while_revalidate=0, stale_if_error=0))
 

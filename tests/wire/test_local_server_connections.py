@@ -1,4 +1,4 @@
-"""The local server's house-keeping: counts, bounds, bad requests, addresses, TLS, and a stop that waits for nobody."""
+"""LocalServer: counts, limits, bad requests, addresses, TLS, threads and stopping."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ async def server(world):
 
 
 async def eventually(claim) -> None:
-    """Until it holds, or ten seconds."""
+    """Wait until it holds, for at most ten seconds."""
     async with asyncio.timeout(10):
         while not claim():
             await asyncio.sleep(0.001)
 
 
 async def post(http, server, body=QUESTION, **headers):
-    # As a file, since aiohttp warns of large bodies that are none.
+    # A file, because aiohttp warns about large bodies of bytes.
     file = io.BytesIO(body if isinstance(body, bytes) else body.encode())
     async with http.post(server.endpoint_url, headers={"X-Amz-Target": TARGET, **headers}, data=file) as response:
         return response.status, json.loads(await response.read())
 
 
 async def test_connections_and_requests_are_counted(server):
-    """Open now, the most at once, and all that ever were."""
+    """Open now, the peak, and all so far."""
     server.faults.hold()
     async with aiohttp.ClientSession() as http:
         tasks = [asyncio.create_task(post(http, server)) for _ in range(5)]
@@ -87,23 +87,23 @@ async def test_connections_and_requests_are_counted(server):
         ("x" * (2**20 + 1), {}, 413, "RequestEntityTooLargeException"),
     ],
 )
-async def test_a_request_that_is_none_gets_a_clear_error(server, body, headers, status, code):
-    """In AWS's shape, with a request id; the server goes on."""
+async def test_an_invalid_request_gets_a_clear_error(server, body, headers, status, code):
+    """In AWS's format; the server goes on."""
     async with aiohttp.ClientSession() as http:
         got, answer = await post(http, server, body, **headers)
         assert (got, answer["__type"]) == (status, code)
         assert (await post(http, server))[0] == 200
 
 
-async def test_a_browser_is_told_what_this_is(server):
-    """GET is no AWS call."""
+async def test_a_get_request_gets_an_explanation(server):
+    """As from a browser."""
     async with aiohttp.ClientSession() as http, http.get(server.endpoint_url) as response:
         assert response.status == 405
         assert "endpoint_url" in (await response.json(content_type=None))["message"]
 
 
-async def test_a_handler_that_fails_is_an_internal_failure(server, caplog):
-    """Logged with its traceback; one that refuses is that refusal."""
+async def test_a_failing_handler_is_an_internal_failure(server, caplog):
+    """It is logged with its traceback; a RefusedError is sent as it is."""
 
     def broken(_):
         raise ZeroDivisionError
@@ -121,26 +121,26 @@ async def test_a_handler_that_fails_is_an_internal_failure(server, caplog):
     assert (second[0], second[1]["__type"]) == (400, "NoSuchThing")
 
 
-async def test_it_listens_on_this_machine_only(server):
-    """Unless told otherwise."""
+async def test_it_listens_on_the_loopback_by_default(server):
+    """Not on other addresses of the machine."""
     assert server.endpoint_url == f"http://127.0.0.1:{server.port}"
 
 
-async def test_it_can_listen_elsewhere(world):
-    """An address that means all of them is given to clients as one that they can reach."""
+async def test_it_can_listen_on_all_addresses(world):
+    """The endpoint_url is an address that clients can connect to."""
     async with LocalServer(world, host="0.0.0.0") as server, aiohttp.ClientSession() as http:
         assert server.endpoint_url.startswith("http://127.0.0.1:")
         assert (await post(http, server))[0] == 200
 
 
 async def test_a_name_with_two_addresses_gets_one_port(world):
-    """localhost is 127.0.0.1 and ::1 on many machines."""
+    """localhost is both 127.0.0.1 and ::1 on many machines."""
     async with LocalServer(world, host="localhost") as server, aiohttp.ClientSession() as http:
         assert (await post(http, server))[0] == 200
 
 
-async def test_a_connection_that_arrives_during_the_stop_is_cut(world):
-    """Accepted and not yet served: it does not outlive the server."""
+async def test_a_connection_accepted_during_the_stop_is_aborted(world):
+    """After any number of turns of the event loop."""
     server = LocalServer(world)
     for turns in range(6):
         await server.start()
@@ -150,10 +150,10 @@ async def test_a_connection_that_arrives_during_the_stop_is_cut(world):
                 await asyncio.sleep(0)
             await server.stop()
             await eventually(lambda: server.stats.connections_open == 0)
-            assert await _is_cut(client), f"after {turns} turns"
+            assert await _is_closed(client), f"after {turns} turns"
 
 
-async def _is_cut(client):
+async def _is_closed(client):
     try:
         async with asyncio.timeout(10):
             return await asyncio.get_running_loop().sock_recv(client, 1) == b""
@@ -162,7 +162,7 @@ async def _is_cut(client):
 
 
 async def test_a_port_that_is_taken_is_a_configuration_error(server, world):
-    """With address and reason."""
+    """The message has the address and the reason."""
     other = LocalServer(world, port=server.port)
     with pytest.raises(ConfigurationError, match=str(server.port)):
         await other.start()
@@ -172,14 +172,14 @@ async def test_a_port_that_is_taken_is_a_configuration_error(server, world):
         await server.start()
 
 
-async def test_without_running_it_has_no_address(world):
-    """Told, not guessed."""
+async def test_a_stopped_server_has_no_address(world):
+    """Asking for it is a ConfigurationError."""
     with pytest.raises(ConfigurationError, match="not running"):
         _ = LocalServer(world).endpoint_url
 
 
 async def test_it_may_be_stopped_twice_and_started_again(world):
-    """On another port, with the same counts."""
+    """The counts go on."""
     server = LocalServer(world)
     for calls in (1, 2):
         async with server, aiohttp.ClientSession() as http:
@@ -188,8 +188,8 @@ async def test_it_may_be_stopped_twice_and_started_again(world):
         assert server.stats.calls.total == calls
 
 
-async def test_it_stops_at_once_whatever_is_open(world):
-    """Hanging, held, delayed and idle ones are cut; no task is left."""
+async def test_it_stops_at_once_with_open_requests(world):
+    """Hanging, held, delayed and idle connections are aborted."""
     server = LocalServer(world)
     await server.start()
     server.faults.hang(next=1)
@@ -208,8 +208,8 @@ async def test_it_stops_at_once_whatever_is_open(world):
         idle.close()
 
 
-def test_a_thread_serves_synchronous_code_and_ends_with_the_block(world):
-    """With a hanging request and an idle connection, too."""
+def test_a_server_in_a_thread_ends_with_the_block(world):
+    """Even with a hanging request."""
     with serve_in_thread(LocalServer(world)) as server:
         server.faults.hang()
         with socket.create_connection(("127.0.0.1", server.port)) as hanging:
@@ -218,8 +218,8 @@ def test_a_thread_serves_synchronous_code_and_ends_with_the_block(world):
     assert [thread for thread in threading.enumerate() if thread.name == "aiocloudmap-local-server"] == []
 
 
-def test_a_thread_that_cannot_listen_says_so(world):
-    """In the thread that asked for it."""
+def test_a_thread_that_cannot_listen_raises_an_error(world):
+    """In the calling thread."""
     with serve_in_thread(LocalServer(world)) as server:
         with pytest.raises(ConfigurationError, match=str(server.port)):
             with serve_in_thread(LocalServer(world, port=server.port)):
@@ -227,7 +227,7 @@ def test_a_thread_that_cannot_listen_says_so(world):
 
 
 def test_faults_may_be_switched_from_another_thread(world):
-    """Dropping idle connections is done when the call returns."""
+    """Idle connections are closed when the call returns."""
     with serve_in_thread(LocalServer(world)) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as idle:
             asyncio.run(eventually(lambda: server.stats.connections_open == 1))
@@ -238,7 +238,7 @@ def test_faults_may_be_switched_from_another_thread(world):
 
 
 async def test_a_server_in_a_thread_can_be_used_from_a_loop(world):
-    """Its work stays out of the loop under test."""
+    """Its work is done in the other thread."""
     with LocalCloudMap(world) as local:
         async with aiohttp.ClientSession() as http:
             assert (await post(http, local.server))[0] == 200
@@ -246,7 +246,7 @@ async def test_a_server_in_a_thread_can_be_used_from_a_loop(world):
 
 
 async def test_it_serves_tls(world):
-    """With the context it is given; faults and the stop are the same."""
+    """Faults and stopping work too."""
     authority = trustme.CA()
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
@@ -268,20 +268,20 @@ async def test_it_serves_tls(world):
                 await hanging
 
 
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio does not tell of handshakes before")
-async def test_the_stop_cuts_handshakes(world):
-    """A client that connects to TLS and says nothing holds nobody up."""
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio cannot abort handshakes")
+async def test_the_stop_aborts_tls_handshakes(world):
+    """Of a client that connects and sends nothing."""
     server = LocalServer(world, ssl_context=ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
     await server.start()
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.setblocking(False)
         await asyncio.sleep(0.05)
         await server.stop()
-        assert await _is_cut(client)
+        assert await _is_closed(client)
 
 
-async def test_a_handshake_that_ends_after_the_stop_ends_in_nothing(world):
-    """The connection is cut as soon as there is one."""
+async def test_a_handshake_that_ends_after_the_stop_is_aborted(world):
+    """As soon as the connection exists."""
     authority = trustme.CA()
     server_side, client_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server_side)
@@ -306,8 +306,8 @@ async def test_a_handshake_that_ends_after_the_stop_ends_in_nothing(world):
     await eventually(lambda: server.stats.connections_open == 0)
 
 
-async def test_a_stopped_server_is_forgotten_by_its_faults(world):
-    """Faults may outlive any number of servers."""
+async def test_faults_keep_no_reference_to_a_stopped_server(world):
+    """Faults may outlive their servers."""
     faults = Faults()
     server = LocalServer(world, faults)
     async with server:
@@ -319,14 +319,14 @@ async def test_a_stopped_server_is_forgotten_by_its_faults(world):
 
 @pytest.fixture(scope="module")
 def uvloop():
-    """uvloop, with the pipe open that it makes once in a process and keeps."""
+    """uvloop, after it has opened the pipe that it keeps."""
     uvloop = pytest.importorskip("uvloop")
     uvloop.run(asyncio.sleep(0))
     return uvloop
 
 
-def test_it_works_in_uvloop_too(world, uvloop):
-    """Answers, resets, silence and the stop."""
+def test_it_works_with_uvloop(world, uvloop):
+    """Answers, resets, truncated bodies, dropped connections and the stop."""
 
     async def main():
         async with LocalServer(world) as server, aiohttp.ClientSession() as http:

@@ -1,4 +1,4 @@
-"""Every fault as it looks on the wire, to a client that hides nothing."""
+"""Every fault on the wire, seen by a plain HTTP client."""
 
 from __future__ import annotations
 
@@ -36,41 +36,41 @@ async def http():
         yield session
 
 
-async def ask(server, http):
+async def discover(server, http):
     async with http.post(server.endpoint_url, headers=HEADERS, data=QUESTION) as response:
         return response.status, await response.read()
 
 
-async def test_the_next_calls_meet_it_and_those_after_do_not(server, http):
-    """`next` counts."""
+async def test_next_limits_a_fault_to_some_calls(server, http):
+    """Later calls succeed."""
     server.faults.throttle(next=2)
-    assert [(await ask(server, http))[0] for _ in range(3)] == [400, 400, 200]
+    assert [(await discover(server, http))[0] for _ in range(3)] == [400, 400, 200]
 
 
-async def test_garbage_is_a_success_without_json(server, http):
-    """Status 200, and a body that cannot be read."""
+async def test_garbage_has_status_200_and_no_json(server, http):
+    """The body cannot be parsed."""
     server.faults.garbage()
-    status, body = await ask(server, http)
+    status, body = await discover(server, http)
     assert status == 200
     with pytest.raises(ValueError, match=r"codec|JSON|Expecting"):
         json.loads(body)
 
 
-async def test_empty_is_a_success_without_a_body(server, http):
-    """Status 200, and nothing."""
+async def test_empty_has_status_200_and_no_body(server, http):
+    """The body has no bytes."""
     server.faults.empty()
-    assert await ask(server, http) == (200, b"")
+    assert await discover(server, http) == (200, b"")
 
 
-async def test_a_server_error_has_the_status_it_is_given(server, http):
-    """500 where nothing is said."""
+async def test_a_server_error_has_the_given_status(server, http):
+    """500 by default."""
     server.faults.server_error(next=1)
     server.faults.server_error(503)
-    assert [(await ask(server, http))[0] for _ in range(2)] == [500, 503]
+    assert [(await discover(server, http))[0] for _ in range(2)] == [500, 503]
 
 
-async def test_a_reset_is_a_reset(server):
-    """RST, not FIN: the reader sees ECONNRESET."""
+async def test_a_reset_sends_rst(server):
+    """The reader gets ECONNRESET."""
     server.faults.reset()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(_raw())
@@ -80,23 +80,23 @@ async def test_a_reset_is_a_reset(server):
 
 
 async def test_a_truncated_body_ends_before_its_length(server, http):
-    """The client is promised more than it gets."""
+    """The client gets fewer bytes than announced."""
     server.faults.truncate()
     with pytest.raises(aiohttp.ClientPayloadError):
-        await ask(server, http)
+        await discover(server, http)
 
 
 async def test_a_truncated_list_looks_complete(server, http):
-    """So many instances, as if that were all."""
+    """Its instances are left out without an error."""
     server.faults.truncate(instances=1)
-    _, body = await ask(server, http)
+    _, body = await discover(server, http)
     assert len(json.loads(body)["Instances"]) == 1
 
 
-async def test_a_hanging_call_is_let_go_when_its_client_leaves(server, http):
-    """Its request is open no more, and nothing is left of it."""
+async def test_a_hanging_call_ends_when_its_client_disconnects(server, http):
+    """Its request and connection are closed."""
     server.faults.hang()
-    task = asyncio.create_task(ask(server, http))
+    task = asyncio.create_task(discover(server, http))
     await eventually(lambda: server.stats.requests_open == 1)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -107,7 +107,7 @@ async def test_a_hanging_call_is_let_go_when_its_client_leaves(server, http):
 async def test_a_held_call_is_answered_when_it_is_released(server, http):
     """The test decides when."""
     server.faults.hold()
-    task = asyncio.create_task(ask(server, http))
+    task = asyncio.create_task(discover(server, http))
     async with asyncio.timeout(10):
         await server.faults.until_held()
     assert not task.done()
@@ -115,33 +115,33 @@ async def test_a_held_call_is_answered_when_it_is_released(server, http):
     assert (await task)[0] == 200
 
 
-async def test_a_delay_is_measured_by_the_worlds_clock(server, http, clock):
-    """No test needs to wait for it."""
+async def test_a_delay_uses_the_worlds_clock(server, http, clock):
+    """No test has to wait for it."""
     server.faults.delay(3600)
-    task = asyncio.create_task(ask(server, http))
+    task = asyncio.create_task(discover(server, http))
     await eventually(lambda: clock.timers == 1)
     clock.tick(3600)
     assert (await task)[0] == 200
 
 
-async def test_a_fault_for_one_service_leaves_the_others_alone(server, http):
-    """By the names in the question."""
+async def test_a_fault_for_one_service_does_not_affect_others(server, http):
+    """By the names in the request."""
     server.faults.throttle(service="shop/billing")
-    assert (await ask(server, http))[0] == 200
+    assert (await discover(server, http))[0] == 200
 
 
-async def test_idle_connections_are_closed_when_told(server, http):
-    """The busy ones are not."""
-    await ask(server, http)
+async def test_drop_idle_closes_idle_connections(server, http):
+    """Busy connections stay open."""
+    await discover(server, http)
     server.faults.hold()
-    held = [asyncio.create_task(ask(server, http)) for _ in range(2)]
+    held = [asyncio.create_task(discover(server, http)) for _ in range(2)]
     async with asyncio.timeout(10):
         await server.faults.until_held(2)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     await eventually(lambda: server.stats.connections_open == 3)
     began = time.monotonic()
     server.faults.drop_idle()
-    # Far below what it would wait for another loop than its own.
+    # Far below its timeout for another thread's loop.
     assert time.monotonic() - began < 4
     assert await reader.read() == b""
     writer.close()
@@ -149,8 +149,8 @@ async def test_idle_connections_are_closed_when_told(server, http):
     assert [status for status, _ in await asyncio.gather(*held)] == [200, 200]
 
 
-async def test_connections_can_die_silently(server):
-    """Nothing is closed, and nothing is answered any more; new connections are."""
+async def test_drop_idle_can_mute_connections(server):
+    """They stay open without answers; new connections get answers."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(_raw())
     assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
@@ -176,7 +176,7 @@ def _raw() -> bytes:
 
 
 async def eventually(claim) -> None:
-    """Until it holds, or ten seconds."""
+    """Wait until it holds, for at most ten seconds."""
     async with asyncio.timeout(10):
         while not claim():
             await asyncio.sleep(0.001)

@@ -1,6 +1,6 @@
-"""A Cloud Map on your desk: a world by AWS's rules, a server that speaks AWS's protocol, faults to order.
+"""A local Cloud Map: a world that follows AWS's rules, a server that speaks AWS's protocol, and faults on demand.
 
-Loaded on first use: the world alone imports neither aiohttp nor botocore.
+Names are loaded on first use, so that the world alone imports neither aiohttp nor botocore.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "serve_in_thread",
 ]
 
-_HOMES = {
+_MODULES = {
     "Faults": "faults",
     "LocalBackend": "backend",
     "LocalCloudMap": "cloud_map",
@@ -43,6 +43,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

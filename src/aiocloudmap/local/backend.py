@@ -1,4 +1,4 @@
-"""The world as a source of truth inside the process: no server, no sockets, the same answers and the same errors."""
+"""The world as a backend in the same process: no server, no sockets, the same answers and errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiocloudmap.errors import CloudMapError, ConnectError, ProtocolError
 from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Fault, Kind
-from aiocloudmap.local.faults import Faults, pass_pauses
+from aiocloudmap.local.faults import Faults, apply_pauses
 from aiocloudmap.local.stats import CallCounts
 from aiocloudmap.local.world import World
 from aiocloudmap.model.error_codes import row_of
@@ -21,22 +21,21 @@ __all__ = ["LocalBackend"]
 _DISCOVER: Final = "DiscoverInstances"
 _ATTRIBUTES: Final = "GetServiceAttributes"
 
-_BROKEN: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
+_TRANSPORT_ERRORS: Final[dict[Kind, tuple[type[CloudMapError], str]]] = {
     Kind.EMPTY: (ProtocolError, "the answer was empty"),
-    Kind.GARBAGE: (ProtocolError, "the answer was no JSON"),
+    Kind.GARBAGE: (ProtocolError, "the answer was not JSON"),
     Kind.RESET: (ConnectError, "the connection was reset"),
-    Kind.TRUNCATE: (ProtocolError, "the answer broke off in the middle"),
+    Kind.TRUNCATE: (ProtocolError, "the answer was incomplete"),
 }
-"""What is wrong with the answer, where it is not AWS that says no."""
 
 
 class LocalBackend:
     """A `Backend` that asks a world in the same process.
 
     Args:
-        world: What it asks.
-        faults: What goes wrong; None for nothing.
-        clock: What delays are measured by; the world's where nothing is said.
+        world: The world it asks.
+        faults: Its faults; None for a new, empty set.
+        clock: Measures delays; by default the world's.
     """
 
     def __init__(self, world: World, faults: Faults | None = None, *, clock: Clock | None = None) -> None:
@@ -49,41 +48,40 @@ class LocalBackend:
         """Every instance that matches, in random order.
 
         Raises:
-            NotFoundError: The world has no such namespace or service.
-            CloudMapError: What AWS would refuse, or a fault that is switched on.
+            NotFoundError: The namespace or the service does not exist.
+            CloudMapError: AWS would refuse the call, or a fault is switched on.
         """
-        fault = await self._called(_DISCOVER, query.service)
+        fault = await self._begin_call(_DISCOVER, query.service)
         keep = int(fault.amount) if fault is not None else None
         try:
             answer = self.world.call(_DISCOVER, _request(query))
         except RefusedError as refusal:
-            raise _translated(refusal, query.service) from refusal
+            raise _error(refusal, query.service, refusal.what) from refusal
         instances = tuple(_instance(each) for each in answer["Instances"][:keep])
         return Discovery(instances, answer["InstancesRevision"])
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
-        """The service's own attributes. Counts, and meets faults, as one GetServiceAttributes; it needs no ids.
+        """The service's own attributes. Counts, and is matched by faults, as one GetServiceAttributes.
 
         Raises:
-            NotFoundError: The world has no such namespace or service.
-            CloudMapError: A fault that is switched on.
+            NotFoundError: The namespace or the service does not exist.
+            CloudMapError: A fault is switched on.
         """
-        await self._called(_ATTRIBUTES, query.service)
+        await self._begin_call(_ATTRIBUTES, query.service)
         try:
             return self.world.service_attributes(query.service, owner_account=query.owner_account)
         except RefusedError as refusal:
-            raise _translated(refusal, query.service) from refusal
+            raise _error(refusal, query.service, refusal.what) from refusal
 
-    async def _called(self, operation: str, service: ServiceName) -> Fault | None:
-        """Count the call and let it meet its faults. Returns one that only shortens the answer."""
+    async def _begin_call(self, operation: str, service: ServiceName) -> Fault | None:
+        """Count the call and apply its faults. Returns a fault that only shortens the answer."""
         self.calls.add(operation, str(service))
-        fault = await pass_pauses(*self.faults.take(operation, str(service)), self._clock)
+        fault = await apply_pauses(*self.faults.take(operation, str(service)), self._clock)
         if fault is None or fault.kind is Kind.FEWER:
             return fault
         if (refusal := fault.refusal(operation)) is not None:
-            row = row_of(refusal.code, refusal.status)
-            raise row.error(code=refusal.code, service=service) from refusal
-        kind, what = _BROKEN[fault.kind]
+            raise _error(refusal, service) from refusal
+        kind, what = _TRANSPORT_ERRORS[fault.kind]
         raise kind(what, service=service)
 
     def __repr__(self) -> str:
@@ -111,5 +109,5 @@ def _instance(summary: dict[str, Any]) -> Instance:
     )
 
 
-def _translated(refusal: RefusedError, service: ServiceName) -> CloudMapError:
-    return row_of(refusal.code, refusal.status).error(refusal.what, code=refusal.code, service=service)
+def _error(refusal: RefusedError, service: ServiceName, what: str = "") -> CloudMapError:
+    return row_of(refusal.code, refusal.status).error(what, code=refusal.code, service=service)

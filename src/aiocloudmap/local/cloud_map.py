@@ -1,12 +1,11 @@
-"""`LocalCloudMap`: a world, its server, and `CloudMap` objects that ask it. No AWS account, no environment."""
+"""`LocalCloudMap`: a world, its server, and `CloudMap` objects that use it. Needs no AWS account or environment."""
 
 from __future__ import annotations
 
 import os
 import ssl
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
-from types import TracebackType
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from aiocloudmap.client import CloudMap
@@ -24,7 +23,7 @@ __all__ = ["LocalCloudMap", "local_session"]
 
 
 class LocalCloudMap:
-    """A Cloud Map on your desk.
+    """A local Cloud Map with a server.
 
     ```python
     async with LocalCloudMap() as local:            # served by this event loop
@@ -32,20 +31,20 @@ class LocalCloudMap:
         async with local.cloud_map() as cloud_map:
             snapshot = await cloud_map.service("shop/orders").resolve()
 
-    with LocalCloudMap() as local:                  # served by a thread of its own, for boto3 and synchronous tests
+    with LocalCloudMap() as local:                  # served by its own thread, for boto3 and synchronous tests
         ...
     ```
 
-    Leaving the block stops the server at once, whatever is still open or waiting.
+    Leaving the block stops the server at once, and aborts open connections.
 
     Args:
-        world: What it serves; None makes an empty one.
-        faults: What goes wrong; None makes a switchboard of its own.
-        host: Where it listens: on this machine only, unless told otherwise.
-        port: 0 takes a free one.
+        world: What it serves; None for a new, empty one.
+        faults: Its faults; None for a new, empty set.
+        host: The address to listen on; by default the loopback only.
+        port: The port; 0 takes a free one.
         ssl_context: Serves TLS with it; None serves plain HTTP.
-        clock: What the server's delays are measured by; the world's where nothing is said.
-        targets: Answers for other AWS services on the same endpoint, by X-Amz-Target: see `LocalServer.add_target`.
+        clock: Measures the server's delays; by default the world's.
+        targets: Handlers for other AWS services on the same endpoint, by X-Amz-Target: see `LocalServer.add_target`.
     """
 
     def __init__(
@@ -65,11 +64,10 @@ class LocalCloudMap:
         for target, handler in (targets or {}).items():
             self.server.add_target(target, handler)
         self._exits = ExitStack()
-        self._async_exits = AsyncExitStack()
 
     @classmethod
     def from_toml(cls, path_or_text: str | os.PathLike[str], **settings: Any) -> Self:
-        """One whose world is described by a TOML file: see `aiocloudmap.local.toml`.
+        """Serve the world of a TOML file. `aiocloudmap.local.toml` describes the format.
 
         Raises:
             ConfigurationError: The file does not describe a world.
@@ -78,14 +76,14 @@ class LocalCloudMap:
 
     @property
     def endpoint_url(self) -> str:
-        """What to give an AWS client as its endpoint_url. Only while it runs."""
+        """The endpoint_url for an AWS client. Only while it runs."""
         return self.server.endpoint_url
 
     @property
     def environment(self) -> dict[str, str]:
-        """What leads a program here, any AWS client in it included: variables for its environment. Only while it runs.
+        """Environment variables that make any AWS client of a program use this server. Only while it runs.
 
-        Region and credentials come along; the credentials mean nothing.
+        They contain the Region and placeholder credentials.
         """
         return {
             "AWS_ENDPOINT_URL_SERVICEDISCOVERY": self.endpoint_url,
@@ -95,25 +93,25 @@ class LocalCloudMap:
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            # Else other clients than this library's would look for the host data-127.0.0.1.
+            # Other clients than this library's would otherwise look up the host data-127.0.0.1.
             "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
         }
 
     @property
     def stats(self) -> ServerStats:
-        """What the server has seen: calls and connections."""
+        """Counts of the server's calls and connections."""
         return self.server.stats
 
     def backend(self) -> LocalBackend:
-        """The same world and faults as a backend in this process; each one counts its own calls."""
+        """A backend with the same world and faults in this process. It counts its own calls."""
         return LocalBackend(self.world, self.faults)
 
     def cloud_map(self, *, in_process: bool = False, **settings: Any) -> CloudMap:
         """A CloudMap that asks this world, and shares nothing with any other.
 
         Args:
-            in_process: Ask the world directly, without server and sockets. Works without running it.
-            settings: As for `CloudMap`; they win.
+            in_process: Ask the world directly, without server and sockets. The server need not run.
+            settings: Override the settings of `CloudMap`.
         """
         defaults: dict[str, Any] = {} if self.world.clock is SYSTEM_CLOCK else {"clock": self.world.clock}
         if in_process:
@@ -128,21 +126,17 @@ class LocalCloudMap:
         return CloudMap(**(defaults | settings))
 
     async def __aenter__(self) -> Self:
-        await self._async_exits.enter_async_context(self.server)
+        await self.server.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._async_exits.aclose()
+    async def __aexit__(self, *_: object) -> None:
+        await self.server.stop()
 
     def __enter__(self) -> Self:
         self._exits.enter_context(serve_in_thread(self.server))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._exits.close()
 
     def __repr__(self) -> str:
@@ -150,8 +144,8 @@ class LocalCloudMap:
 
 
 def local_session() -> AioSession:
-    """An aiobotocore session with credentials that mean nothing, which reads no configuration of the user's."""
-    from aiobotocore.session import AioSession  # noqa: PLC0415 - slow to import, and only needed here
+    """An aiobotocore session with placeholder credentials. It reads no configuration of the user."""
+    from aiobotocore.session import AioSession  # noqa: PLC0415 - slow to import
 
     session = AioSession(
         session_vars={

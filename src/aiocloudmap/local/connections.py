@@ -1,7 +1,7 @@
-"""A server's connections: counted as they come and go, dropped, reset and cut when told to.
+"""A server's connections: counted, and closed, reset or aborted on demand.
 
-Whoever can reach the port may send anything: what is no HTTP gets AWS's shape of an error and a line at DEBUG, what
-comes too slowly or never ends gets the connection closed.
+Any program that reaches the port may send anything. Invalid HTTP gets an error in AWS's format and a log line at DEBUG.
+Requests that come too slowly or never end get their connection closed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from aiohttp import web
 from yarl import URL
 
 from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.faults import for_ever
+from aiocloudmap.local.faults import wait_forever
 from aiocloudmap.local.stats import ServerStats
-from aiocloudmap.local.wire import refusal_answer
+from aiocloudmap.local.wire import error_response
 
 __all__ = ["Connection", "Connections"]
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _MAX_UNREAD: Final = 4 * 1024 * 1024
-"""Bytes that may come before a request begins: a whole one of the greatest size, and what the kernel held."""
+"""Bytes allowed before a request starts: the largest request, and what the kernel had buffered."""
 
 _ROOT: Final = URL("/")
 
@@ -40,53 +40,53 @@ class Connection:
     Args:
         transport: Its transport.
         busy: Requests on it that wait for their answer.
-        muted: Whether nothing on it is answered any more.
-        unread: Bytes that have come since the last request began.
-        impatience: Closes it where no request comes; None once one has begun.
+        muted: Whether it stays open without answers.
+        unread: Bytes received since the last request started.
+        request_timer: Closes it if no request comes; None once one has started.
     """
 
     transport: asyncio.Transport
     busy: int = 0
     muted: bool = False
     unread: int = 0
-    impatience: asyncio.TimerHandle | None = None
+    request_timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        """A request has come."""
+    def begin_request(self) -> None:
+        """Count a request that has started."""
         self.busy += 1
         self.unread = 0
-        self.be_patient()
+        self.cancel_timer()
 
-    def be_patient(self) -> None:
-        """No longer close it for want of a request."""
-        if self.impatience is not None:
-            self.impatience.cancel()
-            self.impatience = None
+    def cancel_timer(self) -> None:
+        """Do not close it for lack of a request."""
+        if self.request_timer is not None:
+            self.request_timer.cancel()
+            self.request_timer = None
 
-    def give_up(self) -> None:
-        """Nobody waits for ever; but a connection that plays dead stays."""
+    def on_request_timeout(self) -> None:
+        """No request has come. A muted connection stays open."""
         if not self.muted:
             self.transport.abort()
 
     async def reset(self) -> Never:
-        """Close with RST: a socket that may not linger has nothing to say goodbye with."""
+        """Close with RST: a socket that does not linger sends no FIN."""
         if (sock := self.transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
-        await for_ever()
+        await wait_forever()
 
-    async def break_off(self, request: web.BaseRequest, whole: web.Response) -> Never:
-        """Promise the whole body, send half of it, and close."""
-        body = bytes(whole.body) if isinstance(whole.body, bytes | bytearray) else b""
-        response = web.StreamResponse(headers={**whole.headers, "Content-Length": str(len(body))})
+    async def truncate(self, request: web.BaseRequest, answer: web.Response) -> Never:
+        """Announce the whole body, send half of it, and close."""
+        body = bytes(answer.body) if isinstance(answer.body, bytes | bytearray) else b""
+        response = web.StreamResponse(headers={**answer.headers, "Content-Length": str(len(body))})
         await response.prepare(request)
         await response.write(body[: len(body) // 2])
         self.transport.close()
-        await for_ever()
+        await wait_forever()
 
 
 class _Protocol(web.RequestHandler):
-    """aiohttp's, without tracebacks for what strangers send."""
+    """aiohttp's protocol, without tracebacks for invalid requests."""
 
     __slots__ = ("_connections",)
 
@@ -95,14 +95,14 @@ class _Protocol(web.RequestHandler):
         self._connections = connections
 
     def data_received(self, data: bytes) -> None:
-        """Told by the transport."""
-        if not self._connections.receives(self, len(data)):
-            _logger.debug("a request had no end")
+        """Called by the transport."""
+        if not self._connections.may_receive(self, len(data)):
+            _logger.debug("a request was too large")
             self._abort()
             return
         try:
             super().data_received(data)
-        except Exception as error:  # noqa: BLE001 - aiohttp 3.12 stumbles over some addresses
+        except Exception as error:  # noqa: BLE001 - aiohttp 3.12 fails on some addresses
             _logger.debug("a request could not be read (%s)", type(error).__name__)
             self._abort()
 
@@ -113,17 +113,17 @@ class _Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is answered where no request could be made of what came."""
+        """The answer to bytes that are not a request."""
         if status >= 500 or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        _logger.debug("a request was no HTTP that can be read (%s)", type(exc).__name__)
-        refusal = RefusedError("the request is no HTTP that can be read", code="BadRequestException", status=status)
-        response = refusal_answer(refusal)
+        _logger.debug("a request was not valid HTTP (%s)", type(exc).__name__)
+        refusal = RefusedError("the request is not valid HTTP", code="BadRequestException", status=status)
+        response = error_response(refusal)
         response.force_close()
         return response
 
     def log_exception(self, *args: Any, **_: Any) -> None:
-        """What aiohttp could not make sense of. A handler that fails is logged by whoever wrote it."""
+        """Log an invalid request at DEBUG. Failures of the handler are logged by the server."""
         _logger.debug(*args)
 
     def _abort(self) -> None:
@@ -132,14 +132,14 @@ class _Protocol(web.RequestHandler):
 
 
 class Connections(web.Server):
-    """aiohttp's low-level server, which is the factory of its protocols and hears of each connection.
+    """aiohttp's low-level server, which creates the protocols and is notified of each connection.
 
     Args:
-        handler: Answers a request; its task is cancelled when the client goes.
+        handler: Answers a request; its task is cancelled when the client disconnects.
         stats: Where connections are counted.
         keepalive_timeout: Seconds that idle ones are kept.
-        request_timeout: Seconds that a new one may take for the head of its first request; for later ones,
-            keepalive_timeout.
+        request_timeout: Seconds that a new one may take for the head of its first request. Later requests have
+            `keepalive_timeout`.
     """
 
     def __init__(
@@ -149,45 +149,45 @@ class Connections(web.Server):
         keepalive_timeout: float,
         request_timeout: float,
     ) -> None:
-        # Packed bodies would be unpacked before anybody could see how large they become; AWS's clients send none.
         self._settings: dict[str, Any] = {
             "access_log": None,
             "keepalive_timeout": keepalive_timeout,
+            # Decompressed bodies have no size limit, and AWS's clients send no compressed ones.
             "auto_decompress": False,
         }
-        super().__init__(handler, handler_cancellation=True, request_factory=self._request_of)
+        super().__init__(handler, handler_cancellation=True, request_factory=self._make_request)
         self._event_loop = asyncio.get_running_loop()
         self._request_timeout = request_timeout
         self._stats = stats
         self._open: dict[Any, Connection] = {}
-        self._is_cut = False
+        self._is_aborted = False
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
         return _Protocol(self, loop=self._event_loop, **self._settings)
 
-    def _request_of(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
-        """Nobody reads the address, and of some aiohttp 3.12 cannot make a request."""
+    def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        """Replace the address, which is not used: aiohttp 3.12 fails on some."""
         return web.BaseRequest(message._replace(url=_ROOT), payload, protocol, writer, task, self._event_loop)
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
-        """Told by aiohttp's protocol."""
+        """Called by aiohttp's protocol."""
         super().connection_made(handler, transport)
         self._open[handler] = connection = Connection(transport)
-        connection.impatience = self._event_loop.call_later(self._request_timeout, connection.give_up)
+        connection.request_timer = self._event_loop.call_later(self._request_timeout, connection.on_request_timeout)
         self._stats.connection_made()
-        if self._is_cut:
+        if self._is_aborted:
             transport.abort()
 
     def connection_lost(self, handler: Any, exc: BaseException | None = None) -> None:
-        """Told by aiohttp's protocol."""
+        """Called by aiohttp's protocol."""
         super().connection_lost(handler, exc)
         if connection := self._open.pop(handler, None):
-            connection.be_patient()
+            connection.cancel_timer()
             self._stats.connection_lost()
 
-    def receives(self, handler: Any, size: int) -> bool:
-        """Told by the protocol. Whether so much may come."""
+    def may_receive(self, handler: Any, size: int) -> bool:
+        """Count received bytes. False if too many came before a request started."""
         connection = self._open.get(handler)
         if connection is None or connection.busy:
             return True
@@ -195,22 +195,22 @@ class Connections(web.Server):
         return connection.unread <= _MAX_UNREAD
 
     def of(self, request: web.BaseRequest) -> Connection | None:
-        """The connection that a request came by; None where it has gone meanwhile."""
+        """The connection of a request; None if it has closed."""
         return self._open.get(request.protocol)
 
     def drop_idle(self, *, silently: bool) -> None:
-        """Close the idle connections; or, silently, never answer on them again."""
+        """Close the idle connections; silently, keep them open and never answer on them again."""
         for connection in list(self._open.values()):
             if connection.busy == 0 and silently:
                 connection.muted = True
             elif connection.busy == 0:
                 connection.transport.close()
 
-    async def cut(self) -> None:
-        """Cut every connection at once, those that are being accepted too, and wait for the tasks that served them."""
-        self._is_cut = True
+    async def abort(self) -> None:
+        """Abort every connection, also those still being accepted, and wait for their tasks."""
+        self._is_aborted = True
         for connection in list(self._open.values()):
             connection.transport.abort()
-        # Cutting one cancels its task, whose end is a few turns of the loop away.
+        # Aborting cancels the connection's task, which ends a few turns of the loop later.
         while self.connections:  # noqa: ASYNC110 - aiohttp has no event for it
             await asyncio.sleep(0)

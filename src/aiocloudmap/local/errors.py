@@ -1,4 +1,4 @@
-"""How the local world says no: with the error name, the status and the members that AWS would send."""
+"""Errors of the local world: the exception for refused requests, and the statuses of AWS's own failures."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Any, Final
 
 from aiocloudmap.errors import RequestError
 
-__all__ = ["RefusedError"]
+__all__ = ["SERVER_ERRORS", "RefusedError"]
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+SERVER_ERRORS: Final = {
+    "InternalError": 500,
+    "InternalFailure": 500,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "ServiceUnavailableException": 503,
+}
+"""AWS's codes for its own failures, with their status. Every other code comes with 400."""
+
+_NO_MEMBERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class RefusedError(RequestError):
@@ -29,7 +38,7 @@ class RefusedError(RequestError):
         *,
         code: str = "InvalidInput",
         status: int = 400,
-        members: Mapping[str, str] = _NOTHING,
+        members: Mapping[str, str] = _NO_MEMBERS,
         **fields: Any,
     ) -> None:
         super().__init__(what, code=code, **fields)

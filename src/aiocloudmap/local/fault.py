@@ -1,18 +1,23 @@
-"""One fault that is switched on: what goes wrong, with which calls, and what AWS says to them."""
+"""One fault that is switched on: its kind, the calls it applies to, and the error it sends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypedDict
 
-from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.local.actions import ACTIONS
+from aiocloudmap.local.errors import SERVER_ERRORS, RefusedError
+from aiocloudmap.model.error_codes import CODES
+from aiocloudmap.model.query import ServiceName
+from aiocloudmap.model.validation import check_number, safe_repr
 
-__all__ = ["Fault", "Kind"]
+__all__ = ["Fault", "Kind", "Scope", "check_scope", "default_status"]
 
 _DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
+_CLOUD_MAP_PREFIX: Final = "Route53AutoNaming_"
 
 
 class Kind(Enum):
@@ -39,12 +44,12 @@ class Fault:
 
     Args:
         kind: What goes wrong.
-        amount: Seconds of a delay, the status of an error, how many instances are left.
+        amount: Seconds of a delay, the status of an error, or how many instances are left.
         code: The code of an error.
-        remaining: Calls that it will still meet; None for all.
-        operation: The only operation it meets; None for all.
-        service: The only service it meets; None for all.
-        hits: Calls that it has met.
+        remaining: How many more calls it applies to; None for all.
+        operation: The only operation it applies to; None for all.
+        service: The only service it applies to; None for all.
+        hits: Calls that it has applied to.
     """
 
     kind: Kind
@@ -57,28 +62,26 @@ class Fault:
     _clear: Callable[[Fault], object] = field(default=lambda _: None, repr=False)
 
     def clear(self) -> None:
-        """Switch it off. Calls that it has met already are not helped by that, but held ones go on."""
+        """Switch it off. Held calls go on; other calls that it has already applied to stay as they are."""
         self._clear(self)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def meets(self, operation: str, service: str | None) -> bool:
-        """Whether a call is one of its own."""
+    def matches(self, operation: str, service: str | None) -> bool:
+        """Whether it applies to a call."""
         return self.operation in (None, operation) and self.service in (None, service)
 
     def refusal(self, operation: str) -> RefusedError | None:
-        """What AWS says to the call instead of an answer; None where the trouble is of another kind."""
+        """The error that AWS sends to the call; None for faults of another kind."""
         if self.kind is Kind.ERROR:
-            return RefusedError("told to fail", code=self.code, status=int(self.amount))
+            return RefusedError("injected fault", code=self.code, status=int(self.amount))
         if self.kind is Kind.SERVER_ERROR:
             code = "ServiceUnavailable" if self.amount == 503 else "InternalFailure"
-            return RefusedError("told to fail", code=code, status=int(self.amount))
+            return RefusedError("injected fault", code=code, status=int(self.amount))
         if self.kind is Kind.THROTTLE:
             code = "RequestLimitExceeded" if operation in _DATA_PLANE else "ThrottlingException"
             return RefusedError("Rate exceeded", code=code)
@@ -87,6 +90,74 @@ class Fault:
             return RefusedError(what, code="ExpiredTokenException")
         if self.kind is Kind.ACCESS_DENIED:
             action = operation if "." in operation else f"servicediscovery:{operation}"
-            what = f"the caller is not authorized to perform: {action}"
-            return RefusedError(what, code="AccessDeniedException")
+            return RefusedError(f"not authorized to perform: {action}", code="AccessDeniedException")
         return None
+
+
+class Scope(TypedDict, total=False):
+    """The arguments that limit a fault to some calls."""
+
+    next: int | None
+    operation: str | None
+    service: str | ServiceName | None
+
+
+def check_scope(scope: Scope, targets: Collection[str]) -> tuple[int | None, str | None, str | None]:
+    """Check a scope where it is given: a fault that applies to no call would let a test pass for the wrong reason.
+
+    An operation with a dot belongs to another AWS service. It may be added later, and so may the service.
+
+    Args:
+        scope: The caller's arguments.
+        targets: Targets of other AWS services that the server answers.
+
+    Returns:
+        The three arguments, with the service as text.
+
+    Raises:
+        ConfigurationError: An invalid number of calls, operation or service name.
+        TypeError: An unknown argument.
+    """
+    if unknown := sorted(scope.keys() - Scope.__annotations__.keys()):
+        raise TypeError(f"a fault takes {', '.join(Scope.__annotations__)}, not {', '.join(unknown)}")
+    times, operation, service = scope.get("next"), scope.get("operation"), scope.get("service")
+    if times is not None:
+        check_number("next", times, 1, whole=True)
+    if operation is not None and not _is_operation(operation, targets):
+        raise ConfigurationError(
+            f"invalid operation {safe_repr(operation)}: expected an operation of Cloud Map or an X-Amz-Target",
+            advice=_suggestion(operation, [*ACTIONS, *targets]) or "Use AWS's name for it, like 'DiscoverInstances'.",
+        )
+    if service is not None and not isinstance(service, ServiceName):
+        service = ServiceName.parse(service)
+    return times, operation, None if service is None else str(service)
+
+
+def default_status(code: str) -> int:
+    """The HTTP status that comes with an error code.
+
+    Raises:
+        ConfigurationError: An unknown code.
+    """
+    if isinstance(code, str) and (code in CODES or code in SERVER_ERRORS):
+        return SERVER_ERRORS.get(code, 400)
+    raise ConfigurationError(
+        f"invalid error {safe_repr(code)}: expected an error code that this library knows",
+        advice=_suggestion(code, [*CODES, *SERVER_ERRORS])
+        or "For any other code, pass its status too, like fail('NewCode', status=400).",
+    )
+
+
+def _suggestion(value: object, names: Collection[str]) -> str:
+    """A sentence with the name that is closest to a misspelled one; empty if no name is close."""
+    import difflib  # noqa: PLC0415 - needed for an error message only
+
+    close = difflib.get_close_matches(value.rpartition(".")[2], names, n=1) if isinstance(value, str) else []
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _is_operation(operation: object, targets: Collection[str]) -> bool:
+    if not isinstance(operation, str):
+        return False
+    other_service = "." in operation and not operation.startswith(_CLOUD_MAP_PREFIX)
+    return other_service or operation in ACTIONS or operation in targets

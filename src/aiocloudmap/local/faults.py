@@ -1,164 +1,41 @@
-"""Trouble to order: one line switches a fault on, for the server and for the in-process backend alike.
+"""Faults on demand: one line switches a fault on, for the server and for the in-process backend alike.
 
 | fault | over the wire | in process |
 |---|---|---|
-| fail | an error code of AWS's | the error that `aiocloudmap.model.error_codes` makes of it |
+| fail | one of AWS's error codes | the error that `aiocloudmap.model.error_codes` maps it to |
 | throttle | RequestLimitExceeded; ThrottlingException on the control plane | ThrottledError |
 | delay | the answer comes later | the same, by the world's clock |
 | hang | no answer, ever | waits until it is cancelled |
 | hold | no answer before `release` | the same |
 | reset | RST | ConnectError |
 | server_error | status 500, or another | UnavailableError |
-| garbage | status 200, and no JSON | ProtocolError |
+| garbage | status 200, and a body that is not JSON | ProtocolError |
 | empty | status 200, and no body | ProtocolError |
 | truncate | half the body, then the end of the connection | ProtocolError |
-| truncate(instances=n) | the first n instances, as if that were all | the same |
-| drop_idle | idle connections are closed, or silently dead | nothing: there are no connections |
+| truncate(instances=n) | the first n instances, as if they were all | the same |
+| drop_idle | idle connections are closed, or stop answering | no effect: there are no connections |
 | expired_token | ExpiredTokenException | CredentialsError |
 | access_denied | AccessDeniedException | AccessDeniedError |
 
-Every fault takes `next`, the number of calls it meets (None: all until it is cleared), `operation`, AWS's name of those
-it meets (the X-Amz-Target where they are another AWS service's), and `service`, as `namespace/service`. A call meets
-every pause that is on (delay, hold), then the first other fault, in the order they were switched on.
+Every fault takes `next`, the number of calls it applies to (None: all until it is cleared), `operation`, AWS's name of
+the operation (for another AWS service its X-Amz-Target), and `service`, as `namespace/service`. Every delay and hold
+that matches applies to a call, then the first other fault, in the order they were switched on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Collection, Iterable
-from math import inf
-from typing import Final, NamedTuple, Never, TypedDict, Unpack
+from collections.abc import Callable, Iterable
+from typing import Final, Never, Unpack
 
-from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.local.actions import CALLS
-from aiocloudmap.local.fault import Fault, Kind
-from aiocloudmap.local.gate import Gate
-from aiocloudmap.model.error_codes import CODES
+from aiocloudmap.local.fault import Fault, Kind, Scope, check_scope, default_status
 from aiocloudmap.model.interfaces import Clock, pause
-from aiocloudmap.model.query import ServiceName
-from aiocloudmap.model.validation import safe_repr
+from aiocloudmap.model.validation import check_number
 
-__all__ = ["Faults", "Scope", "Scoped", "check_number", "for_ever", "nearest", "pass_pauses", "scoped"]
-
-
-# MERGED local/pauses: The part of a fault that is waiting: the same over the wire and in process.
-
-
-async def pass_pauses(met: Iterable[Fault], gate: Gate, clock: Clock) -> Fault | None:
-    """Wait as the faults that a call meets demand.
-
-    Returns:
-        What goes wrong then; None where nothing does. A hang never returns; cancelling it ends it.
-    """
-    for fault in met:
-        if fault.kind is Kind.HOLD:
-            await gate.wait()
-        elif fault.kind is Kind.DELAY:
-            await pause(clock, fault.amount)
-        elif fault.kind is Kind.HANG:
-            await for_ever()
-        else:
-            return fault
-    return None
-
-
-async def for_ever() -> Never:
-    """Wait until cancelled."""
-    await asyncio.get_running_loop().create_future()
-    raise AssertionError("unreachable: nobody completes that future")
-
-
-# MERGED local/scope: Which calls a fault meets: checked where it is switched on, since one that meets none would be silent.  # noqa: E501
-
-
-_CLOUD_MAP = "Route53AutoNaming_"
-"""How its X-Amz-Target begins, of which calls leave nothing but the operation's name."""
-
-
-class Scope(TypedDict, total=False):
-    """Which calls a fault meets."""
-
-    next: int | None
-    operation: str | None
-    service: str | ServiceName | None
-
-
-class Scoped(NamedTuple):
-    """A scope that has been checked, with the service as text."""
-
-    next: int | None
-    operation: str | None
-    service: str | None
-
-
-def scoped(scope: Scope, targets: Collection[str]) -> Scoped:
-    """The scope, checked.
-
-    An operation with a dot is another AWS service's, which may be registered later. So may a service be.
-
-    Args:
-        scope: What somebody said.
-        targets: What is known of other AWS services.
-
-    Raises:
-        ConfigurationError: No such number of calls, no such operation, or no name of a service.
-        TypeError: A word that is none of a scope's.
-    """
-    if unknown := sorted(scope.keys() - Scope.__annotations__.keys()):
-        raise TypeError(f"a fault takes {', '.join(Scope.__annotations__)}, not {', '.join(unknown)}")
-    times, operation, service = scope.get("next"), scope.get("operation"), scope.get("service")
-    if times is not None:
-        check_number(
-            f"next={safe_repr(times)} is no number of calls", times, least=1, whole=True, advice="Give 1 or more."
-        )
-    if operation is not None and not _can_be(operation, targets):
-        raise ConfigurationError(
-            f"operation={safe_repr(operation)} is no operation of Cloud Map{nearest(operation, [*CALLS, *targets])}",
-            advice="Give AWS's name of one, like 'DiscoverInstances', or another service's X-Amz-Target.",
-        )
-    if service is not None and not isinstance(service, ServiceName):
-        service = ServiceName.parse(service)
-    return Scoped(times, operation, None if service is None else str(service))
-
-
-def check_number(
-    what: str, value: object, *, least: float, most: float = inf, whole: bool = False, advice: str
-) -> None:
-    """Refuse what is no number of that range, or a bool, in these words.
-
-    Raises:
-        ConfigurationError: It is none.
-    """
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
-        raise ConfigurationError(what, advice=advice)
-
-
-def nearest(slip: object, names: Collection[str]) -> str:
-    """The name that was probably meant, as a question at the end of a message; nothing where there is none."""
-    import difflib  # noqa: PLC0415 - a slip is rare
-
-    near = difflib.get_close_matches(slip.rpartition(".")[2], names, n=1) if isinstance(slip, str) else []
-    return f"; is it {near[0]}?" if near else ""
-
-
-def _can_be(operation: object, targets: Collection[str]) -> bool:
-    if not isinstance(operation, str):
-        return False
-    elsewhere = "." in operation and not operation.startswith(_CLOUD_MAP)
-    return elsewhere or operation in CALLS or operation in targets
-
+__all__ = ["Faults", "Gate", "apply_pauses", "wait_forever"]
 
 _PAUSES: Final = (Kind.DELAY, Kind.HOLD)
-_SERVER_ERRORS: Final = {
-    "InternalError": 500,
-    "InternalFailure": 500,
-    "InternalServerError": 500,
-    "ServiceUnavailable": 503,
-    "ServiceUnavailableException": 503,
-}
-"""What AWS says where it has failed itself, with the status that goes with it. Every other code comes with 400."""
 
 
 class Faults:
@@ -166,7 +43,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._on: list[Fault] = []
+        self._active: list[Fault] = []
         self._gate = Gate()
         self._listeners: list[Callable[[bool], None]] = []
         self._targets: set[str] = set()
@@ -176,19 +53,16 @@ class Faults:
 
         Args:
             error: Its code, such as `RequestLimitExceeded` or `AccessDeniedException`.
-            status: The HTTP status that comes with it. Where it is not said: 500 or 503 for AWS's own failures, such as
-                `InternalFailure`, else 400. Needed for a code that this library knows nothing of.
-            scope: Which calls it meets. Over the wire each of the client's own attempts is a call.
+            status: The HTTP status. By default 500 or 503 for AWS's own failures, such as `InternalFailure`, else 400.
+                Required for a code that this library does not know.
+            scope: Which calls it applies to. Over the wire each attempt of the client is a call.
 
         Raises:
-            ConfigurationError: No such code or status, or another argument that cannot be what it is.
+            ConfigurationError: An unknown code, or an invalid argument.
         """
         if status is None:
-            status = _status_of(error)
-        advice = "Give one from 400 to 599."
-        check_number(
-            f"{safe_repr(status)} is no error's status", status, least=400, most=599, whole=True, advice=advice
-        )
+            status = default_status(error)
+        check_number("status", status, 400, 599, whole=True)
         return self._switch_on(Kind.ERROR, status, scope, code=error)
 
     def throttle(self, **scope: Unpack[Scope]) -> Fault:
@@ -199,13 +73,13 @@ class Faults:
         """The answer takes `seconds` longer.
 
         Raises:
-            ConfigurationError: Less than 0, or another argument that cannot be what it is, as for every fault.
+            ConfigurationError: A negative delay, or another invalid argument.
         """
-        check_number(f"a delay of {safe_repr(seconds)} s is none", seconds, least=0, advice="Give seconds, 0 or more.")
+        check_number("seconds", seconds, finite=False)
         return self._switch_on(Kind.DELAY, seconds, scope)
 
     def hang(self, **scope: Unpack[Scope]) -> Fault:
-        """No answer ever comes; clearing it helps later calls only."""
+        """No answer ever comes. Clearing it affects later calls only."""
         return self._switch_on(Kind.HANG, 0, scope)
 
     def hold(self, **scope: Unpack[Scope]) -> Fault:
@@ -221,29 +95,27 @@ class Faults:
 
         Args:
             status: The HTTP status, from 500 to 599.
-            scope: Which calls it meets.
+            scope: Which calls it applies to.
 
         Raises:
-            ConfigurationError: No such status.
+            ConfigurationError: An invalid argument.
         """
-        advice = "Give a status from 500 to 599."
-        check_number(f"{safe_repr(status)} is no server error", status, least=500, most=599, whole=True, advice=advice)
+        check_number("status", status, 500, 599, whole=True)
         return self._switch_on(Kind.SERVER_ERROR, status, scope)
 
     def garbage(self, **scope: Unpack[Scope]) -> Fault:
-        """What comes back is no JSON."""
+        """The answer succeeds with a body that is not JSON."""
         return self._switch_on(Kind.GARBAGE, 0, scope)
 
     def empty(self, **scope: Unpack[Scope]) -> Fault:
-        """What comes back is nothing, successfully."""
+        """The answer succeeds without a body."""
         return self._switch_on(Kind.EMPTY, 0, scope)
 
     def truncate(self, *, instances: int | None = None, **scope: Unpack[Scope]) -> Fault:
-        """The body breaks off in the middle; or, with `instances`, only so many of them come."""
+        """The body ends in the middle; or, with `instances`, only that many of them come."""
         if instances is None:
             return self._switch_on(Kind.TRUNCATE, 0, scope)
-        what = f"{safe_repr(instances)} instances cannot be left"
-        check_number(what, instances, least=0, whole=True, advice="Give 0 or more.")
+        check_number("instances", instances, whole=True)
         return self._switch_on(Kind.FEWER, instances, scope)
 
     def expired_token(self, **scope: Unpack[Scope]) -> Fault:
@@ -251,15 +123,14 @@ class Faults:
         return self._switch_on(Kind.EXPIRED_TOKEN, 0, scope)
 
     def access_denied(self, **scope: Unpack[Scope]) -> Fault:
-        """The caller's identity may not do this."""
+        """The caller is not allowed to do this."""
         return self._switch_on(Kind.ACCESS_DENIED, 0, scope)
 
     def drop_idle(self, *, silently: bool = False) -> None:
         """Servers close the connections that are idle now.
 
         Args:
-            silently: They are not closed, but nothing that is sent on them is ever answered, as when a router on the
-                way has forgotten them.
+            silently: Leave them open, but never answer on them again, as when a router has lost track of them.
         """
         for listener in list(self._listeners):
             listener(silently)
@@ -268,13 +139,13 @@ class Faults:
         """Let held calls go on.
 
         Args:
-            count: So many of them, the first ones first, and later ones are held; None: all, and no more are held.
+            count: How many, oldest first; later calls are still held. None: all, and the hold is switched off.
         """
         if count is not None:
-            self._gate.let_go(count)
+            self._gate.release(count)
             return
         with self._lock:
-            self._on = [fault for fault in self._on if fault.kind is not Kind.HOLD]
+            self._active = [fault for fault in self._active if fault.kind is not Kind.HOLD]
             gate, self._gate = self._gate, Gate()
         gate.open()
 
@@ -284,64 +155,158 @@ class Faults:
         return self._gate.held
 
     async def until_held(self, count: int = 1) -> None:
-        """Wait until so many calls are held. Bound it with a timeout: it waits for ever where they never come."""
+        """Wait until `count` calls are held at the same time. It has no timeout of its own."""
         await self._gate.until_held(count)
 
     def clear(self) -> None:
         """Switch every fault off, and let held calls go on."""
         with self._lock:
-            self._on = []
+            self._active = []
         self.release()
 
     def remove(self, fault: Fault) -> None:
-        """Switch one fault off; the last hold takes the held calls along."""
+        """Switch one fault off. Removing the last hold releases the held calls."""
         with self._lock:
-            self._on = [each for each in self._on if each is not fault]
-            holds = any(each.kind is Kind.HOLD for each in self._on)
+            self._active = [each for each in self._active if each is not fault]
+            holds = any(each.kind is Kind.HOLD for each in self._active)
         if fault.kind is Kind.HOLD and not holds:
             self.release()
 
     def take(self, operation: str, service: str | None) -> tuple[list[Fault], Gate]:
-        """The faults that a call meets, in the order in which it meets them, and the gate that holds it."""
+        """The faults that apply to a call, in their order, and the gate that holds it. Counts one hit for each."""
         with self._lock:
-            meeting = [fault for fault in self._on if fault.meets(operation, service)]
-            pauses = [fault for fault in meeting if fault.kind in _PAUSES]
-            others = [fault for fault in meeting if fault.kind not in _PAUSES]
-            met = pauses + others[:1]
-            for fault in met:
+            matching = [fault for fault in self._active if fault.matches(operation, service)]
+            pauses = [fault for fault in matching if fault.kind in _PAUSES]
+            others = [fault for fault in matching if fault.kind not in _PAUSES]
+            taken = pauses + others[:1]
+            for fault in taken:
                 fault.hits += 1
                 fault.remaining = None if fault.remaining is None else fault.remaining - 1
-            self._on = [fault for fault in self._on if fault.remaining != 0]
-            return met, self._gate
+            self._active = [fault for fault in self._active if fault.remaining != 0]
+            return taken, self._gate
 
     def expect(self, target: str) -> None:
-        """A server answers for this X-Amz-Target, too: a fault may be for it."""
+        """Allow `operation` to be this X-Amz-Target, which a server answers."""
         self._targets.add(target)
 
     def attach(self, listener: Callable[[bool], None]) -> None:
-        """Have a server told to drop its idle connections; the argument says whether silently."""
+        """Call `listener` on each `drop_idle`, with its argument `silently`."""
         self._listeners.append(listener)
 
     def detach(self, listener: Callable[[bool], None]) -> None:
-        """Tell it no more."""
+        """Undo `attach`."""
         self._listeners.remove(listener)
 
     def __repr__(self) -> str:
         with self._lock:
-            return f"<Faults {[fault.kind.name.lower() for fault in self._on]}, {self.held} held>"
+            return f"<Faults {[fault.kind.name.lower() for fault in self._active]}, {self.held} held>"
 
     def _switch_on(self, kind: Kind, amount: float, scope: Scope, *, code: str = "") -> Fault:
-        times, operation, service = scoped(scope, self._targets)
+        times, operation, service = check_scope(scope, self._targets)
         fault = Fault(kind, amount, code, remaining=times, operation=operation, service=service, _clear=self.remove)
         with self._lock:
-            self._on.append(fault)
+            self._active.append(fault)
         return fault
 
 
-def _status_of(error: str) -> int:
-    if isinstance(error, str) and (error in CODES or error in _SERVER_ERRORS):
-        return _SERVER_ERRORS.get(error, 400)
-    raise ConfigurationError(
-        f"error={safe_repr(error)} is no error code that this library knows{nearest(error, [*CODES, *_SERVER_ERRORS])}",
-        advice="Where AWS does send it, say its status, too: fail('CustomerHasLeft', status=400).",
-    )
+async def apply_pauses(faults: Iterable[Fault], gate: Gate, clock: Clock) -> Fault | None:
+    """Wait as long as the faults of a call require. A hang never returns.
+
+    Returns:
+        The fault that decides the answer, if any.
+    """
+    for fault in faults:
+        if fault.kind is Kind.HOLD:
+            await gate.wait()
+        elif fault.kind is Kind.DELAY:
+            await pause(clock, fault.amount)
+        elif fault.kind is Kind.HANG:
+            await wait_forever()
+        else:
+            return fault
+    return None
+
+
+async def wait_forever() -> Never:
+    """Wait until cancelled."""
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("unreachable: nothing completes that future")
+
+
+_Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]
+
+
+class Gate:
+    """Holds calls of any number of event loops and threads until it is opened."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: list[_Waiter] = []
+        self._watchers: list[tuple[int, _Waiter]] = []
+        self._is_open = False
+
+    @property
+    def held(self) -> int:
+        """How many calls wait now."""
+        return len(self._held)
+
+    async def wait(self) -> None:
+        """Wait until the gate opens or `release` lets this call through."""
+        waiter = _new_waiter()
+        with self._lock:
+            if self._is_open:
+                return
+            self._held.append(waiter)
+            satisfied = [each for count, each in self._watchers if len(self._held) >= count]
+        _wake(satisfied)
+        try:
+            await waiter[1]
+        finally:
+            with self._lock:
+                if waiter in self._held:
+                    self._held.remove(waiter)
+
+    async def until_held(self, count: int) -> None:
+        """Wait until `count` calls wait at the same time."""
+        waiter = _new_waiter()
+        with self._lock:
+            if len(self._held) >= count:
+                return
+            entry = (count, waiter)
+            self._watchers.append(entry)
+        try:
+            await waiter[1]
+        finally:
+            with self._lock:
+                self._watchers.remove(entry)
+
+    def release(self, count: int) -> None:
+        """Let the `count` oldest calls go on; the gate stays closed."""
+        with self._lock:
+            released, self._held = self._held[:count], self._held[count:]
+        _wake(released)
+
+    def open(self) -> None:
+        """Let all calls go on, now and later."""
+        with self._lock:
+            self._is_open = True
+            released, self._held = self._held, []
+        _wake(released)
+
+
+def _new_waiter() -> _Waiter:
+    loop = asyncio.get_running_loop()
+    return loop, loop.create_future()
+
+
+def _wake(waiters: list[_Waiter]) -> None:
+    for loop, future in waiters:
+        try:
+            loop.call_soon_threadsafe(_finish, future)
+        except RuntimeError:  # the loop has been closed
+            continue
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,13 +1,13 @@
-"""Operations: what RegisterInstance and its like start, and what takes effect when they end.
+"""Operations: what RegisterInstance and similar calls start, and what takes effect when they end.
 
-| since it was submitted | status | what holds |
+| since it was submitted | status | effect |
 |---|---|---|
-| less than half its time | SUBMITTED | nothing has changed; another on the same target meets DuplicateRequest |
-| less than its time | PENDING | likewise |
-| longer | SUCCESS | its effect is visible |
-| longer, told to fail | FAIL | nothing has changed |
+| less than half its time | SUBMITTED | not visible; another one on the same target is refused with DuplicateRequest |
+| less than its time | PENDING | the same |
+| longer | SUCCESS | visible |
+| longer, if it was made to fail | FAIL | never visible |
 
-Nothing ticks: `settle` is called before each look at the world, and applies whatever is due.
+There are no timers: `settle` is called before each look at the world, and applies whatever is due.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from aiocloudmap.local.errors import RefusedError
 
-__all__ = ["Operation", "OperationLog"]
+__all__ = ["Operation", "OperationLog", "Target"]
 
 _KEPT = 1000
 
@@ -43,25 +43,25 @@ class Operation:
     done: bool = False
 
     def status(self, now: float) -> str:
-        """AWS's word for how far it is."""
+        """AWS's name for its status."""
         if self.done:
             return "FAIL" if self.fails_with else "SUCCESS"
         return "SUBMITTED" if now < (self.submitted_at + self.due_at) / 2 else "PENDING"
 
     def updated(self, now: float) -> float:
         """When its status last changed, in seconds since the epoch."""
-        took = self.due_at - self.submitted_at
+        duration = self.due_at - self.submitted_at
         if self.done:
-            return self.created + took
-        return self.created + (took / 2 if self.status(now) == "PENDING" else 0)
+            return self.created + duration
+        return self.created + (duration / 2 if self.status(now) == "PENDING" else 0)
 
 
 @dataclass(slots=True)
 class OperationLog:
-    """Every operation that was submitted, up to the last thousand finished ones.
+    """All running operations, and at least the last thousand finished ones.
 
     Args:
-        duration: Seconds that an operation takes; 0 ends it at once. May be changed at any time, for those to come.
+        duration: Seconds that an operation takes; 0 ends it at once. A change applies to later operations.
     """
 
     duration: float = 0.0
@@ -74,31 +74,28 @@ class OperationLog:
         self._failures += [(code, message)] * times
 
     def submit(self, operation: Operation) -> Operation:
-        """Start it, and end it where it takes no time.
+        """Start an operation, and end it if it takes no time.
 
         Returns:
-            The operation; or the one that is running already, where this is the same request made again.
+            The operation, or the running one if this is the same request sent again.
 
         Raises:
             RefusedError: `DuplicateRequest`: another one on the same target is running.
         """
         running = self._running.get(operation.target)
-        if (
-            running
-            and operation.token is not None
-            and (running.type, running.token) == (operation.type, operation.token)
-        ):
+        same = running and (running.type, running.token) == (operation.type, operation.token)
+        if running and same and operation.token is not None:
             return running
         self.check_free(operation.target)
         if self._failures:
             operation.fails_with = self._failures.pop(0)
         self.by_id[operation.id] = self._running[operation.target] = operation
         self.settle(operation.submitted_at)
-        self._forget()
+        self._drop_old()
         return operation
 
     def check_free(self, target: Target) -> None:
-        """Refuse with DuplicateRequest where an operation on the target is running."""
+        """Refuse with DuplicateRequest if an operation on the target is running."""
         if running := self._running.get(target):
             raise RefusedError(
                 f"operation {running.id} ({running.type}) on it is still in progress",
@@ -119,7 +116,7 @@ class OperationLog:
             if not operation.fails_with:
                 operation.apply(operation.id)
 
-    def _forget(self) -> None:
+    def _drop_old(self) -> None:
         if len(self.by_id) > 2 * _KEPT:
             finished = [each.id for each in self.by_id.values() if each.done]
             for operation_id in finished[:-_KEPT]:

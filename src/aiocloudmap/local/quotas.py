@@ -1,15 +1,14 @@
-"""What AWS allows an account per Region: how much of everything, and how many requests.
+"""AWS's quotas of an account in one Region: the number of resources, and the rate of requests.
 
-The numbers are those of the quotas page of the AWS Cloud Map developer guide. It gives DiscoverInstances a bucket of
-2,000 requests that refills by 1,000 a second; for DiscoverInstancesRevision it names the rate only, so its bucket here
-holds one second's worth. Rates of the control plane are not published, and not limited here.
+The numbers are those of the quotas page of the AWS Cloud Map developer guide. DiscoverInstances has a bucket of 2,000
+requests that refills by 1,000 a second. For DiscoverInstancesRevision AWS publishes the rate only, so its bucket here
+holds the requests of one second. Rates of the control plane are not published, and not limited here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final
 
 from aiocloudmap.local.errors import RefusedError
 
@@ -31,7 +30,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotas:
-    """How much an account may have in a Region. Faithful where nothing is said."""
+    """The quotas of an account in a Region. The defaults are AWS's."""
 
     namespaces: float = 50
     """Namespaces that the account owns; AWS raises it on request."""
@@ -50,15 +49,10 @@ class Quotas:
 
     @classmethod
     def unlimited(cls) -> Quotas:
-        """As much as you like of everything."""
-        no_limit = Rate(inf, inf)
-        return cls(
-            namespaces=inf,
-            instances_per_namespace=inf,
-            instances_per_service=inf,
-            discover_instances=no_limit,
-            discover_instances_revision=no_limit,
-        )
+        """No limits."""
+        rate = Rate(inf, inf)
+        counts = {"namespaces": inf, "instances_per_namespace": inf, "instances_per_service": inf}
+        return cls(**counts, discover_instances=rate, discover_instances_revision=rate)
 
 
 @dataclass(slots=True)
@@ -69,7 +63,7 @@ class _Bucket:
 
 @dataclass(slots=True)
 class RateLimiter:
-    """Token buckets of one account, one an operation."""
+    """The token buckets of one account, one for each operation."""
 
     quotas: Quotas
     _buckets: dict[str, _Bucket] = field(default_factory=dict)
@@ -83,9 +77,7 @@ class RateLimiter:
         rate = self._rate(operation)
         if rate is None or rate.burst == inf:
             return
-        bucket = self._buckets.get(operation)
-        if bucket is None:
-            bucket = self._buckets[operation] = _Bucket(rate.burst, now)
+        bucket = self._buckets.setdefault(operation, _Bucket(rate.burst, now))
         refill = max(0.0, now - bucket.filled_at) * rate.per_second
         bucket.tokens, bucket.filled_at = min(rate.burst, bucket.tokens + refill), now
         if bucket.tokens < 1:
@@ -99,7 +91,3 @@ class RateLimiter:
         if operation == "DiscoverInstances":
             return self.quotas.discover_instances
         return self.quotas.discover_instances_revision if operation == "DiscoverInstancesRevision" else None
-
-
-SECONDS_TO_CHANGE_HEALTH: Final = 30.0
-"""How long the real service waits before a custom health status takes effect."""

@@ -1,7 +1,9 @@
-"""The members of one call, read by the rules of AWS's service model.
+"""The members of one call, read by the rules of AWS's service model, and the pages of a list.
 
-Patterns, lengths and ranges are those of its shapes. A wrong JSON type is a `SerializationException`, everything else
-`InvalidInput`, as AWS does it; members that no rule asks for are ignored, as AWS ignores them.
+Patterns, lengths and ranges are those of its shapes. A wrong JSON type is a `SerializationException`, any other mistake
+`InvalidInput`, as with AWS. Unknown members are ignored, as AWS ignores them.
+
+AWS reads a page first and filters it afterwards. A page may therefore be empty and still have a NextToken.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.model.validation import safe_repr
 
 __all__ = [
     "ACCOUNT",
@@ -26,88 +29,89 @@ __all__ = [
     "NAMESPACE_NAME_HTTP",
     "NAMESPACE_NAME_PRIVATE",
     "NAMESPACE_NAME_PUBLIC",
-    "NEXT_TOKEN",
     "RESOURCE_ID",
     "SERVICE_NAME",
-    "Filter",
     "Request",
     "Text",
-    "page",
+    "paginate",
     "read_filters",
 ]
 
 
 _LABEL = r"(?:[a-zA-Z0-9_][a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_]|[a-zA-Z0-9])"
 _DNS_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_MAX_RESULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a string may be.
+    """The rule for a string.
 
     Args:
-        most: Its length at most.
-        least: Its length at least.
-        pattern: What the whole of it must look like.
-        meaning: The same for people.
+        max_length: Its greatest length.
+        min_length: Its smallest length.
+        pattern: A pattern for the whole of it.
+        expected: The pattern in words.
     """
 
-    most: int
-    least: int = 1
+    max_length: int
+    min_length: int = 1
     pattern: str = ""
-    meaning: str = ""
+    expected: str = ""
 
     def check(self, name: str, value: object) -> str:
-        """The value, if it is such a string.
+        """The value, if it follows the rule.
 
         Raises:
-            RefusedError: It is not.
+            RefusedError: It does not.
         """
         if not isinstance(value, str):
-            raise RefusedError(f"{name} must be a string, not {type(value).__name__}", code="SerializationException")
-        if not self.least <= len(value) <= self.most:
-            raise RefusedError(f"{name} has {len(value)} characters; {self.least} to {self.most} are allowed")
+            raise RefusedError(
+                f"invalid {name}: expected a string, not {type(value).__name__}", code="SerializationException"
+            )
+        if not self.min_length <= len(value) <= self.max_length:
+            raise RefusedError(
+                f"invalid {name} of {len(value)} characters: expected {self.min_length} to {self.max_length}"
+            )
         if self.pattern and not re.fullmatch(self.pattern, value):
-            raise RefusedError(f"{name} {value!a} must be {self.meaning}")
+            raise RefusedError(f"invalid {name} {value!a}: expected {self.expected}")
         return value
 
 
+_PRINTABLE: Final = "printable ASCII without spaces"
+_PRINTABLE_NO_ARN: Final = "printable ASCII without spaces, and not an ARN"
+
 RESOURCE_ID: Final = Text(64)
 ARN: Final = Text(255)
-DESCRIPTION: Final = Text(1024, least=0)
-ACCOUNT: Final = Text(12, least=12, pattern="[0-9]{12}", meaning="an account id of twelve digits")
-INSTANCE_ID: Final = Text(64, pattern="[0-9a-zA-Z_/:.@-]+", meaning="of letters, digits and any of _/:.@-")
+DESCRIPTION: Final = Text(1024, min_length=0)
+ACCOUNT: Final = Text(12, min_length=12, pattern="[0-9]{12}", expected="an account id of twelve digits")
+INSTANCE_ID: Final = Text(64, pattern="[0-9a-zA-Z_/:.@-]+", expected="letters, digits and any of _/:.@-")
 SERVICE_NAME: Final = Text(
     127,
     pattern=rf"{_LABEL}(?:\.{_LABEL})*|\.",
-    meaning="labels of up to 63 letters, digits, '_' and '-' (not at their ends), joined by dots",
+    expected="labels of up to 63 letters, digits, '_' and '-' (not at their ends), joined by dots",
 )
-NAMESPACE_NAME: Final = Text(1024, pattern="[!-~]+", meaning="printable ASCII without spaces")
-NAMESPACE_NAME_HTTP: Final = Text(
-    1024, pattern="(?!arn:)[!-~]+", meaning="printable ASCII without spaces, and not an ARN"
-)
-NAMESPACE_NAME_PRIVATE: Final = Text(
-    253, pattern="(?!arn:)[!-~]+", meaning="printable ASCII without spaces, and not an ARN"
-)
+NAMESPACE_NAME: Final = Text(1024, pattern="[!-~]+", expected=_PRINTABLE)
+NAMESPACE_NAME_HTTP: Final = Text(1024, pattern="(?!arn:)[!-~]+", expected=_PRINTABLE_NO_ARN)
+NAMESPACE_NAME_PRIVATE: Final = Text(253, pattern="(?!arn:)[!-~]+", expected=_PRINTABLE_NO_ARN)
 NAMESPACE_NAME_PUBLIC: Final = Text(
-    253, pattern=rf"(?:{_DNS_LABEL}\.)+{_DNS_LABEL}", meaning="a domain name of two or more labels"
+    253, pattern=rf"(?:{_DNS_LABEL}\.)+{_DNS_LABEL}", expected="a domain name of two or more labels"
 )
-ATTRIBUTE_KEY: Final = Text(255, pattern="[!-~]+", meaning="printable ASCII without spaces")
+ATTRIBUTE_KEY: Final = Text(255, pattern="[!-~]+", expected=_PRINTABLE)
 ATTRIBUTE_VALUE: Final = Text(
     1024,
-    least=0,
+    min_length=0,
     pattern=r"(?:[!-~][ \t!-~]*)?",
-    meaning="printable ASCII, spaces and tabs, and must not start with one of those",
+    expected="printable ASCII, with spaces and tabs after the first character",
 )
-NEXT_TOKEN: Final = Text(4096)
 
 
 class Request:
     """One call's members.
 
     Args:
-        members: What the caller sent, as JSON gave it.
-        path: Where these members stand, for messages.
+        members: What the caller sent, as parsed JSON.
+        path: Where these members are nested, for messages.
     """
 
     __slots__ = ("_members", "_path")
@@ -120,7 +124,7 @@ class Request:
         return self._members.get(name) is not None
 
     def text(self, name: str, rule: Text) -> str:
-        """The string `name`; it must be there."""
+        """The required string `name`."""
         return rule.check(self._path + name, self._required(name))
 
     def optional_text(self, name: str, rule: Text) -> str | None:
@@ -128,27 +132,27 @@ class Request:
         return self.text(name, rule) if name in self else None
 
     def choice(self, name: str, choices: Collection[str], default: str | None = None) -> str:
-        """The string `name`, one of `choices`; it must be there where there is no default."""
+        """The string `name`, one of `choices`; required unless there is a default."""
         if default is not None and name not in self:
             return default
-        value = Text(1024).check(self._path + name, self._required(name))
+        value = self.text(name, Text(1024))
         if value not in choices:
-            raise RefusedError(f"{self._path}{name} {value!a} must be one of {', '.join(choices)}")
+            raise RefusedError(f"invalid {self._path}{name} {value!a}: expected one of {', '.join(choices)}")
         return value
 
-    def number(self, name: str, least: int, most: int, default: int | None = None) -> int:
-        """The whole number `name`; it must be there where there is no default."""
+    def number(self, name: str, minimum: int, maximum: int, default: int | None = None) -> int:
+        """The integer `name`; required unless there is a default."""
         if default is not None and name not in self:
             return default
         value = self._required(name)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise RefusedError(f"{self._path}{name} must be a whole number", code="SerializationException")
-        if not least <= value <= most:
-            raise RefusedError(f"{self._path}{name} {value} must be from {least} to {most}")
+            raise RefusedError(f"invalid {self._path}{name}: expected an integer", code="SerializationException")
+        if not minimum <= value <= maximum:
+            raise RefusedError(f"invalid {self._path}{name} {safe_repr(value)}: expected {minimum} to {maximum}")
         return value
 
     def structure(self, name: str) -> Request:
-        """The structure `name`; it must be there."""
+        """The required structure `name`."""
         return Request(self._typed(name, dict, "a structure"), f"{self._path}{name}.")
 
     def optional_structure(self, name: str) -> Request | None:
@@ -156,47 +160,38 @@ class Request:
         return self.structure(name) if name in self else None
 
     def structures(self, name: str) -> list[Request]:
-        """The structures in the list `name`; none where it is absent."""
+        """The structures in the list `name`; empty if it is absent."""
         return [
             Request({"item": value}, f"{self._path}{name}[{index}].").structure("item")
             for index, value in enumerate(self._list(name))
         ]
 
     def texts(self, name: str, rule: Text) -> list[str]:
-        """The strings in the list `name`; none where it is absent."""
+        """The strings in the list `name`; empty if it is absent."""
         return [rule.check(f"{self._path}{name}[{index}]", value) for index, value in enumerate(self._list(name))]
 
     def mapping(self, name: str, key: Text, value: Text, *, required: bool = False) -> dict[str, str]:
-        """The map `name`; empty where it is absent, unless it is required."""
+        """The map `name`; empty if it is absent and not required."""
         if name not in self and not required:
             return {}
-        entries = self._typed(name, dict, "a map")
         path = self._path + name
-        return {key.check(f"a key of {path}", k): value.check(f"{path}.{k}", v) for k, v in entries.items()}
+        entries = self._typed(name, dict, "a map")
+        return {key.check(f"key of {path}", k): value.check(f"{path}.{k}", v) for k, v in entries.items()}
 
     def _list(self, name: str) -> list[Any]:
         return self._typed(name, list, "a list") if name in self else []
 
-    def _typed(self, name: str, kind: type, meaning: str) -> Any:
+    def _typed(self, name: str, kind: type, expected: str) -> Any:
         value = self._required(name)
         if not isinstance(value, kind):
-            raise RefusedError(f"{self._path}{name} must be {meaning}", code="SerializationException")
+            raise RefusedError(f"invalid {self._path}{name}: expected {expected}", code="SerializationException")
         return value
 
     def _required(self, name: str) -> Any:
         value = self._members.get(name)
         if value is None:
-            raise RefusedError(f"{self._path}{name} is missing")
+            raise RefusedError(f"missing {self._path}{name}")
         return value
-
-
-# MERGED local/pages: Lists in pages, as AWS gives them: a page is read first and filtered afterwards.
-#
-# That is why a page may be empty and still carry a NextToken: more may follow.
-#
-
-
-MOST = 100
 
 
 class _Numbered(Protocol):
@@ -209,41 +204,41 @@ Filter = Callable[[Any], bool]
 Match = Callable[[Any, list[str], str], bool]
 
 
-def page(
+def paginate(
     request: Request, operation: str, records: Iterable[_Record], keep: Filter = lambda _: True
 ) -> tuple[list[_Record], dict[str, str]]:
     """The next page of `records`, in the order of their numbers.
 
     Returns:
-        The records of the page that `keep` keeps, and the members of the answer that lead on to the next page.
+        The records of the page that pass `keep`, and the NextToken member if there are more pages.
     """
-    after = _after(request, operation)
-    size = request.number("MaxResults", 1, MOST, default=MOST)
+    after = _last_number(request, operation)
+    size = request.number("MaxResults", 1, _MAX_RESULTS, default=_MAX_RESULTS)
     rest = sorted((record for record in records if record.number > after), key=lambda record: record.number)
-    found, more = rest[:size], rest[size:]
-    token = {"NextToken": _token(operation, found[-1].number)} if more else {}
-    return [record for record in found if keep(record)], token
+    page, more = rest[:size], rest[size:]
+    token = {"NextToken": _token(operation, page[-1].number)} if more else {}
+    return [record for record in page if keep(record)], token
 
 
-def read_filters(request: Request, conditions: Mapping[str, tuple[str, ...]], matches: Mapping[str, Match]) -> Filter:
-    """What the call's Filters keep: the records that match all of them.
+def read_filters(request: Request, filters: Mapping[str, tuple[tuple[str, ...], Match]]) -> Filter:
+    """A predicate for records that match all Filters of the call.
 
     Args:
         request: The call.
-        conditions: Which conditions each filter name allows.
-        matches: How a record is held against values and condition, by filter name.
+        filters: By name, the allowed conditions, and a function that compares a record with values and condition.
     """
     checks: list[Filter] = []
     for each in request.structures("Filters"):
-        name = each.choice("Name", conditions)
+        name = each.choice("Name", filters)
+        conditions, match = filters[name]
         condition = each.choice("Condition", ("EQ", "IN", "BETWEEN", "BEGINS_WITH"), default="EQ")
         values = each.texts("Values", Text(255))
-        if condition not in conditions[name]:
-            raise RefusedError(f"filter {name} allows {' and '.join(conditions[name])}, not {condition}")
+        if condition not in conditions:
+            raise RefusedError(f"invalid Condition {condition} for {name}: expected {' or '.join(conditions)}")
         count = {"EQ": 1, "BEGINS_WITH": 1, "BETWEEN": 2}.get(condition, max(1, len(values)))
         if len(values) != count:
-            raise RefusedError(f"filter {name} with {condition} takes {count} value(s), not {len(values)}")
-        checks.append(_check(matches[name], values, condition))
+            raise RefusedError(f"{len(values)} Values for {name} with {condition}: expected {count}")
+        checks.append(_check(match, values, condition))
     return lambda record: all(check(record) for check in checks)
 
 
@@ -255,15 +250,16 @@ def _token(operation: str, number: int) -> str:
     return base64.urlsafe_b64encode(f"{operation}:{number}".encode()).decode()
 
 
-def _after(request: Request, operation: str) -> int:
-    token = request.optional_text("NextToken", NEXT_TOKEN)
+def _last_number(request: Request, operation: str) -> int:
+    """The number of the last record of the previous page."""
+    token = request.optional_text("NextToken", Text(4096))
     if token is None:
         return 0
     try:
         issuer, _, number = base64.urlsafe_b64decode(token.encode("ascii")).decode("ascii").partition(":")
-        after = int(number)
+        last = int(number)
     except (binascii.Error, UnicodeError, ValueError):
-        issuer, after = "", 0
+        issuer, last = "", 0
     if issuer != operation:
-        raise RefusedError("NextToken is none that this operation gave")
-    return after
+        raise RefusedError(f"invalid NextToken: expected one from {operation}")
+    return last

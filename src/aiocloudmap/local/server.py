@@ -1,8 +1,8 @@
 """The world behind AWS's own wire protocol, so that any AWS client can use it.
 
-What remains different from the real service, beyond what `aiocloudmap.local.world` tells: signatures are not checked,
-control plane and data plane share one address (switch the client's host prefix off, as every endpoint override needs),
-and one world answers for every Region and account.
+What differs from the real service, beyond the list in `aiocloudmap.local.world`: signatures are not checked, one world
+answers for every Region and account, and control plane and data plane share one address. Clients must switch their host
+prefix off, as for every endpoint override.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Any, Final, Self
 
 from aiohttp import web
@@ -24,21 +23,20 @@ from aiohttp import web
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.connections import Connection, Connections
 from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.fault import Fault, Kind
-from aiocloudmap.local.faults import Faults, for_ever, pass_pauses
+from aiocloudmap.local.fault import Kind
+from aiocloudmap.local.faults import Faults, apply_pauses, wait_forever
 from aiocloudmap.local.stats import ServerStats
-from aiocloudmap.local.wire import Incoming, answer, faulty_answer, read_request, refusal_answer
+from aiocloudmap.local.wire import WireRequest, error_response, fault_response, read_request, success_response
 from aiocloudmap.local.world import World
 from aiocloudmap.model.interfaces import Clock
 
 __all__ = ["LocalServer", "Target", "serve_in_thread"]
 
-
 Target = Callable[[dict[str, Any]], dict[str, Any]]
 
 _logger = logging.getLogger("aiocloudmap.local")
 _HANDSHAKE_TIMEOUT: Final = 5.0
-_PATIENCE: Final = 5.0
+_CALL_TIMEOUT: Final = 5.0
 
 
 class LocalServer:
@@ -46,11 +44,11 @@ class LocalServer:
 
     Args:
         world: What it serves.
-        faults: What goes wrong; None for nothing.
-        host: Where it listens: on this machine only, unless told otherwise.
-        port: 0 takes a free one.
+        faults: Its faults; None for a new, empty set.
+        host: The address to listen on; by default the loopback only.
+        port: The port; 0 takes a free one.
         ssl_context: Serves TLS with it; None serves plain HTTP.
-        clock: What delays are measured by; the world's where nothing is said.
+        clock: Measures delays; by default the world's.
         keepalive_timeout: Seconds that it keeps idle connections.
         request_timeout: Seconds that a new connection may take for the head of a request, and a request for its body.
     """
@@ -94,7 +92,7 @@ class LocalServer:
 
     @property
     def endpoint_url(self) -> str:
-        """What to give an AWS client as its endpoint_url."""
+        """The endpoint_url for an AWS client."""
         scheme = "http" if self._ssl_context is None else "https"
         host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(self._host, self._host)  # noqa: S104
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
@@ -103,17 +101,17 @@ class LocalServer:
         """Answer for another AWS service on the same endpoint.
 
         Args:
-            target: The X-Amz-Target, such as `AWSEvents.PutEvents`; calls are counted, and meet faults, under it.
+            target: The X-Amz-Target, such as `AWSEvents.PutEvents`. It names the operation in counts and faults.
             handler: Takes the members of the request, returns those of the answer; may raise `RefusedError`.
         """
         self._targets[target] = handler
         self.faults.expect(target)
 
     async def start(self) -> None:
-        """Listen.
+        """Start to listen.
 
         Raises:
-            ConfigurationError: It cannot listen there, or does already.
+            ConfigurationError: It cannot listen there, or is running already.
         """
         if self._listener is not None:
             raise ConfigurationError("the local server is running already", advice="Stop it first.")
@@ -126,7 +124,7 @@ class LocalServer:
                 connections,
                 self._host,
                 self._port,
-                # A name like localhost may stand for two addresses, which would get two ports.
+                # A name like localhost may have two addresses, which would get two ports.
                 family=socket.AF_INET6 if ":" in self._host else socket.AF_INET,
                 ssl=self._ssl_context,
                 ssl_handshake_timeout=None if self._ssl_context is None else _HANDSHAKE_TIMEOUT,
@@ -140,7 +138,7 @@ class LocalServer:
         self.faults.attach(self._drop_idle)
 
     async def stop(self) -> None:
-        """Stop at once: connections are cut, waiting requests with them. Harmless where it is not running.
+        """Stop at once, and abort every connection and waiting request. Does nothing if it is not running.
 
         Before Python 3.13, and in uvloop, a TLS handshake that the client never finishes holds its socket for up to
         five seconds.
@@ -151,18 +149,16 @@ class LocalServer:
         self.faults.detach(self._drop_idle)
         await _stop_accepting(listener)
         listener.close()
-        # From Python 3.13 on, and not in uvloop, it knows of handshakes, too.
+        # From Python 3.13, and not in uvloop, it aborts handshakes too.
         if (abort_clients := getattr(listener, "abort_clients", None)) is not None:
             abort_clients()
-        await self._connections.cut()
+        await self._connections.abort()
 
     async def __aenter__(self) -> Self:
         await self.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
     def __repr__(self) -> str:
@@ -172,54 +168,52 @@ class LocalServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = None if self._connections is None else self._connections.of(request)
         if connection is None or connection.muted:
-            await for_ever()
-        connection.begin()
+            await wait_forever()
+        connection.begin_request()
         self.stats.request_begun()
         try:
             return await self._respond(request, connection)
         except RefusedError as refusal:
-            return refusal_answer(refusal)
+            return error_response(refusal)
         except Exception:
-            _logger.exception("the local server has failed")
-            return refusal_answer(RefusedError("the local server has failed", code="InternalFailure", status=500))
+            _logger.exception("the local server failed")
+            return error_response(RefusedError("the local server failed", code="InternalFailure", status=500))
         finally:
             connection.busy -= 1
             self.stats.request_ended()
 
     async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
-        incoming = await read_request(request, self._request_timeout)
-        self.stats.calls.add(incoming.operation, incoming.service)
-        met, gate = self.faults.take(incoming.operation, incoming.service)
-        fault = await pass_pauses(met, gate, self._clock)
+        call = await read_request(request, self._request_timeout)
+        self.stats.calls.add(call.operation, call.service)
+        fault = await apply_pauses(*self.faults.take(call.operation, call.service), self._clock)
         if fault is None:
-            return answer(self._members(incoming))
+            return success_response(self._answer(call))
         if fault.kind is Kind.RESET:
             await connection.reset()
-        if (wrong := faulty_answer(fault, incoming)) is not None:
-            return wrong
-        members = self._members(incoming)
+        if (response := fault_response(fault, call)) is not None:
+            return response
+        members = self._answer(call)
         if fault.kind is Kind.TRUNCATE:
-            await connection.break_off(request, answer(members))
-        return answer(_fewer(members, fault))
+            await connection.truncate(request, success_response(members))
+        # What remains is Kind.FEWER, which changes answers with instances only.
+        if isinstance(members.get("Instances"), list):
+            members = {**members, "Instances": members["Instances"][: int(fault.amount)]}
+        return success_response(members)
 
-    def _members(self, incoming: Incoming) -> dict[str, Any]:
-        if incoming.is_cloud_map:
-            return self.world.call(incoming.operation, incoming.members)
-        handler = self._targets.get(incoming.target)
+    def _answer(self, call: WireRequest) -> dict[str, Any]:
+        if call.is_cloud_map:
+            return self.world.call(call.operation, call.members)
+        handler = self._targets.get(call.target)
         if handler is None:
-            raise RefusedError(f"nothing here answers {incoming.target}", code="UnknownOperationException")
-        return handler(incoming.members)
+            raise RefusedError(f"unknown target {call.target}", code="UnknownOperationException")
+        return handler(call.members)
 
     def _drop_idle(self, silently: bool) -> None:
-        """Called from any thread; done when it returns."""
+        """May be called from any thread. The connections are closed when it returns."""
         loop, connections = self._loop, self._connections
         if loop is None or connections is None or loop.is_closed():
             return
-        try:
-            here = asyncio.get_running_loop()
-        except RuntimeError:
-            here = None
-        if here is loop:
+        if asyncio._get_running_loop() is loop:
             connections.drop_idle(silently=silently)
             return
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -228,14 +222,14 @@ class LocalServer:
             connections.drop_idle(silently=silently)
             done.set_result(None)
 
-        # A loop that ends meanwhile never drops anything: its server has cut them all.
+        # If the loop ends first, its server aborts all connections.
         with contextlib.suppress(RuntimeError, TimeoutError):
             loop.call_soon_threadsafe(drop)
-            done.result(_PATIENCE)
+            done.result(_CALL_TIMEOUT)
 
 
 async def _stop_accepting(listener: asyncio.Server) -> None:
-    """Let what has been accepted become a connection: asyncio loses sockets whose server closes in between."""
+    """Let accepted sockets become connections: asyncio loses those whose server closes first."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):
         for listening in listener.sockets:
@@ -244,26 +238,16 @@ async def _stop_accepting(listener: asyncio.Server) -> None:
         await asyncio.sleep(0)
 
 
-def _fewer(members: dict[str, Any], fault: Fault) -> dict[str, Any]:
-    if fault.kind is Kind.FEWER and isinstance(members.get("Instances"), list):
-        return {**members, "Instances": members["Instances"][: int(fault.amount)]}
-    return members
-
-
-# MERGED local/thread: A server in a thread and an event loop of its own, for synchronous tests, for boto3, and to keep its work apart.  # noqa: E501
-
-
-_Stop = Callable[[], object]
-
-
 @contextmanager
 def serve_in_thread(server: LocalServer) -> Iterator[LocalServer]:
-    """Run the server until the block ends; its world and faults may be changed from here meanwhile.
+    """Run the server in a thread with its own event loop until the block ends.
+
+    Its world and faults may be changed from any thread.
 
     Raises:
         ConfigurationError: It cannot listen.
     """
-    started: concurrent.futures.Future[_Stop] = concurrent.futures.Future()
+    started: concurrent.futures.Future[Callable[[], object]] = concurrent.futures.Future()
     thread = threading.Thread(
         target=lambda: asyncio.run(_serve(server, started)), name="aiocloudmap-local-server", daemon=True
     )
@@ -280,15 +264,15 @@ def serve_in_thread(server: LocalServer) -> Iterator[LocalServer]:
         thread.join()
 
 
-async def _serve(server: LocalServer, started: concurrent.futures.Future[_Stop]) -> None:
-    loop, over = asyncio.get_running_loop(), asyncio.Event()
+async def _serve(server: LocalServer, started: concurrent.futures.Future[Callable[[], object]]) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     try:
         await server.start()
-    except BaseException as error:  # noqa: BLE001 - it belongs to the thread that waits
+    except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
         started.set_exception(error)
         return
-    started.set_result(lambda: loop.call_soon_threadsafe(over.set))
+    started.set_result(lambda: loop.call_soon_threadsafe(stopped.set))
     try:
-        await over.wait()
+        await stopped.wait()
     finally:
         await server.stop()

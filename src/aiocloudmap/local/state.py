@@ -1,4 +1,7 @@
-"""What there is at one moment, and how to find it: the calls in `aiocloudmap.local.actions` read and change this."""
+"""Everything in a world at one moment: records of namespaces, services and instances, and how to find them.
+
+The functions in `aiocloudmap.local.actions` read and change it. Nothing here is locked: `World` holds a lock.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,14 @@ from aiocloudmap.model.interfaces import Clock
 
 __all__ = ["Health", "InstanceRecord", "NamespaceRecord", "NamespaceType", "ServiceRecord", "State"]
 
-
-# MERGED local/records: What the world is made of: namespaces, services, instances and their health.
-
+_ALPHABET: Final = ascii_lowercase + digits
 
 NamespaceType = Literal["HTTP", "DNS_PRIVATE", "DNS_PUBLIC"]
 
 
 @dataclass(slots=True, kw_only=True)
 class NamespaceRecord:
-    """A namespace, as AWS keeps it. `number` says in which order things were made."""
+    """A namespace. Records are numbered in the order they were made."""
 
     id: str
     arn: str
@@ -46,10 +47,10 @@ class NamespaceRecord:
 
 @dataclass(slots=True)
 class Health:
-    """The health of one instance: what it is, and what it is about to become.
+    """The health of one instance, now and after a reported change.
 
-    A reported status takes effect after a delay. Saying the same again does not hasten it, saying the opposite
-    within the delay cancels it.
+    A reported status takes effect after a delay. Reporting it again does not shorten the delay; reporting the opposite
+    before it ends cancels the change.
     """
 
     status: HealthStatus = HealthStatus.HEALTHY
@@ -65,17 +66,17 @@ class Health:
         self.settle(now)
 
     def settle(self, now: float) -> HealthStatus:
-        """What it is now."""
+        """The status now."""
         if self._changes_at is not None and now >= self._changes_at:
-            flipped = self.status is HealthStatus.HEALTHY
-            self.status = HealthStatus.UNHEALTHY if flipped else HealthStatus.HEALTHY
+            was_healthy = self.status is HealthStatus.HEALTHY
+            self.status = HealthStatus.UNHEALTHY if was_healthy else HealthStatus.HEALTHY
             self._changes_at = None
         return self.status
 
 
 @dataclass(slots=True, kw_only=True)
 class InstanceRecord:
-    """An instance, as AWS keeps it."""
+    """An instance."""
 
     id: str
     number: int
@@ -88,7 +89,7 @@ class InstanceRecord:
 
 @dataclass(slots=True, kw_only=True)
 class ServiceRecord:
-    """A service, as AWS keeps it. Its revision only ever grows."""
+    """A service. Its revision never decreases."""
 
     id: str
     arn: str
@@ -125,25 +126,12 @@ class ServiceRecord:
         return frozenset(record["Type"] for record in records)
 
     def health_of(self, instance: InstanceRecord, now: float) -> HealthStatus:
-        """What AWS would say of the instance: UNKNOWN where no health check is configured."""
+        """The instance's health; UNKNOWN if no health check is configured."""
         return instance.health.settle(now) if self.has_health else HealthStatus.UNKNOWN
 
 
-_ALPHABET: Final = ascii_lowercase + digits
-
-
 class State:
-    """Everything the world knows. Not locked: `World` does that.
-
-    Args:
-        clock: Where time comes from.
-        account: The account whose calls are answered.
-        region: The Region that ARNs name.
-        quotas: How much the account may have and ask.
-        operation_time: Seconds that operations take.
-        health_delay: Seconds before a reported custom health status takes effect.
-        seed: Makes ids and the order of answers repeatable.
-    """
+    """All records of one world. Its arguments are those of `World`."""
 
     def __init__(
         self,
@@ -173,7 +161,7 @@ class State:
 
     @property
     def now(self) -> float:
-        """Seconds by the clock that never runs backwards."""
+        """Seconds of the monotonic clock."""
         return self.clock.monotonic()
 
     @property
@@ -182,37 +170,75 @@ class State:
         return round(self.clock.time(), 3)
 
     def next_number(self) -> int:
-        """A number larger than every one before it."""
+        """A number larger than all before it."""
         return next(self._numbers)
 
     def new_id(self, prefix: str, length: int = 16) -> str:
-        """An id as AWS makes them."""
+        """A random id in the form of AWS's."""
         return prefix + "".join(self.random.choices(_ALPHABET, k=length))
 
-    def arn(self, kind: str, identifier: str, owner: str) -> str:
-        """The ARN of a namespace or a service."""
-        return f"arn:aws:servicediscovery:{self.region}:{owner}:{kind}/{identifier}"
+    def new_namespace(self, name: str, *, kind: NamespaceType, owner: str) -> NamespaceRecord:
+        """A namespace with its ids and names, not yet added.
+
+        Its HttpName is its Name. A hash is appended if the owner has that HttpName, or if a DNS namespace ever had it.
+        """
+        taken = self.find_namespace(name, owner) is not None or (kind != "HTTP" and name in self.dns_names_used)
+        identifier = self.new_id("ns-")
+        return NamespaceRecord(
+            id=identifier,
+            arn=self._arn("namespace", identifier, owner),
+            number=self.next_number(),
+            name=name,
+            http_name=f"{name}-{self.new_id('')}" if taken else name,
+            type=kind,
+            owner=owner,
+            created=self.date,
+        )
+
+    def new_service(self, namespace: NamespaceRecord, name: str) -> ServiceRecord:
+        """A service with its ids, not yet added."""
+        identifier = self.new_id("srv-")
+        return ServiceRecord(
+            id=identifier,
+            arn=self._arn("service", identifier, namespace.owner),
+            number=self.next_number(),
+            name=name,
+            namespace=namespace,
+            created=self.date,
+            created_by=self.account,
+        )
+
+    def add_service(self, service: ServiceRecord) -> None:
+        """Add a service."""
+        self.services[service.id] = service
+        self._by_name[service.namespace.id, service.name] = service
+
+    def drop_service(self, service: ServiceRecord) -> None:
+        """Remove a service and its tags."""
+        del self.services[service.id]
+        del self._by_name[service.namespace.id, service.name]
+        self.tags.pop(service.arn, None)
 
     def namespace(self, id_or_arn: str) -> NamespaceRecord:
-        """The namespace; one that another account shares is only found by its ARN.
+        """The namespace. A namespace that another account shares is found by its ARN only.
 
         Raises:
             RefusedError: `NamespaceNotFound`.
         """
         record = self.namespaces.get(id_or_arn.rpartition("/")[2])
-        if record is None or id_or_arn not in self._names_of(record.id, record.arn, record.owner):
-            raise RefusedError(f"there is no namespace {id_or_arn}", code="NamespaceNotFound")
+        if record is None or not self._is_named(id_or_arn, record.arn, record.owner):
+            raise RefusedError(f"namespace {id_or_arn} not found", code="NamespaceNotFound")
         return record
 
     def service(self, id_or_arn: str) -> ServiceRecord:
-        """The service; one in a namespace that another account shares is only found by its ARN.
+        """The service. A service in a namespace that another account shares is found by its ARN only.
 
         Raises:
             RefusedError: `ServiceNotFound`.
         """
         record = self.services.get(id_or_arn.rpartition("/")[2])
-        if record is None or id_or_arn not in self._names_of(record.id, record.arn, record.namespace.owner):
-            raise RefusedError(f"there is no service {id_or_arn}", code="ServiceNotFound")
+        if record is None or not self._is_named(id_or_arn, record.arn, record.namespace.owner):
+            raise RefusedError(f"service {id_or_arn} not found", code="ServiceNotFound")
         return record
 
     def find_namespace(self, http_name: str, owner: str | None = None) -> NamespaceRecord | None:
@@ -224,38 +250,29 @@ class State:
         return None
 
     def find_service(self, namespace: NamespaceRecord, name: str) -> ServiceRecord | None:
-        """The service of this name in the namespace."""
+        """The service with this name in the namespace."""
         return self._by_name.get((namespace.id, name))
 
     def discover(self, namespace_name: str, service_name: str, owner: str | None) -> ServiceRecord:
-        """The service as the data plane looks for it: by names, never by ids.
+        """The service, by names only, as the data plane looks it up.
 
         Raises:
             RefusedError: `NamespaceNotFound` or `ServiceNotFound`.
         """
         namespace = self.find_namespace(namespace_name, owner)
         if namespace is None:
-            whose = f"account {owner} shares" if owner else "this account has"
-            raise RefusedError(f"{whose} no namespace with the HttpName {namespace_name}", code="NamespaceNotFound")
+            raise RefusedError(
+                f"namespace with HttpName {namespace_name} not found in account {owner or self.account}",
+                code="NamespaceNotFound",
+            )
         service = self.find_service(namespace, service_name)
         if service is None:
-            raise RefusedError(f"namespace {namespace_name} has no service {service_name}", code="ServiceNotFound")
+            raise RefusedError(f"service {namespace_name}/{service_name} not found", code="ServiceNotFound")
         return service
 
     def services_of(self, namespace: NamespaceRecord) -> Iterator[ServiceRecord]:
         """The namespace's services, in the order they were made."""
         return (service for service in self.services.values() if service.namespace is namespace)
-
-    def add_service(self, service: ServiceRecord) -> None:
-        """Make the service known."""
-        self.services[service.id] = service
-        self._by_name[service.namespace.id, service.name] = service
-
-    def drop_service(self, service: ServiceRecord) -> None:
-        """Forget the service and its tags."""
-        del self.services[service.id]
-        del self._by_name[service.namespace.id, service.name]
-        self.tags.pop(service.arn, None)
 
     def submit(
         self,
@@ -267,15 +284,15 @@ class State:
         *,
         token: str | None = None,
     ) -> dict[str, str]:
-        """Start an operation; the answer that carries its id.
+        """Start an operation. Returns the answer with its id.
 
         Args:
             kind: AWS's name for its type.
-            target: What no other operation may touch meanwhile.
-            targets: The ids that GetOperation tells.
+            target: What no other operation may change until it ends.
+            targets: The ids that GetOperation returns.
             owner: The account that owns the namespace.
-            apply: Its effect; called with the operation's id when it ends well.
-            token: The caller's CreatorRequestId: the same request made again gets the same operation.
+            apply: Its effect; called with the operation's id when it succeeds.
+            token: The caller's CreatorRequestId: the same request sent again gets the same operation.
         """
         now = self.now
         operation = Operation(
@@ -293,5 +310,8 @@ class State:
         )
         return {"OperationId": self.operations.submit(operation).id}
 
-    def _names_of(self, identifier: str, arn: str, owner: str) -> tuple[str, ...]:
-        return (identifier, arn) if owner == self.account else (arn,)
+    def _arn(self, kind: str, identifier: str, owner: str) -> str:
+        return f"arn:aws:servicediscovery:{self.region}:{owner}:{kind}/{identifier}"
+
+    def _is_named(self, id_or_arn: str, arn: str, owner: str) -> bool:
+        return id_or_arn == arn or (owner == self.account and "/" not in id_or_arn)

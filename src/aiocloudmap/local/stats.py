@@ -1,4 +1,4 @@
-"""What was asked, and over how many connections: figures that tests assert on and the demo draws."""
+"""Counts of calls and connections, for tests to assert on and for the demo to draw."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["CallCounts", "ServerStats"]
 class CallCounts:
     """Calls per operation and per service. May be read while other threads count.
 
-    `counts["DiscoverInstances"]` and `counts.of("shop/orders")` read one figure; what never happened is 0. Calls that
-    were answered with an error, or never, count as well.
+    `counts["DiscoverInstances"]` and `counts.of("shop/orders")` read one figure; the default is 0. Calls that fail or
+    are never answered count too.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class CallCounts:
 
         Args:
             operation: AWS's name of it.
-            service: Whom it asked about, as `namespace/service`, where it says so by name.
+            service: The service that it names, as `namespace/service`; None for a call without names.
         """
         with self._lock:
             self._counts[operation, service] += 1
@@ -44,7 +44,7 @@ class CallCounts:
         return len(self.by_operation)
 
     def keys(self) -> KeysView[str]:
-        """The operations that have been called; `dict(counts)` asks for them."""
+        """The operations that have been called, for `dict(counts)`."""
         return self.by_operation.keys()
 
     def of(self, service: str, operation: str | None = None) -> int:
@@ -65,7 +65,7 @@ class CallCounts:
 
     @property
     def by_service(self) -> dict[str, int]:
-        """Calls by service, of those that name one."""
+        """Calls by service, for calls that name one."""
         return {name: self.of(name) for name in sorted({name for (_, name), _ in self._snapshot() if name})}
 
     def reset(self) -> None:
@@ -83,13 +83,13 @@ class CallCounts:
 
 @dataclass(slots=True)
 class ServerStats:
-    """What a server has seen. Plain numbers, written by the server's thread, readable from any.
+    """Counts of one server. Written by its thread, readable from any.
 
     Args:
         calls: Calls per operation and service.
         connections_open: Sockets open now.
         connections_peak: The most that were open at once.
-        connections_accepted: All that were ever opened.
+        connections_accepted: All sockets ever opened.
         requests_open: Requests that wait for their answer now.
         requests_peak: The most that waited at once.
     """
@@ -102,26 +102,26 @@ class ServerStats:
     requests_peak: int = 0
 
     def connection_made(self) -> None:
-        """Count a connection in."""
+        """Count a new connection."""
         self.connections_accepted += 1
         self.connections_open += 1
         self.connections_peak = max(self.connections_peak, self.connections_open)
 
     def connection_lost(self) -> None:
-        """Count a connection out."""
+        """Count a connection that has closed."""
         self.connections_open -= 1
 
     def request_begun(self) -> None:
-        """Count a request in."""
+        """Count a new request."""
         self.requests_open += 1
         self.requests_peak = max(self.requests_peak, self.requests_open)
 
     def request_ended(self) -> None:
-        """Count a request out."""
+        """Count a request that has ended."""
         self.requests_open -= 1
 
     def reset(self) -> None:
-        """Count from 0 again; what is open stays counted, and is the new peak."""
+        """Count from 0 again, but for open connections and requests, which are the new peaks."""
         self.calls.reset()
         self.connections_peak = self.connections_accepted = self.connections_open
         self.requests_peak = self.requests_open

@@ -1,7 +1,7 @@
-"""What AWS asks of an instance's attributes, beyond the shape of each: numbers, sums, and the reserved names.
+"""AWS's rules for the attributes of an instance as a whole: how many, how long, and the reserved names.
 
-Reserved names start with AWS_ and mean something to Cloud Map: API reference of RegisterInstance. Their values are
-checked where a DNS record is made of them; elsewhere AWS keeps them as it gets them.
+Reserved names start with AWS_: see RegisterInstance in the API reference. Their values are checked if a DNS record is
+made from them; otherwise AWS stores them unchecked.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Final
 from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.state import ServiceRecord
 
-__all__ = ["check_attributes", "filled_in"]
+__all__ = ["add_ec2_address", "check_attributes"]
 
-_MOST_CUSTOM: Final = 30
-_MOST_CHARACTERS: Final = 5000
+_MAX_CUSTOM: Final = 30
+_MAX_CHARACTERS: Final = 5000
 _ALIAS: Final = "AWS_ALIAS_DNS_NAME"
 _EC2: Final = "AWS_EC2_INSTANCE_ID"
 _INIT: Final = "AWS_INIT_HEALTH_STATUS"
@@ -29,15 +29,15 @@ _RESERVED: Final = frozenset({_ALIAS, _EC2, _INIT, _IPV4, _IPV6, _CNAME, _PORT})
 
 
 def check_attributes(service: ServiceRecord, attributes: Mapping[str, str]) -> None:
-    """Refuse what AWS would refuse to register with this service."""
+    """Refuse attributes that AWS would not register with this service."""
     custom = len(attributes.keys() - _RESERVED)
-    if custom > _MOST_CUSTOM:
-        raise RefusedError(f"{custom} custom attributes; an instance has up to {_MOST_CUSTOM}")
+    if custom > _MAX_CUSTOM:
+        raise RefusedError(f"{custom} custom attributes: expected up to {_MAX_CUSTOM}")
     characters = sum(len(key) + len(value) for key, value in attributes.items())
-    if characters > _MOST_CHARACTERS:
-        raise RefusedError(f"attributes of {characters} characters in all; {_MOST_CHARACTERS} are allowed")
+    if characters > _MAX_CHARACTERS:
+        raise RefusedError(f"attributes of {characters} characters: expected up to {_MAX_CHARACTERS} in all")
     if attributes.get(_INIT, "HEALTHY") not in ("HEALTHY", "UNHEALTHY"):
-        raise RefusedError(f"{_INIT} must be HEALTHY or UNHEALTHY")
+        raise RefusedError(f"invalid {_INIT} {attributes[_INIT]!a}: expected HEALTHY or UNHEALTHY")
     if _EC2 in attributes:
         _check_ec2(service, attributes)
     elif _ALIAS in attributes:
@@ -46,8 +46,8 @@ def check_attributes(service: ServiceRecord, attributes: Mapping[str, str]) -> N
         _check_records(service, attributes)
 
 
-def filled_in(attributes: Mapping[str, str]) -> dict[str, str]:
-    """The attributes as AWS keeps them: an EC2 instance gets its primary private address (one made up here)."""
+def add_ec2_address(attributes: Mapping[str, str]) -> dict[str, str]:
+    """The attributes as AWS stores them: an EC2 instance gets its private address, invented here."""
     if _EC2 not in attributes:
         return dict(attributes)
     number = sum(map(ord, attributes[_EC2]))
@@ -56,21 +56,21 @@ def filled_in(attributes: Mapping[str, str]) -> dict[str, str]:
 
 def _check_ec2(service: ServiceRecord, attributes: Mapping[str, str]) -> None:
     if service.namespace.type != "HTTP":
-        raise RefusedError(f"{_EC2} is for HTTP namespaces only")
+        raise RefusedError(f"{_EC2} requires an HTTP namespace")
     if others := sorted(attributes.keys() - {_EC2, _INIT}):
-        raise RefusedError(f"with {_EC2}, the only other attribute is {_INIT}, not {', '.join(others)}")
+        raise RefusedError(f"{_EC2} cannot be combined with {', '.join(others)}")
 
 
 def _check_alias(service: ServiceRecord, attributes: Mapping[str, str]) -> None:
     if clashes := sorted(key for key in attributes if key.startswith("AWS_INSTANCE_")):
-        raise RefusedError(f"{_ALIAS} cannot go with {', '.join(clashes)}")
+        raise RefusedError(f"{_ALIAS} cannot be combined with {', '.join(clashes)}")
     policy = service.dns_config["RoutingPolicy"] if service.dns_config else None
     if policy != "WEIGHTED" or not service.record_types & {"A", "AAAA"}:
-        raise RefusedError(f"{_ALIAS} needs a service with A or AAAA records and the RoutingPolicy WEIGHTED")
+        raise RefusedError(f"{_ALIAS} requires a service with A or AAAA records and the RoutingPolicy WEIGHTED")
 
 
 def _check_records(service: ServiceRecord, attributes: Mapping[str, str]) -> None:
-    """Every DNS record, and a Route 53 health check, needs what it is made of.
+    """Check what the DNS records and the Route 53 health check are made from.
 
     A: IPv4. AAAA: IPv6. CNAME: a host name. SRV: a port, and IPv4 or IPv6. Health check: a port.
     """
@@ -83,13 +83,13 @@ def _check_records(service: ServiceRecord, attributes: Mapping[str, str]) -> Non
     }
     for key, is_needed in needed.items():
         if is_needed and key not in attributes:
-            raise RefusedError(f"{key} is missing; the service's DNS records or health check need it")
+            raise RefusedError(f"missing {key}: the service's DNS records or health check require it")
     if "SRV" in types and not attributes.keys() & {_IPV4, _IPV6}:
-        raise RefusedError(f"an SRV record needs {_IPV4} or {_IPV6}")
+        raise RefusedError(f"missing {_IPV4} or {_IPV6}: an SRV record requires one of them")
     if types or service.route53_check is not None:
-        for key, check in _VALUES.items():
+        for key, check in _CHECKS.items():
             if key in attributes and not _passes(check, attributes[key]):
-                raise RefusedError(f"{key} {attributes[key]!a} is none")
+                raise RefusedError(f"invalid {key} {attributes[key]!a}")
 
 
 def _passes(check: Callable[[str], object], value: str) -> bool:
@@ -103,4 +103,4 @@ def _is_port(value: str) -> bool:
     return re.fullmatch("[0-9]{1,5}", value) is not None and 1 <= int(value) <= 65535
 
 
-_VALUES: Final[Mapping[str, Callable[[str], object]]] = {_IPV4: IPv4Address, _IPV6: IPv6Address, _PORT: _is_port}
+_CHECKS: Final[Mapping[str, Callable[[str], object]]] = {_IPV4: IPv4Address, _IPV6: IPv6Address, _PORT: _is_port}

@@ -1,6 +1,6 @@
-"""For tests of programs that use aiocloudmap: a Cloud Map to order, time under control, and a clean slate.
+"""Tools for testing programs that use aiocloudmap: a fake Cloud Map, a clock under control, and a reset.
 
-The pytest plugin `pytest_aiocloudmap` makes fixtures of it.
+The pytest plugin `pytest_aiocloudmap` provides them as fixtures.
 """
 
 from aiocloudmap.testing.clock import ManualClock

@@ -1,4 +1,4 @@
-"""A clock that moves only when it is told to."""
+"""A clock that a test moves by hand."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from aiocloudmap.model.interfaces import Timer
 
 __all__ = ["ManualClock"]
 
-_PATIENCE: Final = 5.0
+_CALL_TIMEOUT: Final = 5.0
 """Seconds of real time that another thread's event loop may take to call a timer."""
 
 
 class _ManualTimer:
-    """A callback of a manual clock, on the event loop that ran when it was made, if any."""
+    """A callback on the event loop that was running when it was scheduled, if any."""
 
     __slots__ = ("_loop", "callback")
 
@@ -32,23 +32,23 @@ class _ManualTimer:
         self.callback = None
 
     def call(self) -> None:
-        """Call it; done when this returns, also where its loop runs in another thread."""
+        """Call it and wait for it, even if its loop runs in another thread."""
         loop = self._loop
         if loop is None or loop is asyncio._get_running_loop() or not loop.is_running():
             self._call()
             return
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-        def there() -> None:
+        def call() -> None:
             try:
                 self._call()
             finally:
                 done.set_result(None)
 
-        # A loop that ends meanwhile has no use for it.
+        # If the loop ends first, the callback is not needed.
         with contextlib.suppress(RuntimeError, TimeoutError):
-            loop.call_soon_threadsafe(there)
-            done.result(_PATIENCE)
+            loop.call_soon_threadsafe(call)
+            done.result(_CALL_TIMEOUT)
 
     def _call(self) -> None:
         if self.callback is not None:
@@ -58,8 +58,8 @@ class _ManualTimer:
 class ManualClock:
     """Time under a test's control: `clock.tick(31)` lets 31 seconds pass at once.
 
-    Both clocks move together on a tick. `freeze` and `set_back` move the wall clock alone, as a frozen sandbox and a
-    corrected clock do. It may be read and moved on any thread, by one at a time.
+    A tick moves the monotonic clock and the wall clock together. `freeze` and `set_back` move the wall clock alone, as
+    a frozen sandbox and a corrected clock do. Any thread may read and move it, one at a time.
 
     Args:
         monotonic: Seconds to start at.
@@ -74,7 +74,7 @@ class ManualClock:
         self._lock = threading.Lock()
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards."""
+        """Seconds of the monotonic clock."""
         return self._monotonic
 
     def time(self) -> float:
@@ -89,12 +89,12 @@ class ManualClock:
         return timer
 
     def tick(self, seconds: float) -> None:
-        """Let so many seconds pass; timers that fall due are called in order, each at its own time, on its own loop.
+        """Let time pass. Timers that become due are called in order, each at its own time and on its own event loop.
 
-        Tasks that they wake run when the test next awaits; on a loop in another thread, as that comes to it.
+        Tasks that they wake run when the test next awaits, or on their own loop if it runs in another thread.
         """
         if seconds < 0:
-            raise ValueError("time does not run backwards; see set_back for the wall clock")
+            raise ValueError(f"invalid seconds {seconds:g}: expected 0 or more; set_back moves the wall clock back")
         end = self._monotonic + seconds
         while (entry := self._next(end)) is not None:
             due, _, timer = entry
@@ -103,16 +103,16 @@ class ManualClock:
         self._advance(end)
 
     def freeze(self, seconds: float) -> None:
-        """The wall clock runs on and the monotonic one stands still: a sandbox that is frozen and thawed."""
+        """Move the wall clock alone, as for a sandbox that is frozen and thawed."""
         self._time += seconds
 
     def set_back(self, seconds: float) -> None:
-        """Somebody corrects the wall clock backwards."""
+        """Move the wall clock back, as when it is corrected."""
         self._time -= seconds
 
     @property
     def timers(self) -> int:
-        """How many callbacks wait for their time."""
+        """How many callbacks are scheduled."""
         with self._lock:
             return sum(timer.callback is not None for _, _, timer in self._timers)
 

@@ -1,4 +1,4 @@
-"""A Cloud Map to order: a world, its faults and its counts in one hand."""
+"""A fake Cloud Map for tests: a world, its faults and its call counts in one object."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["FakeWorld"]
 
 
 class FakeWorld:
-    """What a test puts in the place of Cloud Map, and gives orders to in one line each.
+    """A fake Cloud Map that a test controls with one line each.
 
     `register`, `deregister`, `set_health`, `add_service` and `remove_service` are those of `World`; `fail`, `delay`,
-    `hang`, `hold` and `release` those of `Faults`. For everything else there are `.world` and `.faults` themselves.
+    `hang`, `hold` and `release` those of `Faults`. `.world` and `.faults` have the rest.
 
-    It goes by AWS's rules but for the rates, which by a clock that stands still would run out and never refill.
+    It follows AWS's rules without the request rates: under a clock that stands still they would never refill.
 
     Args:
-        clock: Where its time comes from.
+        clock: Where time comes from.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -49,20 +49,20 @@ class FakeWorld:
 
     @property
     def clock(self) -> Clock:
-        """Where its time comes from."""
+        """Where time comes from."""
         return self.world.clock
 
     @property
     def calls(self) -> CallCounts:
-        """What was asked so far, in this process and over the wire: `calls["DiscoverInstances"]`."""
+        """Calls so far, in this process and over the wire: `calls["DiscoverInstances"]`."""
         return self.backend.calls
 
     def served(self) -> LocalCloudMap:
         """The same world, faults and counts behind AWS's wire protocol, for `with` or `async with`.
 
-        Its delays are real time: a client of another library's goes by no other.
+        Its delays use real time, as clients of other libraries do.
         """
-        from aiocloudmap.local.cloud_map import LocalCloudMap  # noqa: PLC0415 - it loads aiohttp, and few need it
+        from aiocloudmap.local.cloud_map import LocalCloudMap  # noqa: PLC0415 - loads aiohttp
 
         local = LocalCloudMap(self.world, faults=self.faults, clock=SYSTEM_CLOCK)
         local.stats.calls = self.calls

@@ -1,4 +1,4 @@
-"""A Lambda function on this machine: AWS's own runtime for Python, in a process that can be frozen and thawed."""
+"""Run a Lambda function locally: AWS's own runtime for Python, in a process that can be frozen and thawed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from aiocloudmap.errors import ConfigurationError, missing_extra
-from aiocloudmap.model.validation import safe_repr
+from aiocloudmap.model.validation import check_number, safe_repr
 from aiocloudmap.testing.runtime_api import FunctionError
 from aiocloudmap.testing.sandbox import Log, Sandbox, SandboxError
 
 try:
-    # Named here so that what is missing is said before a process fails for it.
+    # Imported here so that a missing extra is reported before a process fails.
     import awslambdaric as _awslambdaric
 except ImportError as error:
     raise missing_extra("testing", error) from error
@@ -25,10 +25,12 @@ except ImportError as error:
 __all__ = ["FunctionError", "LambdaRuntime", "SandboxError"]
 
 _COMMAND = (sys.executable, "-m", _awslambdaric.__name__)
+_SECONDS: Final = (0.001, threading.TIMEOUT_MAX)
+"""The range of timeouts."""
 
 
 class LambdaRuntime:
-    """Runs a handler as Lambda does: in a process of its own, by `awslambdaric`, one event after the other.
+    """Runs a handler as Lambda does: in its own process, with `awslambdaric`, one event after another.
 
     ```python
     with LambdaRuntime("app.handler", cwd="src", env={"STAGE": "test"}) as function:
@@ -38,22 +40,22 @@ class LambdaRuntime:
         assert function.cold_starts == 1
     ```
 
-    In an asynchronous test, `async with` and `await function.ainvoke(...)` leave the event loop free meanwhile. Nothing
-    but the loopback is used. Leaving the block ends the process, whatever it does.
+    In an asynchronous test, `async with` and `await function.ainvoke(...)` do not block the event loop. Only the
+    loopback is used. Leaving the block kills the process.
 
     Args:
         handler: Module and function, as in Lambda's settings: `app.handler`.
-        cwd: Where the process runs and finds the module; None for where this one runs.
-        env: Variables of the process, over those of this one and over what Lambda sets.
-        timeout: Seconds that an invocation may take before the process is killed, as the function's own setting says.
-        snap_start: Whether the process takes part in a snapshot: `start` returns when it could be taken, and the next
+        cwd: The working directory, where the process finds the module; None for the current one.
+        env: Environment variables; they override those of this process and those that Lambda sets.
+        timeout: Seconds that an invocation may take before the process is killed.
+        snap_start: Whether to emulate SnapStart: `start` returns when a snapshot could be taken, and the next
             invocation restores it.
-        patience: Seconds that starting, becoming idle and being killed may take each; then a `SandboxError` says what
-            the process has printed.
-        command: What runs the process, before the name of the handler.
+        patience: Seconds to wait for the process to start, to become idle and to end. After that a `SandboxError` is
+            raised with the output of the process.
+        command: The command that runs the process; the name of the handler is appended.
 
     Raises:
-        ConfigurationError: One of them cannot be what it is.
+        ConfigurationError: An invalid argument.
     """
 
     def __init__(
@@ -68,9 +70,9 @@ class LambdaRuntime:
         command: Sequence[str] = _COMMAND,
     ) -> None:
         if not isinstance(handler, str):
-            raise ConfigurationError(f"{safe_repr(handler)} is no handler", advice="Give its name, like 'app.handler'.")
-        _check_seconds("timeout", timeout)
-        _check_seconds("patience", patience)
+            raise ConfigurationError(f"invalid handler {safe_repr(handler)}: expected its name, like 'app.handler'")
+        check_number("timeout", timeout, *_SECONDS)
+        check_number("patience", patience, *_SECONDS)
         self.handler = handler
         self.timeout = timeout
         self.cold_starts = 0
@@ -83,21 +85,21 @@ class LambdaRuntime:
         self._sandbox: Sandbox | None = None
 
     def start(self) -> None:
-        """Start a process where none lives, and wait until it is ready. `invoke` does it, too.
+        """Start a process, unless one is running, and wait until it is ready. `invoke` also does this.
 
         Raises:
-            FunctionError: The module cannot be imported, or has no such handler.
+            FunctionError: The module cannot be imported, or does not have the handler.
             SandboxError: The process did not become ready.
         """
-        if self._sandbox is not None and self._sandbox.lives:
+        if self._sandbox is not None and self._sandbox.is_alive:
             return
         self._end()
         if self._log is None:
-            raise SandboxError("the runtime is not open: use it inside `with`")
+            raise SandboxError("the runtime is closed: use it inside `with`")
         self.cold_starts += 1
         environment = {**os.environ, **self._environment(), **self._env}
         self._sandbox = Sandbox(
-            [*self._command, self.handler], cwd=self._cwd, env=environment, log=self._log, patience=self._patience
+            [*self._command, self.handler], cwd=self._cwd, env=environment, log=self._log, max_wait=self._patience
         )
         try:
             self._sandbox.until_ready()
@@ -106,70 +108,69 @@ class LambdaRuntime:
             raise
 
     def invoke(self, event: Any = None, *, timeout: float | None = None) -> Any:
-        """What the handler returns for this event. Starts the process where there is none, and thaws a frozen one.
+        """Send an event and return the handler's result. Starts a process if needed, and thaws a frozen one.
 
         Args:
-            event: Anything that JSON can say.
-            timeout: Seconds until the process is killed, of which the handler's context tells; None for the
-                function's own.
+            event: Anything that JSON can represent.
+            timeout: Seconds until the process is killed, also for the handler's context; None for the function's own.
 
         Raises:
-            FunctionError: The handler raised, the time was over (`Sandbox.Timedout`), or the process ended
+            FunctionError: The handler raised, the timeout expired (`Sandbox.Timedout`), or the process ended
                 (`Runtime.ExitError`).
             SandboxError: The process did not become ready.
-            ConfigurationError: There is no such timeout.
+            ConfigurationError: An invalid timeout.
         """
         if timeout is not None:
-            _check_seconds("timeout", timeout)
+            check_number("timeout", timeout, *_SECONDS)
         body = json.dumps(event).encode()
         self.start()
-        invocation = self._living().invoke(body, self.timeout if timeout is None else timeout)
+        invocation = self._running().invoke(body, self.timeout if timeout is None else timeout)
         if invocation.error is not None:
             invocation.error.log = self.log
             raise invocation.error
         return invocation.result
 
     async def ainvoke(self, event: Any = None, *, timeout: float | None = None) -> Any:
-        """As `invoke`, in a thread: the event loop may serve what the handler calls. Cancelling it ends the waiting."""
+        """As `invoke`, in a thread, so that the event loop can serve the handler. Cancelling it only stops waiting."""
         return await asyncio.to_thread(self.invoke, event, timeout=timeout)
 
     def freeze(self) -> None:
-        """Stop the process, and all that it has forked, once it is idle: nothing of it runs until it is thawed."""
-        self._living().freeze()
+        """Stop the process and everything it has forked once it is idle, until it is thawed."""
+        self._running().freeze()
 
     def thaw(self) -> None:
-        """Let a frozen process go on."""
-        self._living().thaw()
+        """Continue a frozen process."""
+        self._running().thaw()
 
     def terminate(self, *, grace: float = 2.0) -> int:
-        """Shut the process down as Lambda does: SIGTERM, then SIGKILL. The next invocation starts another.
+        """Shut the process down as Lambda does, with SIGTERM and then SIGKILL. The next invocation starts another.
 
         Args:
-            grace: Seconds between the two; Lambda gives 0.5 or 2, to functions with extensions only.
+            grace: Seconds between the two signals; Lambda waits 0.5 or 2, for functions with extensions only.
 
         Returns:
-            The exit code; where a signal ended the process, minus its number.
+            The exit code; if a signal ended the process, minus its number.
         """
-        sandbox, self._sandbox = self._living(), None
+        sandbox, self._sandbox = self._running(), None
         return sandbox.terminate(grace)
 
     @property
     def log(self) -> str:
-        """What all processes so far have printed, on standard output and standard error."""
+        """The output of all processes so far, both standard output and standard error."""
         return "" if self._log is None else self._log.text()
 
     @property
     def pid(self) -> int | None:
-        """The number of the process, None where none lives."""
-        return self._sandbox.pid if self._sandbox is not None and self._sandbox.lives else None
+        """The process id; None if no process is running."""
+        return self._sandbox.pid if self._sandbox is not None and self._sandbox.is_alive else None
 
-    def _living(self) -> Sandbox:
-        if self._sandbox is None or not self._sandbox.lives:
-            raise SandboxError("no process lives: invoke or start it first")
+    def _running(self) -> Sandbox:
+        if self._sandbox is None or not self._sandbox.is_alive:
+            raise SandboxError("no process is running: call invoke or start first")
         return self._sandbox
 
     def _environment(self) -> dict[str, str]:
-        """What Lambda sets."""
+        """The variables that Lambda sets."""
         return {
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             "AWS_LAMBDA_FUNCTION_NAME": "local",
@@ -211,19 +212,13 @@ class LambdaRuntime:
         return f"<LambdaRuntime {self.handler}: {state}{frozen}, {self.cold_starts} cold start(s)>"
 
 
-def _check_seconds(argument: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= threading.TIMEOUT_MAX:
-        raise ConfigurationError(f"{argument}={safe_repr(value)} is no time", advice="Give seconds, more than 0.")
-
-
 def _variables(env: object) -> dict[str, str]:
     if not isinstance(env, Mapping):
-        raise ConfigurationError(f"env is of type {type(env).__name__}", advice="Write env={'STAGE': 'test'}.")
+        raise ConfigurationError(f"invalid env of type {type(env).__name__}: expected a dict like {{'STAGE': 'test'}}")
     for name, value in env.items():
         # The value is not shown: it may be a secret.
         if not (isinstance(name, str) and isinstance(value, str)):
             raise ConfigurationError(
-                f"env has {safe_repr(name)} with a value of type {type(value).__name__}",
-                advice="Names and values of variables are strings.",
+                f"invalid env {safe_repr(name)} with a value of type {type(value).__name__}: expected strings"
             )
     return dict(env)

@@ -1,4 +1,4 @@
-"""Every `CloudMap` of the process at once: for tests of programs that make their own."""
+"""Redirect or reset every `CloudMap` of the process, for tests of programs that create their own."""
 
 from __future__ import annotations
 
@@ -14,41 +14,38 @@ __all__ = ["every_cloud_map", "reset"]
 
 @contextmanager
 def every_cloud_map(*, backend: Backend | None = None, clock: Clock = SYSTEM_CLOCK) -> Iterator[None]:
-    """Until the block ends, every CloudMap of the process asks this backend and goes by this clock.
+    """Until the block ends, every CloudMap of the process uses this backend and this clock.
 
     ```python
     with every_cloud_map(backend=local.backend()):
-        ...  # the program, whatever CloudMap() it makes, or made when it was imported
+        ...  # the program, with any CloudMap() that it creates, or created when it was imported
     ```
 
-    Those that were made before are meant as well, and handles that came from them, whatever their Region, endpoint and
-    session. One with a backend of its own is left alone, and one with a clock of its own keeps that. All begin without
-    answers, here and when the block ends, and their calls under way are cancelled. Costs no AWS call.
+    This includes existing CloudMaps and their handles, whatever their Region, endpoint and session. A CloudMap with its
+    own backend is not affected, and one with its own clock keeps it. Caches are emptied and running calls cancelled
+    when the block begins and when it ends. Costs no AWS call.
 
-    `ConnectionPolicy.max_calls_per_second` limits nothing meanwhile: by a clock that stands still it would for ever.
-    After a throttle calls come slowly all the same.
+    `ConnectionPolicy.max_calls_per_second` has no effect in the block: under a clock that stands still it would never
+    allow another call. Throttling by the backend still slows calls down.
 
-    What `client()` and `http_session()` give is not diverted: they are AWS's and HTTP's own.
+    `client()` and `http_session()` are not redirected.
 
     Args:
-        backend: What they ask; None leaves them with AWS, or with wherever the environment leads by now.
-        clock: What they go by.
+        backend: What they ask; None leaves them with AWS, or with the endpoint that the environment names.
+        clock: Where their time comes from.
 
     Raises:
-        ConfigurationError: An argument cannot be what it is.
+        ConfigurationError: An invalid argument.
     """
     check_backend(backend, clock)
     with registry.overridden(backend=backend, clock=clock):
         yield
 
 
-# MERGED testing/slate: A clean slate between tests.
-
-
 def reset() -> None:
-    """Every CloudMap begins anew: without answers, with a new session that reads the environment as it is by then.
+    """Reset every CloudMap: empty its cache, and use a new session that reads the environment again.
 
-    Those that were made before are meant as well, and handles that came from them; only one with a backend of its own
-    is left alone. Calls under way are cancelled. Connections are not closed by it; they close with their event loop.
+    This includes existing CloudMaps and their handles, except those with their own backend. Running calls are
+    cancelled. Connections stay open until their event loop closes.
     """
     registry.reset()

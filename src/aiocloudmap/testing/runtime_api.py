@@ -1,6 +1,6 @@
-"""Lambda's Runtime API on the loopback: hands out events, takes what becomes of them.
+"""Lambda's Runtime API on the loopback: sends events to a process and receives their results.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, and the two requests of a runtime with SnapStart.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, and the two requests that SnapStart adds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from typing import Any, Self
 __all__ = ["FunctionError", "Invocation", "RuntimeApi"]
 
 _PREFIX = "/2018-06-01/runtime/"
-_POLL = 0.02
-"""Seconds that closing the server may take longer than needed."""
+_POLL_INTERVAL = 0.02
+"""Seconds by which closing the server may be delayed."""
 _FUNCTION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:local"
 
 
@@ -29,9 +29,9 @@ class FunctionError(Exception):
 
     Args:
         type: The name of the exception's class, or one of Lambda's own: `Sandbox.Timedout`, `Runtime.ExitError`, ...
-        message: What it said.
-        trace: Its traceback, one frame an item; empty where there is none.
-        log: What the process had printed by then.
+        message: The exception's message.
+        trace: Its traceback, one frame an item; may be empty.
+        log: The output of the process so far.
     """
 
     def __init__(self, type: str, message: str, *, trace: tuple[str, ...] = (), log: str = "") -> None:  # noqa: A002
@@ -48,57 +48,57 @@ class FunctionError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Invocation:
-    """One event on its way through the function.
+    """One event, and its result.
 
     Args:
         event: JSON.
-        timeout: Seconds that the function has, from now on.
+        timeout: Seconds until the deadline that the function is given.
     """
 
     event: bytes
     timeout: float
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    until: float = 0.0
+    deadline: float = field(init=False)
     result: Any = None
     error: FunctionError | None = None
     ended: bool = False
 
     def __post_init__(self) -> None:
-        self.until = time.time() + self.timeout
+        self.deadline = time.time() + self.timeout
 
     def end(self, result: Any = None, error: FunctionError | None = None) -> None:
-        """What comes second is not believed."""
+        """Set the result or the error. Later ones are ignored."""
         if not self.ended:
             self.result, self.error, self.ended = result, error, True
 
 
 class RuntimeApi:
-    """Serves one process, in threads of its own. Its state is read with `wait`, on any thread."""
+    """Serves one process, in its own threads. Any thread may `wait` for a change of its state."""
 
     def __init__(self) -> None:
         self.waiting = 0
-        """How many requests for the next event wait: a process that is idle has one, those it has forked one each."""
+        """Requests for the next event that wait: one for each idle process."""
         self.snapshots = 0
-        """How many processes wait to be restored."""
+        """Processes that wait to be restored from a snapshot."""
         self.error: FunctionError | None = None
-        """Why the process could not be started or restored, or that it has ended."""
+        """Why the process could not start or be restored, or that it has ended."""
         self._changed = threading.Condition()
         self._queue: deque[Invocation] = deque()
-        self._given: dict[str, Invocation] = {}
+        self._running: dict[str, Invocation] = {}
         self._restored = False
 
     @property
     def address(self) -> str:
-        """For AWS_LAMBDA_RUNTIME_API."""
+        """The value of AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self._server.server_address[1]}"
 
-    def wait(self, until: Callable[[], object], timeout: float) -> bool:
-        """Whether it came true in time; looked at whenever something changes."""
+    def wait(self, condition: Callable[[], object], timeout: float) -> bool:
+        """Wait for a condition on the state. False if it is not true in time."""
         with self._changed:
-            return bool(self._changed.wait_for(until, timeout))
+            return bool(self._changed.wait_for(condition, timeout))
 
     def put(self, invocation: Invocation) -> None:
-        """Give it to the process as soon as it asks; it fails at once where the process has failed."""
+        """Queue an event for the process. It fails at once if the process has failed."""
         with self._changed:
             self._restored = True
             self._queue.append(invocation)
@@ -107,14 +107,14 @@ class RuntimeApi:
             self._changed.notify_all()
 
     def fail(self, error: FunctionError) -> None:
-        """The process is of no more use: requests get no answer, events fail. The first error counts."""
+        """Mark the process as failed: its requests get no answer, and events fail. The first error is kept."""
         with self._changed:
             self.error = self.error or error
             self._fail_all(self.error)
             self._changed.notify_all()
 
     def next(self) -> Invocation | None:
-        """The next event, once there is one; None where the process has failed."""
+        """Wait for the next event; None if the process has failed."""
         with self._changed:
             self.waiting += 1
             self._changed.notify_all()
@@ -123,11 +123,11 @@ class RuntimeApi:
             if self.error is not None:
                 return None
             invocation = self._queue.popleft()
-            self._given[invocation.id] = invocation
+            self._running[invocation.id] = invocation
             return invocation
 
     def restore(self) -> bool:
-        """Return once the process, which is ready for its snapshot, is restored; False where it has failed."""
+        """Wait until the process is to be restored from its snapshot; False if it has failed."""
         with self._changed:
             self.snapshots += 1
             self._changed.notify_all()
@@ -135,25 +135,25 @@ class RuntimeApi:
             self.snapshots -= 1
             return self.error is None
 
-    def take(self, request_id: str, *, result: Any = None, error: FunctionError | None = None) -> None:
-        """What became of an event."""
+    def complete(self, request_id: str, *, result: Any = None, error: FunctionError | None = None) -> None:
+        """Take the result or the error of an event."""
         with self._changed:
-            if (invocation := self._given.pop(request_id, None)) is not None:
+            if (invocation := self._running.pop(request_id, None)) is not None:
                 invocation.end(result, error)
             self._changed.notify_all()
 
     def _fail_all(self, error: FunctionError) -> None:
-        for invocation in [*self._given.values(), *self._queue]:
+        for invocation in [*self._running.values(), *self._queue]:
             invocation.end(error=error)
-        self._given.clear()
+        self._running.clear()
         self._queue.clear()
 
     def __enter__(self) -> Self:
         handler = type("Handler", (_Handler,), {"api": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = False  # so that closing it waits for them
+        self._server.daemon_threads = False  # closing the server waits for them
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL,), name="aiocloudmap-runtime-api", daemon=True
+            target=self._server.serve_forever, args=(_POLL_INTERVAL,), name="aiocloudmap-runtime-api", daemon=True
         )
         self._thread.start()
         return self
@@ -166,7 +166,7 @@ class RuntimeApi:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request of a runtime; HTTP/1.0, so that each ends its connection."""
+    """One request of a runtime. HTTP/1.0, so that each request ends its connection."""
 
     api: RuntimeApi
     timeout = 60.0
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
                     invocation.event,
                     {
                         "Lambda-Runtime-Aws-Request-Id": invocation.id,
-                        "Lambda-Runtime-Deadline-Ms": str(round(invocation.until * 1000)),
+                        "Lambda-Runtime-Deadline-Ms": str(round(invocation.deadline * 1000)),
                         "Lambda-Runtime-Invoked-Function-Arn": _FUNCTION_ARN,
                     },
                 )
@@ -195,9 +195,9 @@ class _Handler(BaseHTTPRequestHandler):
         match self.path.removeprefix(_PREFIX).split("/"):
             case ["invocation", request_id, "response"]:
                 is_json = self.headers.get("Content-Type") == "application/json"
-                self.api.take(request_id, result=json.loads(body) if is_json else body)
+                self.api.complete(request_id, result=json.loads(body) if is_json else body)
             case ["invocation", request_id, "error"]:
-                self.api.take(request_id, error=_reported(body))
+                self.api.complete(request_id, error=_reported(body))
             case ["init" | "restore", "error"]:
                 self.api.fail(_reported(body))
             case _:
@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: HTTPStatus, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         try:
             self.send_response(status)
-            # Exactly this: with a charset behind it, the runtime would hand the handler bytes.
+            # With a charset added, the runtime would pass bytes to the handler.
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             for name, value in (headers or {}).items():
@@ -216,17 +216,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except OSError:
-            pass  # the process has gone; who waits for it is told by its end
+            pass  # the process has ended, which its watcher reports
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing is printed."""
+        """Print nothing."""
 
 
 def _reported(body: bytes) -> FunctionError:
     """The error that a runtime reports."""
-    told = json.loads(body)
+    report = json.loads(body)
     return FunctionError(
-        told.get("errorType") or "Error",
-        told.get("errorMessage") or "",
-        trace=tuple(told.get("stackTrace") or ()),
+        report.get("errorType") or "Error",
+        report.get("errorMessage") or "",
+        trace=tuple(report.get("stackTrace") or ()),
     )

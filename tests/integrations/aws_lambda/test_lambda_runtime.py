@@ -199,7 +199,7 @@ def test_invalid_calls_raise_an_error_with_the_reason():
     with pytest.raises(SandboxError, match="use it inside `with`"):
         function.invoke()
     with function:
-        with pytest.raises(SandboxError, match="no process lives"):
+        with pytest.raises(SandboxError, match="no process is running"):
             function.freeze()
         with pytest.raises(TypeError, match="not JSON serializable"):
             function.invoke(object())
@@ -209,14 +209,14 @@ def test_invalid_calls_raise_an_error_with_the_reason():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"handler": 5}, r"^5 is no handler\. Give its name, like 'app\.handler'\.$"),
-        ({"timeout": "x"}, r"^timeout='x' is no time\. Give seconds, more than 0\.$"),
-        ({"timeout": -1}, "timeout=-1 is no time"),
-        ({"timeout": float("nan")}, "timeout=nan is no time"),
-        ({"patience": None}, "patience=None is no time"),
-        ({"env": 5}, "env is of type int"),
-        ({"env": {"A": 5}}, "^env has 'A' with a value of type int. Names and values of variables are strings"),
-        ({"env": {5: "A"}}, "^env has 5 with a value of type str"),
+        ({"handler": 5}, r"^invalid handler 5: expected its name, like 'app\.handler'$"),
+        ({"timeout": "x"}, r"^invalid timeout 'x': expected a number from 0\.001 to [0-9,]+$"),
+        ({"timeout": -1}, "^invalid timeout -1: expected"),
+        ({"timeout": float("nan")}, "^invalid timeout nan: expected"),
+        ({"patience": None}, "^invalid patience None: expected"),
+        ({"env": 5}, "^invalid env of type int: expected a dict"),
+        ({"env": {"A": 5}}, "^invalid env 'A' with a value of type int: expected strings$"),
+        ({"env": {5: "A"}}, "^invalid env 5 with a value of type str: expected strings$"),
     ],
 )
 def test_invalid_arguments_raise_an_error(arguments, message):
@@ -229,7 +229,7 @@ def test_an_invalid_timeout_raises_an_error():
     """Without starting a process."""
     with plain("echo") as function:
         for timeout in ("x", -1, 0):
-            with pytest.raises(ConfigurationError, match="is no time"):
+            with pytest.raises(ConfigurationError, match="^invalid timeout"):
                 function.invoke(timeout=timeout)
         assert function.cold_starts == 0
 

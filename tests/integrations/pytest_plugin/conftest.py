@@ -1,4 +1,4 @@
-"""Sessions of pytest within a test, with the plugin and with warnings as errors."""
+"""Runs pytest inside a test, with the plugin and with warnings as errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-# An inner session forgets the modules that it was the first to load. These are loaded once, for all of them.
+# An inner session unloads the modules that it was the first to load. These are loaded once for all of them.
 for _module in (
     "boto3",
     "aiocloudmap.aws.backend",
@@ -32,14 +32,14 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Runs the source of a test file in this process: pytest-asyncio is in strict mode unless `mode` says otherwise."""
+    """Runs the source of a test file in this process. `mode` is the mode of pytest-asyncio."""
 
     def run(source: str, *options: str, mode: str = "strict") -> pytest.RunResult:
         pytester.makepyfile(IMPORTS + source)
         settings = (f"asyncio_mode={mode}", "asyncio_default_fixture_loop_scope=function")
-        told = [word for setting in settings for word in ("-o", setting)]
-        # Hypothesis would be loaded at the end of each session.
+        overrides = [word for setting in settings for word in ("-o", setting)]
+        # Hypothesis would otherwise be loaded at the end of each session.
         quick = ("-p", "no:hypothesispytest")
-        return pytester.runpytest_inprocess("-p", "pytest_aiocloudmap", "-W", "error", *quick, *told, *options)
+        return pytester.runpytest_inprocess("-p", "pytest_aiocloudmap", "-W", "error", *quick, *overrides, *options)
 
     return run

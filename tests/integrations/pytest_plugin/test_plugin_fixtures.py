@@ -1,4 +1,4 @@
-"""What each fixture gives, in sessions of their own, to a program that makes its CloudMap when it is imported."""
+"""The fixtures in inner sessions, with a program that creates its CloudMap when it is imported."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ async def find_queue():
 
 
 def settings() -> dict[str, str]:
-    """The part of the environment that leads AWS clients."""
+    """The environment variables that AWS clients read."""
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_") or "proxy" in name.lower()}
 
 
 @pytest.fixture
 def shop(pytester: pytest.Pytester) -> None:
-    """A program named shop."""
+    """A module named shop."""
     pytester.makepyfile(shop=PROGRAM)
     pytester.syspathinsert()
 
 
-def test_one_moment_has_room_for_as_many_services_as_a_test_likes(run):
-    """No rate that only time would refill; AWS's own throttling is still obeyed, and ends as it does."""
+def test_calls_are_not_limited_while_time_stands_still(run):
+    """There is no rate limit, but throttling by a fault still slows calls down."""
     result = run(
         """
 @pytest.mark.asyncio
@@ -63,8 +63,8 @@ async def test_many(cloud_map, cloud_map_world, cloud_map_clock):
     result.assert_outcomes(passed=1)
 
 
-def test_a_program_that_made_its_cloud_map_at_import_finds_what_a_test_registers(run, shop):
-    """And nothing of what the test before it did: no answer, no instance, no fault, no throttling."""
+def test_a_cloud_map_created_at_import_uses_the_fake(run, shop):
+    """It keeps nothing of the previous test: no answer, instance, fault or throttling."""
     result = run(
         """
 import shop
@@ -96,8 +96,8 @@ async def test_without_fixtures_it_asks_aws():
     result.assert_outcomes(passed=4)
 
 
-def test_faults_are_one_line_each_and_end_with_the_test(run, shop):
-    """An error of AWS's for so many calls, a delay, and no answer at all; time passes when the test says so."""
+def test_faults_end_with_the_test(run, shop):
+    """Errors, a delay and a hang; time passes when the test moves the clock."""
     result = run(
         """
 import shop
@@ -139,8 +139,8 @@ async def test_they_have_ended(cloud_map_world):
     result.assert_outcomes(passed=4)
 
 
-def test_time_passes_for_all_at_once(run, shop):
-    """The program's own CloudMap, the fixture's and the world go by one clock."""
+def test_all_cloud_maps_share_one_clock(run, shop):
+    """The program's own CloudMap, the fixture's and the world."""
     result = run(
         """
 import shop
@@ -160,8 +160,8 @@ async def test_it(cloud_map, cloud_map_world, cloud_map_clock):
     result.assert_outcomes(passed=1)
 
 
-def test_a_suite_may_begin_each_test_with_a_world_of_its_own_and_with_real_time(run, shop, pytester):
-    """By overriding the fixtures in its conftest."""
+def test_a_conftest_may_override_the_fixtures(run, shop, pytester):
+    """For a prepared world and for real time."""
     pytester.makeconftest("""
 import pytest
 from aiocloudmap import SYSTEM_CLOCK
@@ -195,8 +195,8 @@ async def test_time_runs(cloud_map_world):
     result.assert_outcomes(passed=2)
 
 
-def test_the_server_is_reached_by_whoever_reads_the_environment(run, shop):
-    """A CloudMap made at import, one made in the test, and boto3; each test has a server of its own."""
+def test_the_environment_leads_clients_to_the_server(run, shop):
+    """A CloudMap created at import, one created in the test, and boto3. Each test has its own server."""
     before = settings()
     result = run(
         """
@@ -230,8 +230,8 @@ async def test_it(cloud_map_server, cloud_map_world, cloud_map_clock, url):
     assert settings() == before
 
 
-def test_no_profile_proxy_or_token_of_the_machine_keeps_anybody_from_the_server(run, shop, monkeypatch):
-    """What would lead elsewhere is out of the way while the test runs."""
+def test_the_users_environment_does_not_affect_the_server(run, shop, monkeypatch):
+    """Profiles, tokens and proxies are hidden while the test runs."""
     for variable, value in {
         "AWS_PROFILE": "missing",
         "AWS_SESSION_TOKEN": "secret",
@@ -257,8 +257,8 @@ async def test_it(cloud_map_server, cloud_map_world):
     result.assert_outcomes(passed=1)
 
 
-def test_a_delay_of_the_server_is_real_time(run):
-    """A synchronous client could let no other time pass."""
+def test_a_delay_of_the_server_uses_real_time(run):
+    """A synchronous client cannot move the clock while it waits."""
     result = run(
         """
 import socket
@@ -275,8 +275,8 @@ def test_it(cloud_map_server, cloud_map_world):
     result.assert_outcomes(passed=1)
 
 
-def test_fixtures_say_what_they_are(run):
-    """`pytest --fixtures` is where many look first."""
+def test_every_fixture_has_a_docstring(run):
+    """For `pytest --fixtures`."""
     result = run("def test_it():\n    pass\n", "--fixtures")
     begin = result.outlines.index(next(line for line in result.outlines if "defined from pytest_aiocloudmap" in line))
     own = "\n".join(result.outlines[begin + 1 :]).split("\n---")[0]

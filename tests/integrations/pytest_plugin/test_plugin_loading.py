@@ -1,4 +1,4 @@
-"""How pytest comes to load the plugin, once, in processes of their own where every warning is an error."""
+"""How pytest loads the plugin, in new processes where every warning is an error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_nothing_is_left():
 
 @pytest.fixture
 def installed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A distribution with the entry points that the project has, and with the project's sources."""
+    """A distribution with the project's entry points and sources."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     about = pytester.mkdir("site") / "aiocloudmap_of_the_tree-1.dist-info"
     about.mkdir()
@@ -56,26 +56,26 @@ def installed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
 
 
-@pytest.mark.parametrize("asked_for", [(), ("-p", "pytest_aiocloudmap")], ids=["by the entry point", "and by -p"])
-def test_it_is_loaded_once_however_it_is_asked_for_and_leaves_nothing_behind(pytester, installed, asked_for):
-    """By its entry point, beside `-p` with its name; in asyncio's debug mode, with every warning an error."""
+@pytest.mark.parametrize("requested", [(), ("-p", "pytest_aiocloudmap")], ids=["by the entry point", "and by -p"])
+def test_it_is_loaded_once_and_leaves_nothing_behind(pytester, installed, requested):
+    """By its entry point alone, and together with `-p`; in asyncio's debug mode."""
     pytester.makepyfile(SUITE)
-    # Other plugins load asyncio, aiohttp and more, and have warnings of their own.
+    # Other plugins load asyncio, aiohttp and more, and have their own warnings.
     alone = ("-p", "no:asyncio", "-p", "no:anyio", "-p", "no:hypothesispytest", "-p", "no:platformdirs")
-    done = pytester.run(sys.executable, "-X", "dev", "-W", "error", "-m", "pytest", *asked_for, *alone, timeout=60)
+    done = pytester.run(sys.executable, "-X", "dev", "-W", "error", "-m", "pytest", *requested, *alone, timeout=60)
     done.assert_outcomes(passed=4)
     assert done.stderr.str() == ""
 
 
-def test_a_conftest_may_ask_for_it_as_well(pytester, installed):
-    """With `pytest_plugins`, as some projects list all that they use."""
+def test_a_conftest_may_also_request_it(pytester, installed):
+    """With `pytest_plugins`."""
     pytester.makeconftest("pytest_plugins = ['pytest_aiocloudmap']")
     pytester.makepyfile("def test_it(cloud_map_clock):\n    assert cloud_map_clock.timers == 0\n")
     options = ("-W", "error", "-p", "no:asyncio")
     pytester.run(sys.executable, "-m", "pytest", *options, timeout=60).assert_outcomes(passed=1)
 
 
-def test_whoever_wants_none_of_it_switches_it_off(pytester, installed):
+def test_it_can_be_switched_off(pytester, installed):
     """By its name, as every plugin."""
     pytester.makepyfile("def test_it(cloud_map):\n    pass\n")
     options = ("-p", "no:pytest_aiocloudmap", "-p", "no:asyncio", "-W", "error")

@@ -1,4 +1,4 @@
-"""The fixtures under every way to run a test of asynchronous code, in sessions where warnings are errors."""
+"""The fixtures with every way to run asynchronous tests, in sessions where warnings are errors."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ FIXTURES = "cloud_map, cloud_map_world, cloud_map_clock"
 
 
 def test_under_pytest_asyncio_in_auto_mode(run):
-    """Where every coroutine is a test."""
+    """Every coroutine is a test."""
     result = run(f"async def test_it({FIXTURES}):{BODY}", mode="auto")
     result.assert_outcomes(passed=1)
 
 
 def test_under_pytest_asyncio_in_strict_mode(run):
-    """Where they are marked."""
+    """Asynchronous tests are marked."""
     result = run(f"@pytest.mark.asyncio\nasync def test_it({FIXTURES}):{BODY}")
     result.assert_outcomes(passed=1)
 
 
 def test_under_anyio_on_asyncio(run):
-    """Whose plugin runs coroutines with a mark and a backend."""
+    """Its plugin runs coroutines with a mark and a backend."""
     pytest.importorskip("anyio")
     source = f"""
 @pytest.fixture
@@ -47,8 +47,8 @@ async def test_it({FIXTURES}):{BODY}
     run(source).assert_outcomes(passed=1)
 
 
-def test_under_trio_the_error_says_what_is_needed(run):
-    """The library is asyncio's: a plain word, no hang."""
+def test_under_trio_the_error_names_asyncio(run):
+    """The library requires asyncio: an error, not a hang."""
     pytest.importorskip("anyio")
     pytest.importorskip("trio")
     source = """
@@ -66,7 +66,7 @@ async def test_it(cloud_map, cloud_map_world):
 
 
 def test_in_a_plain_test_that_runs_its_own_loop(run):
-    """No plugin for coroutines is needed."""
+    """Without a plugin for coroutines."""
     source = f"""
 def test_it({FIXTURES}):
     async def main():{BODY.replace(chr(10), chr(10) + "    ")}
@@ -76,11 +76,11 @@ def test_it({FIXTURES}):
 
 
 def test_in_a_unittest_test_case(run):
-    """By a fixture of the class that takes them in."""
+    """With a fixture of the class that stores them."""
     source = f"""
 class TestOrders(unittest.IsolatedAsyncioTestCase):
     @pytest.fixture(autouse=True)
-    def take_in(self, {FIXTURES}):
+    def store(self, {FIXTURES}):
         self.fixtures = {FIXTURES}
 
     async def test_it(self):
@@ -89,8 +89,8 @@ class TestOrders(unittest.IsolatedAsyncioTestCase):
     run(source).assert_outcomes(passed=1)
 
 
-def test_on_a_loop_that_all_tests_share_nothing_of_one_runs_on_in_the_next(run):
-    """A refresh that hangs at the end of a test is cancelled with it; answers and faults have gone by then as well."""
+def test_a_shared_loop_runs_no_tasks_of_the_previous_test(run):
+    """Hanging refreshes are cancelled at the end of a test; answers and faults are removed."""
     source = """
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 orders = CloudMap().service("shop/orders")

@@ -1,4 +1,4 @@
-"""A world whose time stands still, and whose every answer is held against botocore's model of AWS's answers."""
+"""A world on a manual clock. Every answer is checked against botocore's model of AWS's API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def world(clock: ManualClock) -> World:
 
 @pytest.fixture
 def caller() -> Callable[[World], Call]:
-    """Calls a world as AWS's API, and checks that each answer is one that AWS's model allows."""
+    """Calls a world through AWS's API and checks each answer and error against AWS's model."""
 
     def of(world: World) -> Call:
         def call(operation: str, **members: Any) -> dict[str, Any]:
@@ -69,14 +69,14 @@ def register(call: Call) -> Call:
 
 @pytest.fixture
 def revision(call: Call) -> Callable[[], int]:
-    """Tells the revision of shop/orders."""
+    """Returns the revision of shop/orders."""
     names = {"NamespaceName": "shop", "ServiceName": "orders"}
     return lambda: call("DiscoverInstancesRevision", **names)["InstancesRevision"]
 
 
 @pytest.fixture
 def refused() -> Callable[[str], Any]:
-    """Expects AWS's refusal of this name."""
+    """Expects an error with this AWS name."""
     return lambda code: pytest.raises(RefusedError, check=lambda error: error.code == code)
 
 
@@ -88,7 +88,7 @@ def _model() -> Any:
 
 
 def _check(shape: Any, value: Any, path: str) -> None:
-    """Every member is one of the model's, of its type, in its range."""
+    """Check every member against the model: its name, type and range."""
     if shape is None:
         assert value == {}, path
     elif shape.type_name == "structure":
@@ -117,7 +117,7 @@ _NOT_IN_THE_MODEL = {"SerializationException", "AccessDeniedException", "Unknown
 
 
 def _check_error(operation: str, refusal: RefusedError) -> None:
-    """AWS's model names the error for this operation, and its members."""
+    """Check that AWS's model has the error for this operation, with its members."""
     if refusal.code in _NOT_IN_THE_MODEL:
         return
     shapes = {shape.name: shape for shape in _model().operation_model(operation).error_shapes}

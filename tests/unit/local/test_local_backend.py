@@ -1,4 +1,4 @@
-"""The world as a backend in the same process, and every fault there."""
+"""LocalBackend: answers, errors, call counts, and every fault in process."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def ids(backend, query=ORDERS):
     return sorted(instance.id for instance in (await backend.discover(query)).instances)
 
 
-async def test_it_answers_with_typed_instances_and_the_revision(backend):
-    """What the AWS backend would make of the same answer."""
+async def test_an_answer_has_typed_instances_and_the_revision(backend):
+    """The same values as from the AWS backend."""
     answer = await backend.discover(ORDERS)
     assert answer.revision == 2
     first = min(answer.instances, key=lambda each: each.id)
@@ -45,8 +45,8 @@ async def test_it_answers_with_typed_instances_and_the_revision(backend):
     assert dict(first.attributes) == {"STAGE": "live", "ZONE": "1"}
 
 
-async def test_every_part_of_the_question_counts(backend, world):
-    """Health, where, prefer and owner."""
+async def test_every_part_of_a_query_is_used(backend, world):
+    """Health, where, prefer and owner_account."""
     world.set_health("shop/orders", "a", "UNHEALTHY")
     world.register("shared/orders", "c", owner_account="210987654321")
     assert await ids(backend, Query(ORDERS.service, HealthFilter.UNHEALTHY)) == ["a"]
@@ -56,15 +56,15 @@ async def test_every_part_of_the_question_counts(backend, world):
     assert await ids(backend, shared) == ["c"]
 
 
-async def test_a_thousand_instances_come(backend, world):
-    """The default of 100 does not apply."""
+async def test_all_instances_are_returned(backend, world):
+    """The API's default of 100 does not apply."""
     for number in range(300):
         world.register("shop/billing", str(number))
     assert len(await ids(backend, BILLING)) == 300
 
 
 async def test_errors_are_the_librarys_own_and_name_the_service(backend, clock):
-    """As from the AWS backend, with the refusal as the cause."""
+    """As from the AWS backend, with the RefusedError as the cause."""
     for name, kind in (("unknown/orders", NamespaceNotFoundError), ("shop/unknown", ServiceNotFoundError)):
         with pytest.raises(kind) as caught:
             await backend.discover(Query(ServiceName.parse(name)))
@@ -79,13 +79,13 @@ async def test_errors_are_the_librarys_own_and_name_the_service(backend, clock):
 
 
 class _Bad:
-    """A question that `Query` would not have let through."""
+    """A query with a health filter that `Query` would refuse."""
 
     service, health, where, prefer, owner_account = ORDERS.service, "SICK", (), (), None
 
 
 async def test_calls_are_counted_by_operation_and_service(backend):
-    """Failed ones as well."""
+    """Failed calls count too."""
     await backend.discover(ORDERS)
     with backend.faults.reset(), pytest.raises(ConnectError):
         await backend.discover(ORDERS)
@@ -101,8 +101,8 @@ async def test_calls_are_counted_by_operation_and_service(backend):
 
 
 @pytest.mark.parametrize(("fault", "kind"), NAMED_FAULTS)
-async def test_a_fault_is_the_error_that_aws_would_be(backend, fault, kind):
-    """For as many calls as it is switched on for, and for the service it is switched on for."""
+async def test_a_fault_raises_the_same_error_as_aws(backend, fault, kind):
+    """For the number of calls and the service it was switched on for."""
     switched = getattr(backend.faults, fault)(next=2, service="shop/orders")
     assert await ids(backend, BILLING) == []
     for _ in range(2):
@@ -114,7 +114,7 @@ async def test_a_fault_is_the_error_that_aws_would_be(backend, fault, kind):
 
 
 async def test_a_fault_lasts_until_it_is_cleared(backend):
-    """One of them, all of them, or at the end of a block."""
+    """One fault, all faults, or at the end of a block."""
     first = backend.faults.throttle()
     second = backend.faults.reset()
     for _ in range(3):
@@ -130,21 +130,21 @@ async def test_a_fault_lasts_until_it_is_cleared(backend):
     assert await ids(backend) == ["a", "b"]
 
 
-async def test_a_fault_may_be_for_one_operation_only(backend):
-    """By AWS's name."""
+async def test_a_fault_may_apply_to_one_operation_only(backend):
+    """By AWS's name of it."""
     backend.faults.throttle(operation="DiscoverInstancesRevision")
     assert await ids(backend) == ["a", "b"]
 
 
-async def test_fewer_instances_may_come(backend):
-    """As if that were all."""
+async def test_truncate_may_leave_out_instances(backend):
+    """The answer looks complete."""
     backend.faults.truncate(instances=1, next=1)
     assert len(await ids(backend)) == 1
     assert len(await ids(backend)) == 2
 
 
-async def test_a_delay_waits_for_the_worlds_clock(backend, clock):
-    """And a cancelled one leaves no timer."""
+async def test_a_delay_uses_the_worlds_clock(backend, clock):
+    """A cancelled call leaves no timer."""
     backend.faults.delay(5)
     task = asyncio.create_task(ids(backend))
     await asyncio.sleep(0)
@@ -161,8 +161,8 @@ async def test_a_delay_waits_for_the_worlds_clock(backend, clock):
     assert clock.timers == 0
 
 
-async def test_a_delay_goes_before_what_fails(backend, clock):
-    """A slow failure is made of two faults, in either order."""
+async def test_a_delay_comes_before_the_failure(backend, clock):
+    """Two faults make a slow failure, in either order."""
     backend.faults.throttle()
     backend.faults.delay(5)
     task = asyncio.create_task(backend.discover(ORDERS))
@@ -174,7 +174,7 @@ async def test_a_delay_goes_before_what_fails(backend, clock):
 
 
 async def test_a_hang_waits_until_it_is_cancelled(backend):
-    """Clearing it helps later calls only."""
+    """Clearing it affects later calls only."""
     backend.faults.hang(next=1)
     task = asyncio.create_task(backend.discover(ORDERS))
     await asyncio.sleep(0)
@@ -187,7 +187,7 @@ async def test_a_hang_waits_until_it_is_cancelled(backend):
 
 
 async def test_a_held_call_waits_for_its_release(backend):
-    """A test decides when the answer comes, without sleeping."""
+    """The test decides when the answer comes, without sleeping."""
     backend.faults.hold()
     tasks = [asyncio.create_task(ids(backend)) for _ in range(3)]
     async with asyncio.timeout(5):
@@ -201,8 +201,8 @@ async def test_a_held_call_waits_for_its_release(backend):
     assert await ids(backend) == ["a", "b"]
 
 
-async def test_a_held_call_that_is_cancelled_is_held_no_more(backend):
-    """And those who wait for held ones count without it."""
+async def test_a_cancelled_call_is_no_longer_held(backend):
+    """`until_held` does not count it."""
     with backend.faults.hold():
         task = asyncio.create_task(ids(backend))
         await backend.faults.until_held()
@@ -215,8 +215,8 @@ async def test_a_held_call_that_is_cancelled_is_held_no_more(backend):
     assert await other == ["a", "b"]
 
 
-async def test_a_call_that_was_met_by_a_hold_is_not_forgotten_by_its_release(backend):
-    """Released before it began to wait, it does not wait."""
+async def test_a_release_before_the_wait_is_not_lost(backend):
+    """The call passes the gate without waiting."""
     backend.faults.hold()
     met, gate = backend.faults.take("DiscoverInstances", "shop/orders")
     backend.faults.release()
@@ -225,8 +225,8 @@ async def test_a_call_that_was_met_by_a_hold_is_not_forgotten_by_its_release(bac
     assert [fault.hits for fault in met] == [1]
 
 
-def test_calls_are_held_over_threads_and_loops(backend):
-    """One release from anywhere wakes them all."""
+def test_calls_are_held_across_threads_and_loops(backend):
+    """One release from any thread wakes them all."""
     backend.faults.hold()
     answers = []
 
@@ -248,8 +248,8 @@ def test_calls_are_held_over_threads_and_loops(backend):
     assert answers == [["a", "b"]] * 3
 
 
-def test_a_loop_that_died_with_a_held_call_does_not_stop_the_others(backend):
-    """Nobody is left to wake there."""
+def test_a_release_skips_calls_of_a_closed_loop(backend):
+    """Later calls are answered."""
     backend.faults.hold()
     loop = asyncio.new_event_loop()
     task = loop.create_task(ids(backend))
@@ -260,8 +260,8 @@ def test_a_loop_that_died_with_a_held_call_does_not_stop_the_others(backend):
     task._log_destroy_pending = False
 
 
-async def test_dropping_idle_connections_means_nothing_here(backend):
-    """There are none."""
+async def test_drop_idle_has_no_effect_in_process(backend):
+    """There are no connections."""
     backend.faults.drop_idle()
     assert await ids(backend) == ["a", "b"]
 
@@ -288,8 +288,8 @@ async def test_dropping_idle_connections_means_nothing_here(backend):
         ("throttle", {"operation": 5}),
     ],
 )
-def test_a_fault_that_cannot_be_is_a_configuration_error(fault, arguments):
-    """Told at once, where it is written, and nothing is switched on."""
+def test_an_invalid_fault_is_a_configuration_error(fault, arguments):
+    """At once, and the fault is not switched on."""
     faults = Faults()
     with pytest.raises(ConfigurationError):
         getattr(faults, fault)(**arguments)
@@ -299,21 +299,21 @@ def test_a_fault_that_cannot_be_is_a_configuration_error(fault, arguments):
 @pytest.mark.parametrize(
     ("operation", "message"),
     [
-        ("Bogus", "^operation='Bogus' is no operation of Cloud Map. Give AWS's name of one, like 'DiscoverInstances'"),
-        ("DiscoverInstance", "is no operation of Cloud Map; is it DiscoverInstances?"),
-        ("discover_instances", "; is it DiscoverInstances?"),
-        ("Route53AutoNaming_v20170314.DiscoverInstances", "; is it DiscoverInstances?"),
-        ("", "operation='' is no"),
+        ("Bogus", "^invalid operation 'Bogus': expected an operation of Cloud Map or an X-Amz-Target. Use AWS's name"),
+        ("DiscoverInstance", "or an X-Amz-Target. Did you mean 'DiscoverInstances'?"),
+        ("discover_instances", "Did you mean 'DiscoverInstances'?"),
+        ("Route53AutoNaming_v20170314.DiscoverInstances", "Did you mean 'DiscoverInstances'?"),
+        ("", "^invalid operation '': expected"),
     ],
 )
-def test_a_fault_for_an_operation_that_there_is_not_is_refused(operation, message):
-    """It would meet no call, and the test that ordered it would pass for nothing."""
+def test_a_fault_for_an_unknown_operation_is_refused(operation, message):
+    """It would apply to no call, and a test would pass for the wrong reason."""
     with pytest.raises(ConfigurationError, match=message.replace("?", r"\?")):
         Faults().throttle(operation=operation)
 
 
-def test_a_fault_may_be_for_another_service_and_for_one_that_is_not_there_yet():
-    """Targets and services may come later."""
+def test_a_fault_may_name_a_service_that_does_not_exist_yet():
+    """Targets of other AWS services too."""
     faults = Faults()
     faults.throttle(operation="AmazonSQS.ReceiveMessage", service="shop/later")
     with pytest.raises(ConfigurationError):
@@ -321,18 +321,18 @@ def test_a_fault_may_be_for_another_service_and_for_one_that_is_not_there_yet():
     server = LocalServer(World(), faults)
     server.add_target("Plain", dict)
     faults.throttle(operation="Plain")
-    with pytest.raises(ConfigurationError, match=r"is it Plain\?"):
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'Plain'\?"):
         faults.throttle(operation="Plane")
 
 
-def test_a_word_that_is_none_of_a_scopes_is_refused():
-    """As for any function; else the fault would meet more calls than it was ordered for."""
+def test_an_unknown_scope_argument_is_refused():
+    """Otherwise the fault would apply to more calls than intended."""
     with pytest.raises(TypeError, match="a fault takes next, operation, service, not times"):
         Faults().throttle(times=2)
 
 
-def test_faults_say_what_is_on():
-    """For a look in the debugger."""
+def test_the_repr_lists_active_faults():
+    """For debugging."""
     faults = Faults()
     faults.throttle()
     faults.hold()

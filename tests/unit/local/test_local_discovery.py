@@ -1,4 +1,4 @@
-"""DiscoverInstances of the local world: filters, health, limits and quotas, where the real service is particular."""
+"""DiscoverInstances of the local world: filters, health, limits and quotas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def service(world, call):
 
 @pytest.fixture
 def found(call):
-    """Ids that a question finds, sorted."""
+    """Ids of the instances that a call returns, sorted."""
 
     def of(**members):
         answer = call("DiscoverInstances", NamespaceName="shop", ServiceName="orders", **members)
@@ -33,8 +33,8 @@ def report(call, service, status, instance="a"):
     call("UpdateInstanceCustomHealthStatus", ServiceId=service, InstanceId=instance, Status=status)
 
 
-def test_namespace_and_service_that_are_not_there_are_told_apart(world, call, refused):
-    """NamespaceNotFound, ServiceNotFound."""
+def test_unknown_namespaces_and_services_have_different_errors(world, call, refused):
+    """NamespaceNotFound and ServiceNotFound."""
     world.add_service("shop/orders")
     for operation in ("DiscoverInstances", "DiscoverInstancesRevision"):
         with refused("NamespaceNotFound"):
@@ -43,7 +43,7 @@ def test_namespace_and_service_that_are_not_there_are_told_apart(world, call, re
             call(operation, NamespaceName="shop", ServiceName="unknown")
 
 
-def test_a_hundred_instances_come_where_nothing_is_said(world, found):
+def test_a_hundred_instances_are_returned_by_default(world, found):
     """MaxResults defaults to 100 and goes up to 1,000."""
     for number in range(150):
         world.register("shop/orders", f"orders-{number}")
@@ -53,8 +53,8 @@ def test_a_hundred_instances_come_where_nothing_is_said(world, found):
 
 
 @pytest.mark.parametrize("most", [0, -1, 1001, 5000])
-def test_more_than_a_thousand_or_less_than_one_is_refused(world, found, refused, most):
-    """InvalidInput; botocore itself does not look at the upper bound."""
+def test_max_results_is_from_one_to_a_thousand(world, found, refused, most):
+    """InvalidInput; botocore does not check the upper bound."""
     world.add_service("shop/orders")
     with refused("InvalidInput"):
         found(MaxResults=most)
@@ -71,7 +71,7 @@ def test_more_than_a_thousand_or_less_than_one_is_refused(world, found, refused,
         {"ServiceName": None},
     ],
 )
-def test_a_question_that_aws_refuses_is_refused(world, call, refused, members):
+def test_a_discovery_call_that_aws_refuses_is_refused(world, call, refused, members):
     """By the shapes of the service model."""
     world.add_service("shop/orders")
     with refused("InvalidInput"):
@@ -79,7 +79,7 @@ def test_a_question_that_aws_refuses_is_refused(world, call, refused, members):
 
 
 def test_the_order_is_random(world, call):
-    """Whoever needs an order must sort."""
+    """Callers that need an order must sort."""
     for number in range(20):
         world.register("shop/orders", f"orders-{number:02}")
     orders = set()
@@ -90,7 +90,7 @@ def test_the_order_is_random(world, call):
 
 
 def test_a_seed_repeats_the_order(clock):
-    """For a test that needs it."""
+    """For tests that need it."""
 
     def order(seed):
         world = World(clock=clock, seed=seed)
@@ -103,7 +103,7 @@ def test_a_seed_repeats_the_order(clock):
 
 
 def test_all_query_parameters_must_match(world, found):
-    """AND, by key and value."""
+    """Every key with its value."""
     world.register("shop/orders", "a", {"STAGE": "live", "ZONE": "1"})
     world.register("shop/orders", "b", {"STAGE": "live", "ZONE": "2"})
     world.register("shop/orders", "c", {"STAGE": "test"})
@@ -112,8 +112,8 @@ def test_all_query_parameters_must_match(world, found):
     assert found(QueryParameters={"STAGE": "none"}) == []
 
 
-def test_optional_parameters_count_where_anything_matches_them(world, found):
-    """Else they are ignored."""
+def test_optional_parameters_apply_if_anything_matches(world, found):
+    """Otherwise they are ignored."""
     world.register("shop/orders", "a", {"STAGE": "live", "ZONE": "1"})
     world.register("shop/orders", "b", {"STAGE": "live", "ZONE": "2"})
     assert found(OptionalParameters={"ZONE": "1"}) == ["a"]
@@ -121,8 +121,8 @@ def test_optional_parameters_count_where_anything_matches_them(world, found):
     assert found(QueryParameters={"ZONE": "2"}, OptionalParameters={"ZONE": "1"}) == ["b"]
 
 
-def test_the_revision_has_nothing_to_do_with_the_question(world, call):
-    """The same number from both calls, whatever is asked for."""
+def test_the_revision_does_not_depend_on_the_filters(world, call):
+    """Both operations return the same number."""
     for name in "abc":
         world.register("shop/orders", name, {"NAME": name})
     names = {"NamespaceName": "shop", "ServiceName": "orders"}
@@ -134,22 +134,22 @@ def test_the_revision_has_nothing_to_do_with_the_question(world, call):
 
 
 class TestWithoutAHealthCheck:
-    """Health is UNKNOWN, and nobody can ask for any."""
+    """Health is UNKNOWN and ignored."""
 
-    def test_the_filter_is_ignored(self, world, found):
-        """Every instance comes, whatever health is asked for."""
+    def test_the_health_filter_is_ignored(self, world, found):
+        """Every instance is returned for every filter."""
         world.register("shop/orders", "a")
         for wanted in ("HEALTHY", "UNHEALTHY", "ALL", "HEALTHY_OR_ELSE_ALL"):
             assert found(HealthStatus=wanted) == ["a"]
 
     def test_the_status_is_unknown(self, world, call):
-        """In both calls that tell it, also where the registration named an initial one."""
+        """In both operations, even if the registration set an initial status."""
         world.register("shop/orders", "a", {"AWS_INIT_HEALTH_STATUS": "HEALTHY"})
         answer = call("DiscoverInstances", NamespaceName="shop", ServiceName="orders")
         assert answer["Instances"][0]["HealthStatus"] == "UNKNOWN"
         assert health(call, call("ListServices")["Services"][0]["Id"]) == {"a": "UNKNOWN"}
 
-    def test_it_cannot_be_reported(self, world, call, refused):
+    def test_health_cannot_be_reported(self, world, call, refused):
         """CustomHealthNotFound."""
         world.register("shop/orders", "a")
         with refused("CustomHealthNotFound"):
@@ -157,10 +157,10 @@ class TestWithoutAHealthCheck:
 
 
 class TestWithACustomHealthCheck:
-    """HEALTHY at first, and whatever is reported, half a minute later."""
+    """HEALTHY at first; a reported status takes effect 30 seconds later."""
 
-    def test_the_filters_find_what_they_say(self, world, service, found):
-        """Each of the four."""
+    def test_each_filter_finds_its_instances(self, world, service, found):
+        """All four filters and the default."""
         world.register("shop/orders", "a")
         world.register("shop/orders", "b", {"AWS_INIT_HEALTH_STATUS": "UNHEALTHY"})
         assert found(HealthStatus="HEALTHY") == ["a"]
@@ -169,20 +169,20 @@ class TestWithACustomHealthCheck:
         assert found(HealthStatus="HEALTHY_OR_ELSE_ALL") == ["a"]
         assert found() == ["a"]
 
-    def test_healthy_or_else_all_looks_at_the_instances_that_match(self, world, service, found):
-        """Not at healthy ones that the query has ruled out."""
+    def test_healthy_or_else_all_looks_at_matching_instances(self, world, service, found):
+        """Healthy instances that the query excludes do not count."""
         world.register("shop/orders", "a", {"ZONE": "1"})
         world.register("shop/orders", "b", {"ZONE": "2", "AWS_INIT_HEALTH_STATUS": "UNHEALTHY"})
         assert found(HealthStatus="HEALTHY_OR_ELSE_ALL", QueryParameters={"ZONE": "2"}) == ["b"]
 
-    def test_healthy_instances_elsewhere_beat_preferred_sick_ones(self, world, service, found):
-        """OptionalParameters choose among what health leaves."""
+    def test_health_comes_before_optional_parameters(self, world, service, found):
+        """A healthy instance is preferred to a matching unhealthy one."""
         world.register("shop/orders", "a", {"ZONE": "1"})
         world.register("shop/orders", "b", {"ZONE": "2", "AWS_INIT_HEALTH_STATUS": "UNHEALTHY"})
         assert found(HealthStatus="HEALTHY_OR_ELSE_ALL", OptionalParameters={"ZONE": "2"}) == ["a"]
 
     def test_a_report_takes_effect_after_thirty_seconds(self, clock, world, call, service):
-        """Saying it again does not hasten it."""
+        """Reporting it again does not shorten the delay."""
         world.register("shop/orders", "a")
         report(call, service, "UNHEALTHY")
         clock.tick(29)
@@ -191,8 +191,8 @@ class TestWithACustomHealthCheck:
         clock.tick(1)
         assert health(call, service) == {"a": "UNHEALTHY"}
 
-    def test_a_reversal_within_the_delay_cancels_it(self, clock, world, call, service):
-        """And the next report waits its full time."""
+    def test_the_opposite_report_within_the_delay_cancels_it(self, clock, world, call, service):
+        """The next report waits the full delay."""
         world.register("shop/orders", "a")
         report(call, service, "UNHEALTHY")
         clock.tick(20)
@@ -203,8 +203,8 @@ class TestWithACustomHealthCheck:
         clock.tick(29)
         assert health(call, service) == {"a": "HEALTHY"}
 
-    def test_the_delay_can_be_switched_off(self, clock, caller):
-        """For tests that do not care."""
+    def test_the_health_delay_can_be_zero(self, clock, caller):
+        """A report takes effect at once."""
         world = World(clock=clock, health_delay=0)
         world.add_service("shop/orders", health_check=True)
         world.register("shop/orders", "a")
@@ -213,8 +213,8 @@ class TestWithACustomHealthCheck:
         report(call, service, "UNHEALTHY")
         assert health(call, service) == {"a": "UNHEALTHY"}
 
-    def test_health_does_not_move_the_revision(self, clock, world, call, service):
-        """So a revision alone never tells that an answer by health is still right."""
+    def test_health_does_not_change_the_revision(self, clock, world, call, service):
+        """An unchanged revision does not mean that health is unchanged."""
         world.register("shop/orders", "a")
         report(call, service, "UNHEALTHY")
         clock.tick(30)
@@ -222,7 +222,7 @@ class TestWithACustomHealthCheck:
         assert world.revision("shop/orders") == 1
 
     def test_a_changed_instance_keeps_its_health(self, world, call, service):
-        """Unless the change names one."""
+        """Unless the change sets one."""
         world.register("shop/orders", "a")
         world.set_health("shop/orders", "a", "UNHEALTHY")
         world.register("shop/orders", "a", {"NEW": "1"})
@@ -231,7 +231,7 @@ class TestWithACustomHealthCheck:
         assert health(call, service) == {"a": "HEALTHY"}
 
     def test_unknown_instances_have_no_health(self, world, call, service, refused):
-        """InstanceNotFound, told and reported."""
+        """InstanceNotFound, when asked for and when reported."""
         with refused("InstanceNotFound"):
             call("GetInstancesHealthStatus", ServiceId=service, Instances=["unknown"])
         with refused("InstanceNotFound"):
@@ -246,8 +246,8 @@ class TestWithACustomHealthCheck:
         with refused("InvalidInput"):
             report(call, service, status)
 
-    def test_health_is_told_in_pages_or_for_some(self, world, call, service, refused):
-        """MaxResults and NextToken, or a list of ids, which may not be empty."""
+    def test_health_is_returned_in_pages_or_for_some_ids(self, world, call, service, refused):
+        """MaxResults and NextToken, or a list of ids that is not empty."""
         for name in "abc":
             world.register("shop/orders", name)
         first = call("GetInstancesHealthStatus", ServiceId=service, MaxResults=2)
@@ -259,8 +259,8 @@ class TestWithACustomHealthCheck:
             call("GetInstancesHealthStatus", ServiceId=service, Instances=[])
 
 
-def test_a_route_53_check_filters_but_cannot_be_reported(world, call, found, refused):
-    """Nothing checks here: World.set_health says how it ended."""
+def test_a_route_53_health_check_filters_but_cannot_be_reported(world, call, found, refused):
+    """World.set_health sets its result."""
     world.add_namespace("shop")
     namespace = call("ListNamespaces")["Namespaces"][0]["Id"]
     check = {"Type": "TCP"}
@@ -275,12 +275,12 @@ def test_a_route_53_check_filters_but_cannot_be_reported(world, call, found, ref
 
 
 class TestQuotas:
-    """One bucket an operation, over all callers."""
+    """One bucket for each operation, shared by all callers."""
 
     NAMES = {"NamespaceName": "shop", "ServiceName": "orders"}  # noqa: RUF012
 
-    def test_two_thousand_requests_at_once_and_a_thousand_a_second(self, clock, world, call, refused):
-        """RequestLimitExceeded for one more."""
+    def test_discover_instances_allows_2000_requests_and_1000_a_second(self, clock, world, call, refused):
+        """One more is RequestLimitExceeded."""
         world.add_service("shop/orders")
         for _ in range(2000):
             world.call("DiscoverInstances", self.NAMES)
@@ -293,7 +293,7 @@ class TestQuotas:
         call("DiscoverInstancesRevision", **self.NAMES)
 
     def test_a_bucket_never_holds_more_than_its_burst(self, clock, caller, refused):
-        """An hour of silence saves nothing up."""
+        """An hour without requests adds no more."""
         world = World(clock=clock, quotas=Quotas(discover_instances_revision=Rate(burst=1, per_second=10)))
         world.add_service("shop/orders")
         call = caller(world)
@@ -304,7 +304,7 @@ class TestQuotas:
         with refused("RequestLimitExceeded"):
             call("DiscoverInstancesRevision", **self.NAMES)
 
-    def test_no_quota_is_no_quota(self, clock):
+    def test_quotas_can_be_unlimited(self, clock):
         """For load tests."""
         world = World(clock=clock, quotas=Quotas.unlimited())
         for number in range(1001):
@@ -314,7 +314,7 @@ class TestQuotas:
         assert len(world.instances("shop/orders")) == 1001
 
 
-def test_an_operation_that_cloud_map_does_not_have_is_unknown(world, refused):
+def test_an_unknown_operation_is_refused(world, refused):
     """UnknownOperationException."""
     with refused("UnknownOperationException"):
         world.call("DiscoverEverything", {})

@@ -1,4 +1,4 @@
-"""`aiocloudmap.local` is loaded on first use, and its world imports nothing heavy."""
+"""The names of `aiocloudmap.local` are loaded on first use, and the world imports no AWS or HTTP library."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import aiocloudmap.local
 
 
-def test_everything_that_is_promised_is_there():
-    """By its name, and by no other."""
+def test_every_public_name_can_be_loaded():
+    """An unknown name is an AttributeError."""
     for name in aiocloudmap.local.__all__:
         assert getattr(aiocloudmap.local, name).__name__ == name
     with pytest.raises(AttributeError, match="Nothing"):
@@ -19,7 +19,7 @@ def test_everything_that_is_promised_is_there():
 
 
 def test_a_world_and_its_backend_import_neither_aiohttp_nor_botocore():
-    """They are pure: no I/O, so nothing that does any."""
+    """They do no I/O."""
     program = (
         "import sys; from aiocloudmap.local import World, LocalBackend, Faults;"
         " World.from_toml('[shop.orders.instances.a]\\n');"

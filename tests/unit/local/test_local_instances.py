@@ -1,4 +1,4 @@
-"""Instances of the local world: what may be registered, what comes of it, how they are listed."""
+"""Instances of the local world: registering, deregistering and listing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ A_RECORD = {"DnsRecords": [{"Type": "A", "TTL": 60}]}
 
 @pytest.fixture
 def dns_service(call):
-    """Makes services in a public DNS namespace."""
+    """Creates services in a public DNS namespace."""
     operation = call("CreatePublicDnsNamespace", Name="example.com")["OperationId"]
     namespace = call("GetOperation", OperationId=operation)["Operation"]["Targets"]["NAMESPACE"]
 
@@ -21,8 +21,8 @@ def dns_service(call):
     return made
 
 
-def test_a_registered_instance_is_there_with_its_attributes(call, service, register):
-    """GetInstance and ListInstances tell the same."""
+def test_a_registered_instance_has_its_attributes(call, service, register):
+    """GetInstance and ListInstances agree."""
     register(service, attributes={"QUEUE_URL": "https://q"}, CreatorRequestId="one")
     instance = call("GetInstance", ServiceId=service, InstanceId="a")["Instance"]
     assert instance["Attributes"] == {"QUEUE_URL": "https://q"}
@@ -32,15 +32,15 @@ def test_a_registered_instance_is_there_with_its_attributes(call, service, regis
 
 
 def test_registering_an_id_again_changes_the_instance(call, service, register, revision):
-    """Upsert: one instance, its attributes replaced, the revision moved."""
+    """Upsert: its attributes are replaced and the revision increases."""
     register(service, attributes={"A": "1", "B": "1"})
     register(service, attributes={"A": "2"})
     assert [each["Attributes"] for each in call("ListInstances", ServiceId=service)["Instances"]] == [{"A": "2"}]
     assert revision() == 2
 
 
-def test_the_revision_only_ever_grows(call, service, register, revision):
-    """A registration and a deregistration move it up, so that no state comes back under an old number."""
+def test_the_revision_never_decreases(call, service, register, revision):
+    """Registering and deregistering both increase it."""
     seen = [revision()]
     for _ in range(2):
         register(service)
@@ -50,8 +50,8 @@ def test_the_revision_only_ever_grows(call, service, register, revision):
     assert seen == [0, 1, 2, 3, 4]
 
 
-def test_deregistering_takes_the_instance_away(call, service, refused, register):
-    """InstanceNotFound afterwards, also for deregistering it again."""
+def test_deregistering_removes_the_instance(call, service, refused, register):
+    """Later calls raise InstanceNotFound, also a second deregistration."""
     register(service)
     call("DeregisterInstance", ServiceId=service, InstanceId="a")
     assert call("ListInstances", ServiceId=service)["Instances"] == []
@@ -60,8 +60,8 @@ def test_deregistering_takes_the_instance_away(call, service, refused, register)
             call(operation, ServiceId=service, InstanceId="a")
 
 
-def test_the_same_request_twice_is_one_operation(call, service, register, revision):
-    """A CreatorRequestId makes a retry safe: no second operation, no second revision."""
+def test_the_same_registration_twice_is_one_operation(call, service, register, revision):
+    """A CreatorRequestId makes a retry safe."""
     once = register(service, CreatorRequestId="one")
     assert register(service, CreatorRequestId="one") == once
     assert revision() == 1
@@ -69,8 +69,8 @@ def test_the_same_request_twice_is_one_operation(call, service, register, revisi
     assert revision() == 2
 
 
-def test_an_instance_that_went_can_come_back_with_the_same_token(call, service, register):
-    """A CreatorRequestId is remembered as long as what it made is there."""
+def test_a_deregistered_instance_can_return_with_the_same_token(call, service, register):
+    """A CreatorRequestId is remembered as long as the instance exists."""
     register(service, CreatorRequestId="one")
     call("DeregisterInstance", ServiceId=service, InstanceId="a")
     register(service, CreatorRequestId="one")
@@ -78,14 +78,14 @@ def test_an_instance_that_went_can_come_back_with_the_same_token(call, service, 
 
 
 @pytest.mark.parametrize("instance", ["", "with space", "x" * 65, "ä", "a\n", "a,b", "a#b"])
-def test_an_instance_id_that_aws_refuses_is_refused(call, service, refused, instance, register):
-    """1 to 64 of letters, digits and _/:.@-."""
+def test_an_invalid_instance_id_is_refused(call, service, refused, instance, register):
+    """It has 1 to 64 letters, digits and any of _/:.@-."""
     with refused("InvalidInput"):
         register(service, instance)
 
 
 @pytest.mark.parametrize("instance", ["a", "x" * 64, "i-0/1:2.3@4_5"])
-def test_an_instance_id_that_aws_allows_is_allowed(call, service, instance, register):
+def test_a_valid_instance_id_is_accepted(call, service, instance, register):
     """Slashes, colons, dots, at-signs, underscores and dashes."""
     register(service, instance)
     assert call("GetInstance", ServiceId=service, InstanceId=instance)["Instance"]["Id"] == instance
@@ -110,8 +110,8 @@ def test_an_instance_id_that_aws_allows_is_allowed(call, service, instance, regi
         {"AWS_ALIAS_DNS_NAME": "lb.example.com", "AWS_INSTANCE_PORT": "80"},
     ],
 )
-def test_attributes_that_aws_refuses_are_refused(call, service, refused, attributes, register):
-    """Patterns, lengths, thirty custom ones, 5,000 characters in all, and what reserved ones exclude."""
+def test_invalid_attributes_are_refused(call, service, refused, attributes, register):
+    """Patterns, lengths, 30 custom ones, 5,000 characters in all, and combinations of reserved ones."""
     with refused("InvalidInput"):
         register(service, attributes=attributes)
 
@@ -127,8 +127,8 @@ def test_attributes_that_aws_refuses_are_refused(call, service, refused, attribu
         {**{str(n): "v" * 999 for n in range(4)}, "rest": "v" * 996},
     ],
 )
-def test_attributes_that_aws_allows_are_allowed(call, service, attributes, register):
-    """Up to the limits; reserved ones do not count among the thirty."""
+def test_valid_attributes_are_accepted(call, service, attributes, register):
+    """Up to the limits; reserved ones do not count towards the 30."""
     register(service, attributes=attributes)
     assert call("GetInstance", ServiceId=service, InstanceId="a")["Instance"]["Attributes"] == attributes
 
@@ -143,14 +143,14 @@ def test_attributes_of_the_wrong_type_are_refused(call, service, refused, attrib
 
 
 def test_an_ec2_instance_gets_its_address(call, service, register):
-    """AWS fills in the primary private IPv4 address."""
+    """AWS adds the primary private IPv4 address."""
     register(service, attributes={"AWS_EC2_INSTANCE_ID": "i-1", "AWS_INIT_HEALTH_STATUS": "HEALTHY"})
     attributes = call("GetInstance", ServiceId=service, InstanceId="a")["Instance"]["Attributes"]
     assert attributes["AWS_INSTANCE_IPV4"].startswith("10.0.")
 
 
-def test_ec2_instances_are_for_http_namespaces(call, dns_service, refused, register):
-    """The service model says so."""
+def test_ec2_instances_require_an_http_namespace(call, dns_service, refused, register):
+    """As the service model documents."""
     with refused("InvalidInput"):
         register(dns_service(), attributes={"AWS_EC2_INSTANCE_ID": "i-1"})
 
@@ -185,7 +185,7 @@ def test_ec2_instances_are_for_http_namespaces(call, dns_service, refused, regis
         (A_RECORD, {"AWS_ALIAS_DNS_NAME": "lb.example.com"}, False),
     ],
 )
-def test_dns_records_need_what_they_are_made_of(call, dns_service, refused, config, attributes, allowed, register):
+def test_dns_records_require_their_attributes(call, dns_service, refused, config, attributes, allowed, register):
     """A: IPv4. AAAA: IPv6. SRV: port and address. CNAME: a name. Alias: an A or AAAA record, weighted."""
     service = dns_service(DnsConfig=config)
     if allowed:
@@ -195,8 +195,8 @@ def test_dns_records_need_what_they_are_made_of(call, dns_service, refused, conf
             register(service, attributes=attributes)
 
 
-def test_a_service_has_a_thousand_instances_at_most(world, call, service, refused, register):
-    """ResourceLimitExceeded for one more, but not for one that is there."""
+def test_a_service_has_at_most_a_thousand_instances(world, call, service, refused, register):
+    """One more is ResourceLimitExceeded; changing an existing one is not."""
     for number in range(1000):
         world.register("shop/orders", f"orders-{number}")
     with refused("ResourceLimitExceeded"):
@@ -204,8 +204,8 @@ def test_a_service_has_a_thousand_instances_at_most(world, call, service, refuse
     assert register(service, "orders-0")["OperationId"]
 
 
-def test_a_namespace_has_so_many_instances_at_most(clock, caller, refused):
-    """ResourceLimitExceeded over all its services; AWS raises it on request."""
+def test_a_namespace_has_a_limit_of_instances(clock, caller, refused):
+    """ResourceLimitExceeded, over all its services."""
     world = World(clock=clock, quotas=Quotas(instances_per_namespace=2))
     world.register("shop/a", "1")
     world.register("shop/b", "1")
@@ -215,14 +215,14 @@ def test_a_namespace_has_so_many_instances_at_most(clock, caller, refused):
 
 
 def test_an_unknown_service_is_not_found(call, refused):
-    """By every call that names one."""
+    """By every operation that names one."""
     for operation in ("RegisterInstance", "DeregisterInstance", "GetInstance", "ListInstances"):
         with refused("ServiceNotFound"):
             call(operation, ServiceId="srv-unknown", InstanceId="a", Attributes={})
 
 
 def test_instances_are_listed_in_pages(world, call, service):
-    """A hundred a page where nothing is said, and no more when asked; none twice, none left out."""
+    """100 a page by default; each instance once."""
     for number in range(150):
         world.register("shop/orders", f"orders-{number}")
     first = call("ListInstances", ServiceId=service)
@@ -232,8 +232,8 @@ def test_instances_are_listed_in_pages(world, call, service):
     assert (len(first["Instances"]), listed) == (100, [f"orders-{number}" for number in range(150)])
 
 
-def test_an_instance_that_goes_between_two_pages_hides_no_other(world, call, service):
-    """A token remembers where it was, not how many there were."""
+def test_deregistering_between_pages_skips_no_instance(world, call, service):
+    """The token stores a position, not a count."""
     for name in "abcd":
         world.register("shop/orders", name)
     first = call("ListInstances", ServiceId=service, MaxResults=2)

@@ -1,4 +1,4 @@
-"""Namespaces of the local world, through AWS's own calls."""
+"""Namespaces of the local world and their tags, through AWS's API."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def http_name(call, identifier):
     return call("GetNamespace", Id=identifier)["Namespace"]["Properties"]["HttpProperties"]["HttpName"]
 
 
-def test_a_namespace_is_made_by_an_operation_and_found_by_id_and_arn(call):
-    """CreateHttpNamespace answers with an operation, whose target is the namespace."""
+def test_a_namespace_is_created_by_an_operation(call):
+    """Its id is the operation's target; it is found by id and by ARN."""
     identifier = created(call, Description="the shop", CreatorRequestId="once")
     namespace = call("GetNamespace", Id=identifier)["Namespace"]
     assert namespace["Name"] == "shop"
@@ -32,15 +32,15 @@ def test_a_namespace_is_made_by_an_operation_and_found_by_id_and_arn(call):
     [("PrivateDns", "shop.internal", {"Vpc": "vpc-1"}), ("PublicDns", "shop.example.com", {})],
 )
 def test_dns_namespaces_have_an_http_name_too(call, kind, name, members):
-    """Discovery goes by HttpName, whatever the namespace's type."""
+    """Discovery uses the HttpName for every type of namespace."""
     identifier = created(call, name, kind, **members)
     properties = call("GetNamespace", Id=identifier)["Namespace"]["Properties"]
     assert properties["HttpProperties"] == {"HttpName": name}
     assert properties["DnsProperties"]["SOA"] == {"TTL": 15}
 
 
-def test_a_reused_name_gets_a_hash_appended_to_its_http_name(call):
-    """A Name may occur twice, an HttpName may not."""
+def test_a_reused_name_gets_an_http_name_with_a_hash(call):
+    """A Name may be used twice, an HttpName may not."""
     first = created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
     second = created(call, "shop.internal", "PrivateDns", Vpc="vpc-2")
     assert http_name(call, first) == "shop.internal"
@@ -48,22 +48,22 @@ def test_a_reused_name_gets_a_hash_appended_to_its_http_name(call):
     assert call("GetNamespace", Id=second)["Namespace"]["Name"] == "shop.internal"
 
 
-def test_a_dns_namespace_made_again_is_found_under_another_http_name(call):
-    """The name was used before: deleting the namespace does not free it."""
+def test_a_recreated_dns_namespace_gets_another_http_name(call):
+    """Deleting the namespace does not free its name."""
     first = created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
     call("DeleteNamespace", Id=first)
     second = created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
     assert http_name(call, second).startswith("shop.internal-")
 
 
-def test_an_http_namespace_made_again_keeps_its_name(call):
-    """Nothing of an HTTP namespace is left in the DNS."""
+def test_a_recreated_http_namespace_keeps_its_name(call):
+    """An HTTP namespace has no DNS name."""
     call("DeleteNamespace", Id=created(call))
     assert http_name(call, created(call)) == "shop"
 
 
-def test_discovery_asks_by_http_name_and_not_by_name(world, call, refused):
-    """NamespaceNotFound is what the Name of a namespace with another HttpName gets."""
+def test_discovery_uses_the_http_name_and_not_the_name(world, call, refused):
+    """A Name finds the namespace that has it as HttpName."""
     created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
     second = created(call, "shop.internal", "PrivateDns", Vpc="vpc-2")
     call("CreateService", Name="orders", NamespaceId=second, Type="HTTP")
@@ -79,15 +79,15 @@ def test_two_private_namespaces_may_share_a_vpc(call):
     assert created(call, "b.internal", "PrivateDns", Vpc="vpc-1")
 
 
-def test_the_same_namespace_twice_is_refused_with_the_id_of_the_first(call, refused):
-    """NamespaceAlreadyExists names what is there."""
+def test_creating_a_namespace_twice_is_refused(call, refused):
+    """NamespaceAlreadyExists has the id of the first."""
     first = created(call, CreatorRequestId="one")
     with refused("NamespaceAlreadyExists") as caught:
         call("CreateHttpNamespace", Name="shop", CreatorRequestId="two")
     assert caught.value.members == {"NamespaceId": first, "CreatorRequestId": "one"}
 
 
-def test_the_same_request_twice_makes_one_namespace(call):
+def test_the_same_create_request_twice_creates_one_namespace(call):
     """A CreatorRequestId makes a retry safe."""
     once = call("CreateHttpNamespace", Name="shop", CreatorRequestId="one")
     assert call("CreateHttpNamespace", Name="shop", CreatorRequestId="one") == once
@@ -114,20 +114,20 @@ def test_the_same_request_twice_makes_one_namespace(call):
         ),
     ],
 )
-def test_a_namespace_that_aws_would_not_have_is_refused(call, refused, kind, members):
-    """Names by the model's patterns and lengths; required members must be there."""
+def test_an_invalid_namespace_is_refused(call, refused, kind, members):
+    """Patterns, lengths and required members of the service model."""
     with refused("InvalidInput"):
         call(f"Create{kind}Namespace", **members)
 
 
 def test_a_member_of_the_wrong_type_is_a_serialization_exception(call, refused):
-    """AWS's front door refuses what its JSON cannot be."""
+    """As with AWS's own API."""
     with refused("SerializationException"):
         call("CreateHttpNamespace", Name=7)
 
 
 def test_a_namespace_with_services_cannot_be_deleted(world, call, refused):
-    """ResourceInUse, until the last service has gone."""
+    """ResourceInUse, until its last service is removed."""
     world.add_service("shop/orders")
     [namespace] = call("ListNamespaces")["Namespaces"]
     with refused("ResourceInUse"):
@@ -138,8 +138,8 @@ def test_a_namespace_with_services_cannot_be_deleted(world, call, refused):
         call("GetNamespace", Id=namespace["Id"])
 
 
-def test_an_account_has_fifty_namespaces_at_most(call, refused):
-    """ResourceLimitExceeded: the quota of namespaces per Region."""
+def test_an_account_has_at_most_fifty_namespaces(call, refused):
+    """ResourceLimitExceeded: the quota per Region."""
     for number in range(50):
         created(call, f"shop-{number}")
     with refused("ResourceLimitExceeded"):
@@ -154,7 +154,7 @@ def test_the_quota_of_namespaces_can_be_raised(clock, caller):
     assert len(call("ListNamespaces")["Namespaces"]) == 51
 
 
-def test_a_namespace_is_updated_by_the_call_for_its_type_only(call, refused):
+def test_a_namespace_is_updated_by_the_operation_of_its_type(call, refused):
     """UpdateHttpNamespace is for HTTP namespaces."""
     http = created(call)
     private = created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
@@ -174,7 +174,7 @@ def test_a_namespace_is_updated_by_the_call_for_its_type_only(call, refused):
 
 
 def test_an_unknown_namespace_is_not_found(call, refused):
-    """By id and by ARN, for every call that takes one."""
+    """By id and by ARN, for every operation that takes one."""
     for identifier in ("ns-unknown", "arn:aws:servicediscovery:eu-west-1:123456789012:namespace/ns-unknown"):
         for operation, members in {
             "GetNamespace": {},
@@ -187,8 +187,8 @@ def test_an_unknown_namespace_is_not_found(call, refused):
             call("CreateService", Name="orders", NamespaceId=identifier)
 
 
-def test_filters_are_applied_after_a_page_was_read(call):
-    """A page may be empty and still lead on: that is how AWS lists."""
+def test_filters_apply_after_the_page_is_read(call):
+    """A page may be empty and still have a NextToken."""
     for number in range(3):
         created(call, f"other-{number}")
     wanted = created(call, "shop")
@@ -214,8 +214,8 @@ def test_filters_are_applied_after_a_page_was_read(call):
         ({"Name": "RESOURCE_OWNER", "Values": ["SELF"]}, {"shop", "shop.internal"}),
     ],
 )
-def test_namespaces_are_filtered_by_what_aws_filters_by(world, call, each, names):
-    """TYPE, NAME, HTTP_NAME, RESOURCE_OWNER."""
+def test_namespaces_have_four_filters(world, call, each, names):
+    """TYPE, NAME, HTTP_NAME and RESOURCE_OWNER."""
     created(call)
     created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
     world.add_namespace("shared", owner_account="210987654321")
@@ -234,13 +234,13 @@ def test_namespaces_are_filtered_by_what_aws_filters_by(world, call, each, names
         {"Name": "NAME"},
     ],
 )
-def test_a_filter_that_aws_does_not_know_is_refused(call, refused, each):
+def test_an_invalid_filter_is_refused(call, refused, each):
     """Names, conditions and the number of values."""
     with refused("InvalidInput"):
         call("ListNamespaces", Filters=[each])
 
 
-def test_a_filter_for_owners_takes_two_words_only(call, refused):
+def test_the_owner_filter_has_two_values(call, refused):
     """SELF and OTHER_ACCOUNTS."""
     created(call)
     with refused("InvalidInput"):
@@ -248,20 +248,20 @@ def test_a_filter_for_owners_takes_two_words_only(call, refused):
 
 
 @pytest.mark.parametrize("members", [{"MaxResults": 0}, {"MaxResults": 101}, {"NextToken": "nonsense"}])
-def test_a_page_that_aws_does_not_give_is_refused(call, refused, members):
-    """1 to 100 results; a token from this operation."""
+def test_an_invalid_page_is_refused(call, refused, members):
+    """1 to 100 results, and a NextToken of the operation."""
     with refused("InvalidInput"):
         call("ListNamespaces", **members)
 
 
-def test_true_is_no_number(call, refused):
-    """JSON tells them apart, Python does not."""
+def test_true_is_not_a_number(call, refused):
+    """A bool is an int in Python, but not in JSON."""
     with refused("SerializationException"):
         call("ListNamespaces", MaxResults=True)
 
 
 def test_a_token_of_another_operation_is_refused(world, call, refused):
-    """A NextToken leads on in the list that it came from."""
+    """A NextToken belongs to the list it came from."""
     for number in range(2):
         world.add_service(f"shop/orders-{number}")
     token = call("ListServices", MaxResults=1)["NextToken"]
@@ -269,8 +269,8 @@ def test_a_token_of_another_operation_is_refused(world, call, refused):
         call("ListNamespaces", NextToken=token)
 
 
-def test_tags_are_kept_with_namespaces_and_services(call, refused):
-    """Create calls, TagResource, UntagResource and ListTagsForResource agree."""
+def test_tags_can_be_added_removed_and_listed(call, refused):
+    """With create calls, TagResource, UntagResource and ListTagsForResource."""
     identifier = created(call, Tags=[{"Key": "team", "Value": "a"}])
     arn = call("GetNamespace", Id=identifier)["Namespace"]["Arn"]
     call("TagResource", ResourceARN=arn, Tags=[{"Key": "stage", "Value": "live"}])

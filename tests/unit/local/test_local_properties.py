@@ -1,4 +1,4 @@
-"""The world against simple models of it: whatever happens, in whatever order."""
+"""Property tests: the world compared with simple models of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = {"NamespaceName": "shop", "ServiceName": "orders"}
 
 
 class Registrations(RuleBasedStateMachine):
-    """Registering, deregistering, reporting and waiting, against a dict."""
+    """Registering, deregistering, reporting and waiting, compared with a dict."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,17 +61,17 @@ class Registrations(RuleBasedStateMachine):
         self.clock.tick(seconds)
 
     @invariant()
-    def every_instance_is_there_once_with_its_last_attributes(self):
+    def every_instance_exists_once_with_its_last_attributes(self):
         answer = self.world.call("DiscoverInstances", {**NAMES, "HealthStatus": "ALL"})
         found = [(each["InstanceId"], each["Attributes"]) for each in answer["Instances"]]
         assert sorted(found) == sorted(self.model.items())
 
     @invariant()
-    def only_registrations_and_deregistrations_move_the_revision(self):
+    def only_registrations_and_deregistrations_change_the_revision(self):
         assert self.world.call("DiscoverInstancesRevision", NAMES)["InstancesRevision"] == self.revision
 
     @invariant()
-    def healthy_and_unhealthy_make_up_all(self):
+    def healthy_and_unhealthy_instances_are_all_instances(self):
         parts = [
             each["InstanceId"]
             for status in ("HEALTHY", "UNHEALTHY")
@@ -91,8 +91,8 @@ TestRegistrations.settings = settings(max_examples=30, stateful_step_count=20, d
     optional=ATTRIBUTES,
     wanted=FILTERS,
 )
-def test_discovery_finds_what_a_plain_reading_of_the_documentation_finds(instances, query, optional, wanted):
-    """Query, health, optional, each as one line."""
+def test_discovery_agrees_with_a_simple_model(instances, query, optional, wanted):
+    """Query, health and optional parameters."""
     world = World(clock=ManualClock())
     world.add_service("shop/orders", health_check=True)
     for name, (attributes, status) in instances.items():
@@ -118,8 +118,8 @@ def test_discovery_finds_what_a_plain_reading_of_the_documentation_finds(instanc
     ),
     member=st.sampled_from(["Name", "NamespaceName", "ServiceId", "Attributes", "Filters", "MaxResults", "NextToken"]),
 )
-def test_nothing_that_json_can_say_breaks_the_world(members, member):
-    """Every call answers or refuses."""
+def test_any_json_is_answered_or_refused(members, member):
+    """By every operation."""
     world = World(clock=ManualClock())
     world.add_service("shop/orders")
     service = world.call("ListServices", {})["Services"][0]["Id"]
@@ -132,6 +132,6 @@ def test_nothing_that_json_can_say_breaks_the_world(members, member):
 
 
 def _operations():
-    from aiocloudmap.local.actions import CALLS
+    from aiocloudmap.local.actions import ACTIONS
 
-    return [operation for operation in CALLS if not operation.startswith("Delete")]
+    return [operation for operation in ACTIONS if not operation.startswith("Delete")]

@@ -1,4 +1,4 @@
-"""Services of the local world, and their own attributes, through AWS's own calls."""
+"""Services of the local world and their own attributes, through AWS's API."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def create(call, namespaces):
     return create
 
 
-def test_a_service_is_there_at_once_and_found_by_id_and_arn(call, create):
-    """CreateService is no operation."""
+def test_a_service_is_created_at_once(call, create):
+    """It is found by id and by ARN."""
     service = create(Description="orders", HealthCheckCustomConfig={"FailureThreshold": 3})
     assert service["Type"] == "HTTP"
     assert service["InstanceCount"] == 0
@@ -41,15 +41,15 @@ def test_a_service_is_there_at_once_and_found_by_id_and_arn(call, create):
     assert call("GetService", Id=service["Arn"])["Service"] == service
 
 
-def test_a_service_with_dns_records_is_found_both_ways(create):
-    """DNS_HTTP: by DNS queries and by DiscoverInstances."""
+def test_a_service_with_dns_records_has_type_dns_http(create):
+    """It is found by DNS queries and by DiscoverInstances."""
     service = create("private", DnsConfig=A_RECORD)
     assert service["Type"] == "DNS_HTTP"
     assert service["DnsConfig"]["RoutingPolicy"] == "MULTIVALUE"
 
 
 def test_the_namespace_may_be_named_in_the_dns_config(call, namespaces):
-    """As old clients do."""
+    """As old clients send it."""
     config = {**A_RECORD, "NamespaceId": namespaces["public"]}
     service = call("CreateService", Name="orders", DnsConfig=config)["Service"]
     assert service["NamespaceId"] == namespaces["public"]
@@ -58,15 +58,15 @@ def test_the_namespace_may_be_named_in_the_dns_config(call, namespaces):
 @pytest.mark.parametrize(
     "name", ["orders", "a.b.c", "_orders._tcp", ".", "x" * 63, "o", ".".join(["x" * 63, "y" * 63])]
 )
-def test_names_that_aws_allows_are_allowed(create, name):
-    """Labels joined by dots, or a dot."""
+def test_valid_service_names_are_accepted(create, name):
+    """Labels joined by dots, or a single dot."""
     assert create(name=name)["Name"] == name
 
 
 @pytest.mark.parametrize(
     "name", ["", "-orders", "orders-", "a..b", "x" * 64, "with space", "_", ".".join(["x" * 63, "y" * 63, "z"]), "o\n"]
 )
-def test_names_that_aws_refuses_are_refused(create, refused, name):
+def test_invalid_service_names_are_refused(create, refused, name):
     """InvalidInput, by the pattern of the service model."""
     with refused("InvalidInput"):
         create(name=name)
@@ -98,14 +98,14 @@ def test_names_that_aws_refuses_are_refused(create, refused, name):
         ("public", {"DnsConfig": {"DnsRecords": [{"Type": "MX", "TTL": 1}]}}),
     ],
 )
-def test_a_service_that_aws_would_not_have_is_refused(create, refused, where, members):
-    """DNS records only where there is DNS; one kind of health check at most, where it can be."""
+def test_an_invalid_service_is_refused(create, refused, where, members):
+    """Invalid DNS records and health checks."""
     with refused("InvalidInput"):
         create(where, **members)
 
 
-def test_a_second_service_of_a_name_is_refused_with_the_first(create, refused):
-    """ServiceAlreadyExists names what is there."""
+def test_creating_a_service_twice_is_refused(create, refused):
+    """ServiceAlreadyExists has the id of the first."""
     first = create(CreatorRequestId="one")
     with refused("ServiceAlreadyExists") as caught:
         create(CreatorRequestId="two")
@@ -113,15 +113,15 @@ def test_a_second_service_of_a_name_is_refused_with_the_first(create, refused):
     assert caught.value.members == expected
 
 
-def test_the_same_request_twice_makes_one_service(create, refused):
-    """A CreatorRequestId makes a retry safe; it does not excuse another request."""
+def test_the_same_create_request_twice_creates_one_service(create, refused):
+    """A CreatorRequestId makes a retry safe, but not a different request."""
     assert create(CreatorRequestId="one") == create(CreatorRequestId="one")
     with refused("ServiceAlreadyExists"):
         create(CreatorRequestId="one", HealthCheckCustomConfig={})
 
 
-def test_case_tells_services_apart_only_where_no_dns_is_asked(create, refused):
-    """The DNS knows no case."""
+def test_service_names_are_case_sensitive_unless_in_dns(create, refused):
+    """DNS names are not case-sensitive."""
     create(name="orders")
     create(name="ORDERS")
     create("private", name="orders", DnsConfig=A_RECORD)
@@ -129,8 +129,8 @@ def test_case_tells_services_apart_only_where_no_dns_is_asked(create, refused):
         create("private", name="ORDERS", DnsConfig=A_RECORD)
 
 
-def test_a_service_needs_a_namespace_that_is_there(call, refused):
-    """InvalidInput without one, NamespaceNotFound with a wrong one."""
+def test_a_service_requires_an_existing_namespace(call, refused):
+    """InvalidInput without one, NamespaceNotFound with an unknown one."""
     with refused("InvalidInput"):
         call("CreateService", Name="orders")
     with refused("NamespaceNotFound"):
@@ -138,7 +138,7 @@ def test_a_service_needs_a_namespace_that_is_there(call, refused):
 
 
 def test_services_are_listed_in_pages_and_by_namespace(call, create, namespaces):
-    """A hundred a page where nothing is said."""
+    """100 a page by default."""
     for number in range(101):
         create(name=f"orders-{number}")
     create("private", name="other", Type="HTTP")
@@ -157,7 +157,7 @@ def test_services_are_listed_in_pages_and_by_namespace(call, create, namespaces)
 
 
 def test_a_service_with_instances_cannot_be_deleted(call, create, refused):
-    """ResourceInUse until the last one has gone; then its attributes go too."""
+    """ResourceInUse until the last one is deregistered."""
     service = create()["Id"]
     call("RegisterInstance", ServiceId=service, InstanceId="a", Attributes={})
     with refused("ResourceInUse"):
@@ -169,8 +169,8 @@ def test_a_service_with_instances_cannot_be_deleted(call, create, refused):
             call(operation, **{member: service})
 
 
-def test_an_update_changes_ttls_and_drops_the_health_check_left_out(call, create):
-    """What AWS deletes when it is left out."""
+def test_an_update_changes_ttls_and_removes_an_omitted_health_check(call, create):
+    """AWS deletes settings that the call leaves out."""
     service = create("public", DnsConfig=A_RECORD, HealthCheckConfig=ROUTE53)["Id"]
     change = {"Description": "new", "DnsConfig": {"DnsRecords": [{"Type": "A", "TTL": 5}]}}
     call("UpdateService", Id=service, Service=change)
@@ -180,8 +180,8 @@ def test_an_update_changes_ttls_and_drops_the_health_check_left_out(call, create
     assert "HealthCheckConfig" not in after
 
 
-def test_an_update_never_touches_a_custom_health_check(call, create):
-    """It can be neither added, nor changed, nor left out."""
+def test_an_update_keeps_a_custom_health_check(call, create):
+    """It cannot be added, changed or removed."""
     service = create("private", DnsConfig=A_RECORD, HealthCheckCustomConfig={})["Id"]
     call("UpdateService", Id=service, Service={"DnsConfig": A_RECORD})
     assert call("GetService", Id=service)["Service"]["HealthCheckCustomConfig"] == {"FailureThreshold": 1}
@@ -201,15 +201,15 @@ def test_an_update_never_touches_a_custom_health_check(call, create):
         ),
     ],
 )
-def test_an_update_that_aws_would_not_do_is_refused(call, create, refused, where, made, change):
-    """Settings in HTTP namespaces, and types of records, stay as they are."""
+def test_an_invalid_update_is_refused(call, create, refused, where, made, change):
+    """Settings in HTTP namespaces and record types cannot change."""
     service = create(where, **made)["Id"]
     with refused("InvalidInput"):
         call("UpdateService", Id=service, Service=change)
 
 
-def test_attributes_of_a_service_are_added_changed_and_taken_away(call, create):
-    """The others stay."""
+def test_service_attributes_are_added_changed_and_deleted(call, create):
+    """Other attributes stay."""
     service = create()
     call("UpdateServiceAttributes", ServiceId=service["Id"], Attributes={"OWNER": "a", "STAGE": "live"})
     call("UpdateServiceAttributes", ServiceId=service["Arn"], Attributes={"OWNER": "b", "with space": ""})
@@ -219,8 +219,8 @@ def test_attributes_of_a_service_are_added_changed_and_taken_away(call, create):
     assert answer["ServiceArn"] == service["Arn"]
 
 
-def test_a_service_has_thirty_attributes_at_most(call, create, refused):
-    """ServiceAttributesLimitExceededException; those there are count."""
+def test_a_service_has_at_most_thirty_attributes(call, create, refused):
+    """ServiceAttributesLimitExceededException, counting existing ones."""
     service = create()["Id"]
     call("UpdateServiceAttributes", ServiceId=service, Attributes={str(n): "" for n in range(30)})
     call("UpdateServiceAttributes", ServiceId=service, Attributes={"0": "changed"})
@@ -229,16 +229,16 @@ def test_a_service_has_thirty_attributes_at_most(call, create, refused):
 
 
 @pytest.mark.parametrize("attributes", [{}, {"k" * 256: "v"}, {"k": "v" * 1025}])
-def test_attributes_that_a_service_cannot_have_are_refused(call, create, refused, attributes):
-    """Lengths of keys and values, and at least one."""
+def test_invalid_service_attributes_are_refused(call, create, refused, attributes):
+    """Lengths of keys and values, and no attributes at all."""
     service = create()["Id"]
     with refused("InvalidInput"):
         call("UpdateServiceAttributes", ServiceId=service, Attributes=attributes)
 
 
 @pytest.mark.parametrize("keys", [[], [str(n) for n in range(31)]])
-def test_one_to_thirty_attributes_are_taken_away_at_once(call, create, refused, keys):
-    """The bounds of the service model."""
+def test_one_to_thirty_attributes_are_deleted_at_once(call, create, refused, keys):
+    """The limits of the service model."""
     service = create()["Id"]
     with refused("InvalidInput"):
         call("DeleteServiceAttributes", ServiceId=service, Attributes=keys)

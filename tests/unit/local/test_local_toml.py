@@ -1,4 +1,4 @@
-"""Worlds written in TOML, and what is said of those that are written wrong."""
+"""Worlds described in TOML, and the errors for invalid files."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_a_file_describes_a_world(tmp_path):
         assert world.instances("shared/orders", owner_account="210987654321")[0].health == "UNKNOWN"
 
 
-def test_the_services_own_attributes_are_there(clock):
-    """Those that GetServiceAttributes tells."""
+def test_a_service_has_its_own_attributes(clock):
+    """GetServiceAttributes returns them."""
     world = World.from_toml(GOOD, clock=clock)
     owned = [{"Name": "RESOURCE_OWNER", "Values": ["SELF"]}]
     services = {each["Name"]: each["Id"] for each in world.call("ListServices", {"Filters": owned})["Services"]}
@@ -48,25 +48,25 @@ def test_the_services_own_attributes_are_there(clock):
     assert answer["ServiceAttributes"]["Attributes"] == {"OWNER": "team-a"}
 
 
-def test_settings_go_to_the_world(clock):
-    """Clock, account, quotas and the rest."""
+def test_settings_are_passed_to_the_world(clock):
+    """Such as clock and account."""
     assert World.from_toml(GOOD, clock=clock, account="111111111111").account == "111111111111"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[shop.orders]\nattributes =\n", ["is not TOML", "line 2"]),
         ("[shop.orders\n", ["is not TOML", "line 1"]),
         ("[shop.orders]\n[shop.orders]\n", ["is not TOML"]),
         ("shop = 1\n", ["[shop]", "a number"]),
         ("[shop]\norders = 'x'\n", ["[shop.orders]", "a string"]),
-        ("[shop.orders]\nattribute = {}\n", ["[shop.orders]", "'attribute'", "is it 'attributes'?"]),
+        ("[shop.orders]\nattribute = {}\n", ["[shop.orders]", "'attribute'", "did you mean 'attributes'?"]),
         ("[shop.orders]\ncolour = 'red'\n", ["'colour'", "attributes, health_check, instances"]),
         ("[shop.orders]\nattributes = []\n", ["[shop.orders.attributes]", "a list"]),
         ("[shop.orders]\nhealth_check = 'yes'\n", ["health_check", "true or false"]),
         ("[shop.orders]\nunhealthy = 'a'\n", ["unhealthy", "list of instance ids"]),
-        ("[shop.orders]\nunhealthy = ['a']\n", ["unhealthy names 'a'", "none"]),
+        ("[shop.orders]\nunhealthy = ['a']\n", ["invalid unhealthy 'a'", "instances []"]),
         (
             "[shop.orders]\nhealth_check = false\nunhealthy = ['a']\n[shop.orders.instances.a]\n",
             ["health_check = true"],
@@ -88,28 +88,28 @@ def test_settings_go_to_the_world(clock):
         ),
     ],
 )
-def test_a_file_that_is_wrong_is_told_where_and_what_would_be_right(tmp_path, text, said):
-    """The file's name, the line or the table, and the remedy."""
+def test_an_error_names_the_place_and_the_fix(tmp_path, text, expected):
+    """The file's name, the line or table, and what was expected."""
     file = tmp_path / "services.toml"
     file.write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         World.from_toml(file)
-    for words in ["services.toml", *said]:
+    for words in ["services.toml", *expected]:
         assert words in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path):
-    """Missing, a folder, not UTF-8."""
+def test_an_unreadable_file_is_a_configuration_error(tmp_path):
+    """A missing file, a folder, and one that is not UTF-8."""
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"\xff\xfe")
-    for path, said in ((tmp_path / "missing.toml", "No such file"), (tmp_path, "directory"), (binary, "UTF-8")):
-        with pytest.raises(ConfigurationError, match=said) as caught:
+    for path, reason in ((tmp_path / "missing.toml", "No such file"), (tmp_path, "directory"), (binary, "UTF-8")):
+        with pytest.raises(ConfigurationError, match=reason) as caught:
             World.from_toml(path)
         assert str(path) in str(caught.value)
 
 
 def test_an_empty_file_is_an_empty_world(tmp_path):
-    """Nothing said, nothing there."""
+    """It has no services."""
     file = tmp_path / "services.toml"
     file.write_text("")
     assert World.from_toml(file).services() == ()

@@ -1,4 +1,4 @@
-"""The tester's hand: what `World` offers besides AWS's calls."""
+"""The methods of `World` for tests, which take effect at once."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aiocloudmap.model.query import ServiceName
 from aiocloudmap.testing import ManualClock
 
 
-def test_registering_makes_what_is_missing(world):
-    """Namespace, service, instance, in one line."""
+def test_registering_creates_namespace_and_service(world):
+    """With one line."""
     world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://q"})
     [instance] = world.instances("shop/orders")
     assert (instance.id, instance.health, dict(instance.attributes)) == (
@@ -25,24 +25,24 @@ def test_registering_makes_what_is_missing(world):
     assert world.services() == (ServiceName("shop", "orders"),)
 
 
-def test_a_service_may_be_named_by_text_url_or_object(world):
-    """They are the same service."""
+def test_a_service_name_may_be_text_url_or_object(world):
+    """All three name the same service."""
     world.register("shop/orders", "a")
     world.register("cloudmap://shop/orders", "b")
     world.register(ServiceName("shop", "orders"), "c")
     assert [each.id for each in world.instances("shop/orders")] == ["a", "b", "c"]
 
 
-def test_setting_health_gives_a_service_its_health_check(world):
-    """So that one line is enough; the other instances become HEALTHY."""
+def test_setting_health_adds_a_health_check(world):
+    """The other instances become HEALTHY."""
     world.register("shop/orders", "a")
     world.register("shop/orders", "b")
     world.set_health("shop/orders", "a", "UNHEALTHY")
     assert [each.health for each in world.instances("shop/orders")] == [HealthStatus.UNHEALTHY, HealthStatus.HEALTHY]
 
 
-def test_deregistering_and_removing_undo_it(world, refused):
-    """Each is refused where there is nothing to undo."""
+def test_instances_services_and_namespaces_can_be_removed(world, refused):
+    """Removing them again is refused."""
     world.register("shop/orders", "a")
     world.deregister("shop/orders", "a")
     assert world.revision("shop/orders") == 2
@@ -58,16 +58,16 @@ def test_deregistering_and_removing_undo_it(world, refused):
         world.instances("shop/orders")
 
 
-def test_removing_a_namespace_takes_its_services_along(world):
-    """With their instances, and nobody else's."""
+def test_removing_a_namespace_removes_its_services(world):
+    """Other namespaces stay."""
     world.register("shop/orders", "a")
     world.register("other/orders", "a")
     world.remove_namespace("shop")
     assert world.services() == (ServiceName("other", "orders"),)
 
 
-def test_a_service_that_goes_while_an_operation_runs_on_it_is_gone(clock):
-    """The operation ends in nothing."""
+def test_a_service_can_be_removed_during_an_operation(clock):
+    """The operation then has no effect."""
     world = World(clock=clock, operation_time=1)
     world.add_service("shop/orders")
     service = world.call("ListServices", {})["Services"][0]["Id"]
@@ -81,7 +81,7 @@ def test_a_service_that_goes_while_an_operation_runs_on_it_is_gone(clock):
 
 
 def test_adding_a_service_again_changes_it(world):
-    """Attributes are replaced where some are given; a health check is never taken away."""
+    """Given attributes are replaced; a health check is never removed."""
     world.add_service("shop/orders", attributes={"OWNER": "a"}, health_check=True)
     world.add_service("shop/orders")
     service = world.call("ListServices", {})["Services"][0]
@@ -90,7 +90,7 @@ def test_adding_a_service_again_changes_it(world):
 
 
 def test_a_shared_namespace_is_found_by_its_name(world):
-    """The tester's hand need not say the owner, unless the account has one of the same name."""
+    """Without an owner, unless the account has a namespace with the same name."""
     world.register("shared/orders", "a", owner_account="210987654321")
     world.register("shared/orders", "b")
     assert len(world.instances("shared/orders")) == 2
@@ -100,14 +100,14 @@ def test_a_shared_namespace_is_found_by_its_name(world):
 
 
 @pytest.mark.parametrize("name", ["orders", "shop/", "/orders", "shop/-orders", "with space/orders"])
-def test_a_name_that_is_none_is_a_configuration_error(world, name):
+def test_an_invalid_name_is_a_configuration_error(world, name):
     """As everywhere in the library."""
     with pytest.raises(ConfigurationError):
         world.register(name, "a")
 
 
-def test_what_aws_refuses_is_refused_here_too(world, refused):
-    """Ids, attributes and statuses, with nothing left behind."""
+def test_invalid_arguments_are_refused(world, refused):
+    """Ids, attributes, statuses and account ids."""
     with refused("InvalidInput"):
         world.register("shop/orders", "with space")
     assert world.services() == ()
@@ -120,20 +120,20 @@ def test_what_aws_refuses_is_refused_here_too(world, refused):
         world.register("new/orders", "a", owner_account="1")
 
 
-def test_the_accounts_number_must_be_one(clock):
-    """Twelve digits."""
+def test_an_invalid_account_id_is_refused(clock):
+    """It has twelve digits."""
     with pytest.raises(RefusedError):
         World(clock=clock, account="1")
 
 
-def test_its_repr_tells_how_much_there_is(world):
-    """For a look in the debugger."""
+def test_the_repr_shows_counts(world):
+    """For debugging."""
     world.register("shop/orders", "a")
     assert "1 namespaces, 1 services, 1 instances" in repr(world)
 
 
 class SlowClock(ManualClock):
-    """Says when it is asked for the first time, and answers then only when it may."""
+    """Blocks in `monotonic` until the test allows it to return."""
 
     def __init__(self):
         super().__init__()
@@ -147,8 +147,8 @@ class SlowClock(ManualClock):
         return super().monotonic()
 
 
-def test_threads_change_it_one_after_the_other():
-    """While one is at it, another does not get as far as looking at the clock; nothing is lost."""
+def test_threads_change_the_world_one_at_a_time():
+    """A second thread does not read the clock while the first is inside."""
     clock = SlowClock()
     world = World(clock=clock)
     threads = [threading.Thread(target=world.register, args=("shop/orders", name)) for name in "ab"]

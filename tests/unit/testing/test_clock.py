@@ -1,4 +1,4 @@
-"""The manual clock: time that passes when it is told to."""
+"""ManualClock: time that a test moves by hand."""
 
 import asyncio
 import threading
@@ -11,15 +11,15 @@ from aiocloudmap.testing import ManualClock
 
 
 def test_time_stands_still_unless_it_is_ticked():
-    """Both clocks read the same as long as nobody ticks, and move together when somebody does."""
+    """A tick moves both clocks."""
     clock = ManualClock(monotonic=10, time=1000)
     assert (clock.monotonic(), clock.time()) == (10, 1000)
     clock.tick(2.5)
     assert (clock.monotonic(), clock.time()) == (12.5, 1002.5)
 
 
-def test_freezing_and_setting_back_move_the_wall_clock_alone():
-    """The monotonic clock never runs backwards, and stands still in a freezer."""
+def test_freeze_and_set_back_move_the_wall_clock_alone():
+    """The monotonic clock does not change."""
     clock = ManualClock(monotonic=10, time=1000)
     clock.freeze(45)
     assert (clock.monotonic(), clock.time()) == (10, 1045)
@@ -28,7 +28,7 @@ def test_freezing_and_setting_back_move_the_wall_clock_alone():
 
 
 def test_time_does_not_run_backwards():
-    """A negative tick is refused, and says what there is instead."""
+    """A negative tick is refused; the message names set_back."""
     clock = ManualClock()
     before = clock.monotonic()
     with pytest.raises(ValueError, match="set_back"):
@@ -37,7 +37,7 @@ def test_time_does_not_run_backwards():
 
 
 def test_timers_are_called_in_the_tick_that_reaches_them():
-    """Not before, and at the very moment."""
+    """Not earlier, and only once."""
     clock, called = ManualClock(), []
     clock.call_later(5, lambda: called.append("a"))
     clock.tick(4.999)
@@ -49,7 +49,7 @@ def test_timers_are_called_in_the_tick_that_reaches_them():
 
 
 def test_timers_are_called_in_order_each_at_its_own_time():
-    """One long tick is as good as many short ones."""
+    """One long tick is the same as many short ones."""
     clock, called = ManualClock(monotonic=0), []
     for delay in (3, 1, 2, 1):
         clock.call_later(delay, lambda delay=delay: called.append((delay, clock.monotonic())))
@@ -59,7 +59,7 @@ def test_timers_are_called_in_order_each_at_its_own_time():
 
 
 def test_a_timer_may_set_another_within_the_same_tick():
-    """What is due before the end of the tick is called in it."""
+    """A timer due before the end of the tick is called in it."""
     clock, called = ManualClock(monotonic=0), []
     clock.call_later(1, lambda: clock.call_later(1, lambda: called.append(clock.monotonic())))
     clock.tick(5)
@@ -67,7 +67,7 @@ def test_a_timer_may_set_another_within_the_same_tick():
 
 
 def test_a_cancelled_timer_is_not_called():
-    """Nor counted; cancelling twice, or after the call, is harmless."""
+    """It is not counted; cancelling it again has no effect."""
     clock, called = ManualClock(), []
     first = clock.call_later(1, lambda: called.append(1))
     clock.call_later(1, lambda: called.append(2))
@@ -81,16 +81,16 @@ def test_a_cancelled_timer_is_not_called():
     first.cancel()
 
 
-async def test_what_a_timer_wakes_runs_when_the_test_next_awaits():
-    """A tick is synchronous; tasks run afterwards."""
+async def test_a_woken_task_runs_when_the_test_next_awaits():
+    """A tick is synchronous."""
     clock, woken = ManualClock(), asyncio.get_running_loop().create_future()
     clock.call_later(1, lambda: woken.set_result("now"))
     clock.tick(1)
     assert await woken == "now"
 
 
-def test_a_timer_of_a_loop_in_another_thread_is_called_there_at_its_own_time():
-    """As when a test client runs a web application in a thread: each timer sees the moment that it was set for."""
+def test_a_timer_of_another_threads_loop_is_called_there():
+    """At its own time, as when a test client runs a web application in a thread."""
     clock, seen = ManualClock(monotonic=0), []
     ready = threading.Event()
 
@@ -109,9 +109,9 @@ def test_a_timer_of_a_loop_in_another_thread_is_called_there_at_its_own_time():
     assert seen == [(2, "application")]
 
 
-def test_a_timer_that_raises_in_another_thread_does_not_hold_the_tick_up(monkeypatch):
-    """The other loop tells of it, as of every callback."""
-    monkeypatch.setattr("aiocloudmap.testing.clock._PATIENCE", None)
+def test_a_failing_timer_in_another_thread_does_not_block_the_tick(monkeypatch):
+    """The other loop's exception handler gets the error."""
+    monkeypatch.setattr("aiocloudmap.testing.clock._CALL_TIMEOUT", None)
     clock, ready, over = ManualClock(monotonic=0), threading.Event(), []
 
     async def wait() -> None:
@@ -131,15 +131,15 @@ def test_a_timer_that_raises_in_another_thread_does_not_hold_the_tick_up(monkeyp
 
 
 def test_the_repr_shows_time_and_timers():
-    """State is visible."""
+    """For debugging."""
     clock = ManualClock(monotonic=10)
     clock.call_later(1, print)
     assert repr(clock) == "<ManualClock at 10.000, 1 timer(s)>"
 
 
 @given(st.lists(st.floats(0, 100), max_size=8), st.lists(st.floats(0, 50), max_size=8))
-def test_any_ticks_call_what_is_due_and_nothing_else(delays, ticks):
-    """Whatever the steps, exactly the timers are called whose time has come, in the order of their times."""
+def test_any_ticks_call_exactly_the_due_timers(delays, ticks):
+    """In the order of their times."""
     clock, called = ManualClock(monotonic=0), []
     for delay in delays:
         clock.call_later(delay, lambda delay=delay: called.append(delay))

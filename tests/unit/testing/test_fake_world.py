@@ -1,4 +1,4 @@
-"""World, faults and counts in one hand."""
+"""FakeWorld: world, faults and call counts in one object."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiocloudmap.testing import FakeWorld, ManualClock
 
 @pytest.fixture
 def fake() -> FakeWorld:
-    """Has shop/orders with one instance."""
+    """A world with one instance of shop/orders."""
     fake = FakeWorld(ManualClock())
     fake.register("shop/orders", "orders-1", {"QUEUE_URL": "here"})
     return fake
@@ -18,12 +18,12 @@ def fake() -> FakeWorld:
 
 @pytest.fixture
 def orders(fake):
-    """A handle that asks it."""
+    """A handle of that world."""
     return CloudMap(backend=fake.backend, clock=fake.clock).service("shop/orders")
 
 
-async def test_what_is_registered_is_found_and_what_is_told_to_fail_fails(fake, orders):
-    """One line each, in one place."""
+async def test_it_answers_fails_and_counts(fake, orders):
+    """With one line each."""
     assert await orders.attribute("QUEUE_URL") == "here"
     fake.fail("RequestLimitExceeded", next=1)
     with pytest.raises(ThrottledError):
@@ -31,8 +31,8 @@ async def test_what_is_registered_is_found_and_what_is_told_to_fail_fails(fake, 
     assert fake.calls["DiscoverInstances"] == 2
 
 
-async def test_instances_come_fall_ill_and_go(fake, orders):
-    """The tester's hand on the world."""
+async def test_instances_and_services_can_be_changed(fake, orders):
+    """With the methods of World."""
     fake.register("shop/orders", "orders-2")
     fake.set_health("shop/orders", "orders-1", "UNHEALTHY")
     assert [each.id for each in await orders.resolve(max_age=0)] == ["orders-2"]
@@ -43,8 +43,8 @@ async def test_instances_come_fall_ill_and_go(fake, orders):
     assert dict(await orders.attributes()) == {"OWNER": "team-a"}
 
 
-async def test_the_same_world_is_served_with_the_same_faults_and_counts(fake, orders):
-    """Whoever asks, and however."""
+async def test_it_can_be_served_with_the_same_faults_and_counts(fake, orders):
+    """Over the wire and in process."""
     async with fake.served() as local, local.cloud_map() as cloud_map:
         far = cloud_map.service("shop/orders")
         assert await far.attribute("QUEUE_URL") == await orders.attribute("QUEUE_URL") == "here"
@@ -56,8 +56,8 @@ async def test_the_same_world_is_served_with_the_same_faults_and_counts(fake, or
         assert "4 calls" in repr(fake)
 
 
-async def test_a_clock_that_stands_still_never_runs_out_of_requests(fake, orders):
-    """AWS's bucket of 2,000 would not refill in a test's one moment."""
+async def test_requests_are_not_limited_while_time_stands_still(fake, orders):
+    """AWS's bucket of 2,000 requests would never refill."""
     for _ in range(2_100):
         await fake.backend.discover(orders.query)
     assert fake.calls.total == 2_100

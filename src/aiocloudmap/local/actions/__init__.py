@@ -1,4 +1,4 @@
-"""AWS's calls, by name: each takes the state and a request, and returns the answer's members or refuses."""
+"""AWS's operations by name: functions that take the state and a request, and return the members of the answer."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from aiocloudmap.local.actions import attributes, discovery, health, instances, namespaces, operations, services, tags
+from aiocloudmap.local.actions import discovery, instances, namespaces, operations, services
 from aiocloudmap.local.request import Request
 from aiocloudmap.local.state import State
 
-__all__ = ["CALLS", "Call"]
+__all__ = ["ACTIONS"]
 
-Call = Callable[[State, Request], dict[str, Any]]
-
-CALLS: Final[Mapping[str, Call]] = MappingProxyType(
+ACTIONS: Final[Mapping[str, Callable[[State, Request], dict[str, Any]]]] = MappingProxyType(
     {
-        **attributes.CALLS,
-        **discovery.CALLS,
-        **health.CALLS,
-        **instances.CALLS,
-        **namespaces.CALLS,
-        **operations.CALLS,
-        **services.CALLS,
-        **tags.CALLS,
+        **discovery.ACTIONS,
+        **instances.ACTIONS,
+        **namespaces.ACTIONS,
+        **operations.ACTIONS,
+        **services.ACTIONS,
     }
 )

@@ -1,38 +1,31 @@
 """The data plane: DiscoverInstances and DiscoverInstancesRevision.
 
-An answer is made in this order: QueryParameters (all must match), health, OptionalParameters (where anything matches
+An answer is made in this order: QueryParameters (all must match), health, OptionalParameters (if anything matches
 them), a random order, MaxResults. Health is ignored for a service without a health check. HEALTHY_OR_ELSE_ALL looks at
-the instances that match the query. What AWS does when HealthStatus is left out is not documented for the API; here it
-is HEALTHY, as the developer guide describes discovery.
+the instances that match the query. The default of HealthStatus is not documented for the API; here it is HEALTHY, as
+the developer guide describes discovery.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocloudmap.local.request import (
-    ACCOUNT,
-    ATTRIBUTE_KEY,
-    ATTRIBUTE_VALUE,
-    NAMESPACE_NAME,
-    SERVICE_NAME,
-    Request,
-)
+from aiocloudmap.local.request import ACCOUNT, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, NAMESPACE_NAME, SERVICE_NAME, Request
 from aiocloudmap.local.state import InstanceRecord, ServiceRecord, State
 from aiocloudmap.model.instance import HealthStatus
 from aiocloudmap.model.query import HealthFilter
 
-__all__ = ["CALLS"]
+__all__ = ["ACTIONS"]
 
 _DEFAULT_RESULTS: Final = 100
-_MOST_RESULTS: Final = 1000
+_MAX_RESULTS: Final = 1000
 
 
 def discover_instances(state: State, request: Request) -> dict[str, Any]:
     """Instances of a service that match, in random order."""
     names = request.text("NamespaceName", NAMESPACE_NAME), request.text("ServiceName", SERVICE_NAME)
     owner = request.optional_text("OwnerAccount", ACCOUNT)
-    most = request.number("MaxResults", 1, _MOST_RESULTS, default=_DEFAULT_RESULTS)
+    max_results = request.number("MaxResults", 1, _MAX_RESULTS, default=_DEFAULT_RESULTS)
     query = request.mapping("QueryParameters", ATTRIBUTE_KEY, ATTRIBUTE_VALUE)
     optional = request.mapping("OptionalParameters", ATTRIBUTE_KEY, ATTRIBUTE_VALUE)
     health = HealthFilter(request.choice("HealthStatus", list(HealthFilter), default="HEALTHY"))
@@ -41,7 +34,7 @@ def discover_instances(state: State, request: Request) -> dict[str, Any]:
     found = _healthy(state, service, _matching(service.instances.values(), query), health)
     if optional:
         found = _matching(found, optional) or found
-    chosen = state.random.sample(found, min(most, len(found)))
+    chosen = state.random.sample(found, min(max_results, len(found)))
     return {
         "Instances": [_described(state, service, instance) for instance in chosen],
         "InstancesRevision": service.revision,
@@ -49,7 +42,7 @@ def discover_instances(state: State, request: Request) -> dict[str, Any]:
 
 
 def discover_instances_revision(state: State, request: Request) -> dict[str, Any]:
-    """The service's revision: moved by registrations and deregistrations, never by health."""
+    """The service's revision, which registrations and deregistrations increase. Health does not change it."""
     names = request.text("NamespaceName", NAMESPACE_NAME), request.text("ServiceName", SERVICE_NAME)
     service = state.discover(*names, request.optional_text("OwnerAccount", ACCOUNT))
     return {"InstancesRevision": service.revision}
@@ -80,7 +73,7 @@ def _described(state: State, service: ServiceRecord, instance: InstanceRecord) -
     }
 
 
-CALLS: Final = {
+ACTIONS: Final = {
     "DiscoverInstances": discover_instances,
     "DiscoverInstancesRevision": discover_instances_revision,
 }

@@ -1,7 +1,7 @@
-"""Register, deregister, get and list instances.
+"""Register, deregister, get and list instances; get and report their health.
 
-Registering an id that is there changes it (upsert). Both calls are operations; what they change is seen when they end,
-and each end moves the service's revision, whether the instance was new or not.
+Registering an existing id changes the instance (upsert). Registering and deregistering are operations: their effect is
+visible when they end, and each end increases the service's revision, whether the instance was new or not.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.request import ARN, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, RESOURCE_ID, Request, page
+from aiocloudmap.local.request import ARN, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, RESOURCE_ID, Request, paginate
 from aiocloudmap.local.state import Health, InstanceRecord, ServiceRecord, State
-from aiocloudmap.local.validation import check_attributes, filled_in
+from aiocloudmap.local.validation import add_ec2_address, check_attributes
 from aiocloudmap.model.instance import HealthStatus
 
-__all__ = ["CALLS", "check_registration", "drop_instance", "find_instance", "put_instance"]
+__all__ = ["ACTIONS", "check_registration", "drop_instance", "find_instance", "put_instance"]
 
 
 def register_instance(state: State, request: Request) -> dict[str, Any]:
-    """Start the registration of an instance, or its change."""
+    """Start to register or change an instance."""
     service = state.service(request.text("ServiceId", ARN))
     identifier = request.text("InstanceId", INSTANCE_ID)
     token = request.optional_text("CreatorRequestId", RESOURCE_ID)
     attributes = request.mapping("Attributes", ATTRIBUTE_KEY, ATTRIBUTE_VALUE, required=True)
     check_registration(state, service, identifier, attributes)
-    attributes = filled_in(attributes)
+    attributes = add_ec2_address(attributes)
     known = service.instances.get(identifier)
     if known and token is not None and (known.creator_request_id, known.attributes) == (token, attributes):
         return {"OperationId": known.registering_operation}
@@ -38,48 +38,59 @@ def register_instance(state: State, request: Request) -> dict[str, Any]:
 
 
 def check_registration(state: State, service: ServiceRecord, identifier: str, attributes: dict[str, str]) -> None:
-    """Refuse what AWS would refuse to register: by its attributes, and by the quotas where the instance is new."""
+    """Refuse what AWS would not register: by its attributes, and by the quotas if the instance is new.
+
+    Registrations that are still running do not count against the quotas.
+    """
     check_attributes(service, attributes)
-    if identifier not in service.instances:
-        _check_quotas(state, service)
+    if identifier in service.instances:
+        return
+    if len(service.instances) >= state.quotas.instances_per_service:
+        raise RefusedError(f"instance limit of service {service.id} reached", code="ResourceLimitExceeded")
+    in_namespace = sum(len(each.instances) for each in state.services_of(service.namespace))
+    if in_namespace >= state.quotas.instances_per_namespace:
+        raise RefusedError(f"instance limit of namespace {service.namespace.id} reached", code="ResourceLimitExceeded")
 
 
 def put_instance(state: State, service: ServiceRecord, identifier: str, attributes: dict[str, str]) -> InstanceRecord:
-    """Make the instance what it is to be, new or changed, and move the revision."""
+    """Add or replace the instance, and increase the revision. Its health stays unless the attributes name one."""
     former = service.instances.get(identifier)
+    health = former.health if former else Health()
+    if (status := attributes.get("AWS_INIT_HEALTH_STATUS")) is not None:
+        health = Health(HealthStatus(status))
     instance = service.instances[identifier] = InstanceRecord(
         id=identifier,
         number=former.number if former else state.next_number(),
         attributes=attributes,
         created_by=state.account,
-        health=_health(attributes, former),
+        health=health,
     )
     service.revision += 1
     return instance
 
 
 def drop_instance(service: ServiceRecord, identifier: str) -> None:
-    """Forget the instance, and move the revision; one that has gone meanwhile does not matter."""
+    """Remove the instance, if it still exists, and increase the revision."""
     if service.instances.pop(identifier, None) is not None:
         service.revision += 1
 
 
 def deregister_instance(state: State, request: Request) -> dict[str, Any]:
-    """Start the end of an instance."""
+    """Start to deregister an instance."""
     service = state.service(request.text("ServiceId", ARN))
     identifier = request.text("InstanceId", RESOURCE_ID)
-    state.operations.check_free((service.namespace.id, service.id, identifier))
+    target, targets = _targets(service, identifier)
+    state.operations.check_free(target)
     find_instance(service, identifier)
 
     def apply(_: str) -> None:
         drop_instance(service, identifier)
 
-    target, targets = _targets(service, identifier)
     return state.submit("DEREGISTER_INSTANCE", target, targets, service.namespace.owner, apply)
 
 
 def get_instance(state: State, request: Request) -> dict[str, Any]:
-    """Everything about one instance but its health."""
+    """One instance, without its health."""
     service = state.service(request.text("ServiceId", ARN))
     instance = find_instance(service, request.text("InstanceId", RESOURCE_ID))
     token = instance.creator_request_id
@@ -90,12 +101,36 @@ def get_instance(state: State, request: Request) -> dict[str, Any]:
 def list_instances(state: State, request: Request) -> dict[str, Any]:
     """A service's instances, in the order they were registered."""
     service = state.service(request.text("ServiceId", ARN))
-    found, token = page(request, "ListInstances", service.instances.values())
+    found, token = paginate(request, "ListInstances", service.instances.values())
     return {
         "ResourceOwner": service.namespace.owner,
         "Instances": [_described(instance) for instance in found],
         **token,
     }
+
+
+def get_instances_health_status(state: State, request: Request) -> dict[str, Any]:
+    """The health of the named instances, or of all; UNKNOWN if the service has no health check."""
+    service = state.service(request.text("ServiceId", ARN))
+    records = list(service.instances.values())
+    if "Instances" in request:
+        wanted = request.texts("Instances", RESOURCE_ID)
+        if not wanted:
+            raise RefusedError("invalid Instances: expected at least one id")
+        records = list({identifier: find_instance(service, identifier) for identifier in wanted}.values())
+    found, token = paginate(request, "GetInstancesHealthStatus", records)
+    return {"Status": {each.id: service.health_of(each, state.now).value for each in found}, **token}
+
+
+def update_instance_custom_health_status(state: State, request: Request) -> dict[str, Any]:
+    """Report an instance's health; it takes effect after the world's `health_delay`."""
+    service = state.service(request.text("ServiceId", ARN))
+    identifier = request.text("InstanceId", RESOURCE_ID)
+    status = HealthStatus(request.choice("Status", ("HEALTHY", "UNHEALTHY")))
+    if service.custom_check is None:
+        raise RefusedError(f"service {service.id} has no custom health check", code="CustomHealthNotFound")
+    find_instance(service, identifier).health.report(status, state.now, state.health_delay)
+    return {}
 
 
 def find_instance(service: ServiceRecord, identifier: str) -> InstanceRecord:
@@ -110,30 +145,10 @@ def find_instance(service: ServiceRecord, identifier: str) -> InstanceRecord:
 
 
 def _targets(service: ServiceRecord, identifier: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """What the operation locks, and what GetOperation tells of it."""
+    """What the operation locks, and the Targets that GetOperation returns."""
     namespace = service.namespace.id
     targets = {"NAMESPACE": namespace, "SERVICE": service.id, "INSTANCE": identifier}
     return (namespace, service.id, identifier), targets
-
-
-def _check_quotas(state: State, service: ServiceRecord) -> None:
-    """Instances that are there count; those on their way do not."""
-    if len(service.instances) >= state.quotas.instances_per_service:
-        raise RefusedError(f"service {service.id} has as many instances as it may have", code="ResourceLimitExceeded")
-    if (
-        sum(len(each.instances) for each in state.services_of(service.namespace))
-        >= state.quotas.instances_per_namespace
-    ):
-        raise RefusedError(
-            f"namespace {service.namespace.id} has as many instances as it may have", code="ResourceLimitExceeded"
-        )
-
-
-def _health(attributes: dict[str, str], former: InstanceRecord | None) -> Health:
-    """A changed instance keeps its health, unless the change names one."""
-    if (status := attributes.get("AWS_INIT_HEALTH_STATUS")) is not None:
-        return Health(HealthStatus(status))
-    return former.health if former else Health()
 
 
 def _described(instance: InstanceRecord) -> dict[str, Any]:
@@ -144,9 +159,11 @@ def _described(instance: InstanceRecord) -> dict[str, Any]:
     }
 
 
-CALLS: Final = {
+ACTIONS: Final = {
     "RegisterInstance": register_instance,
     "DeregisterInstance": deregister_instance,
     "GetInstance": get_instance,
     "ListInstances": list_instances,
+    "GetInstancesHealthStatus": get_instances_health_status,
+    "UpdateInstanceCustomHealthStatus": update_instance_custom_health_status,
 }

@@ -1,8 +1,4 @@
-"""Create, get, list, update and delete namespaces.
-
-A namespace's HttpName is its Name, unless that name is taken: then a hash is appended. Taken are the HttpNames of the
-account's living namespaces, and for DNS namespaces every name that one of them ever had.
-"""
+"""Create, get, list, update and delete namespaces, and the tags of namespaces and services."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from aiocloudmap.local.actions.tags import read_tags
 from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.request import (
     ARN,
@@ -20,15 +15,19 @@ from aiocloudmap.local.request import (
     NAMESPACE_NAME_PUBLIC,
     RESOURCE_ID,
     Request,
-    page,
+    Text,
+    paginate,
     read_filters,
 )
 from aiocloudmap.local.state import NamespaceRecord, NamespaceType, State
 
-__all__ = ["CALLS", "matches_owner"]
+__all__ = ["ACTIONS", "MAX_TTL", "matches_owner", "read_tags"]
 
-MOST_TTL: Final = 2**31 - 1
+MAX_TTL: Final = 2**31 - 1
 _DEFAULT_SOA_TTL = 15
+_MAX_TAGS_PER_REQUEST: Final = 200
+_MAX_TAGS_PER_RESOURCE: Final = 50
+_TAG_KEY: Final = Text(128)
 _NAMES: Final = {
     "HTTP": NAMESPACE_NAME_HTTP,
     "DNS_PRIVATE": NAMESPACE_NAME_PRIVATE,
@@ -37,23 +36,23 @@ _NAMES: Final = {
 
 
 def create_namespace(kind: NamespaceType, state: State, request: Request) -> dict[str, Any]:
-    """Start a namespace of this kind."""
+    """Start to create a namespace."""
     name = request.text("Name", _NAMES[kind])
     vpc = request.text("Vpc", RESOURCE_ID) if kind == "DNS_PRIVATE" else None
     token = request.optional_text("CreatorRequestId", RESOURCE_ID)
     tags = read_tags(request)
-    twin = _twin(state, kind, name, vpc)
-    if twin is not None:
-        if token is not None and twin.creator_request_id == token:
-            return {"OperationId": twin.creating_operation}
+    existing = _existing(state, kind, name, vpc)
+    if existing is not None:
+        if token is not None and existing.creator_request_id == token:
+            return {"OperationId": existing.creating_operation}
         raise RefusedError(
-            f"the account has a namespace {name} of this kind",
+            f"namespace {name} already exists",
             code="NamespaceAlreadyExists",
-            members={"NamespaceId": twin.id, "CreatorRequestId": twin.creator_request_id or ""},
+            members={"NamespaceId": existing.id, "CreatorRequestId": existing.creator_request_id or ""},
         )
     if sum(each.owner == state.account for each in state.namespaces.values()) >= state.quotas.namespaces:
-        raise RefusedError("the account has as many namespaces as it may have", code="ResourceLimitExceeded")
-    record = new_namespace(state, name, kind=kind, owner=state.account)
+        raise RefusedError("namespace limit of the account reached", code="ResourceLimitExceeded")
+    record = state.new_namespace(name, kind=kind, owner=state.account)
     record.vpc = vpc
     record.creator_request_id = token
     record.description = request.optional_text("Description", DESCRIPTION)
@@ -73,60 +72,39 @@ def create_namespace(kind: NamespaceType, state: State, request: Request) -> dic
     return state.submit("CREATE_NAMESPACE", target, {"NAMESPACE": record.id}, record.owner, apply, token=token)
 
 
-def new_namespace(state: State, name: str, *, kind: NamespaceType, owner: str) -> NamespaceRecord:
-    """A namespace with its ids and names, not yet known to the state."""
-    taken = state.find_namespace(name, owner) is not None or (kind != "HTTP" and name in state.dns_names_used)
-    identifier = state.new_id("ns-")
-    return NamespaceRecord(
-        id=identifier,
-        arn=state.arn("namespace", identifier, owner),
-        number=state.next_number(),
-        name=name,
-        http_name=f"{name}-{state.new_id('')}" if taken else name,
-        type=kind,
-        owner=owner,
-        created=state.date,
-    )
-
-
 def get_namespace(state: State, request: Request) -> dict[str, Any]:
-    """Everything about one namespace."""
+    """One namespace."""
     record = state.namespace(request.text("Id", ARN))
     return {"Namespace": _described(state, record) | _present(CreatorRequestId=record.creator_request_id)}
 
 
 def list_namespaces(state: State, request: Request) -> dict[str, Any]:
-    """Namespaces of the account, and those that others share with it."""
+    """Namespaces of the account, and those that other accounts share with it."""
     keep = read_filters(
         request,
         {
-            "TYPE": ("EQ", "BEGINS_WITH"),
-            "NAME": ("EQ", "BEGINS_WITH"),
-            "HTTP_NAME": ("EQ", "BEGINS_WITH"),
-            "RESOURCE_OWNER": ("EQ",),
-        },
-        {
-            "TYPE": lambda each, values, how: _matches(each.type, values[0], how),
-            "NAME": lambda each, values, how: _matches(each.name, values[0], how),
-            "HTTP_NAME": lambda each, values, how: _matches(each.http_name, values[0], how),
-            "RESOURCE_OWNER": lambda each, values, _: matches_owner(state, each, values[0]),
+            "TYPE": (("EQ", "BEGINS_WITH"), lambda each, values, how: _matches(each.type, values[0], how)),
+            "NAME": (("EQ", "BEGINS_WITH"), lambda each, values, how: _matches(each.name, values[0], how)),
+            "HTTP_NAME": (("EQ", "BEGINS_WITH"), lambda each, values, how: _matches(each.http_name, values[0], how)),
+            "RESOURCE_OWNER": (("EQ",), lambda each, values, _: matches_owner(state, each, values[0])),
         },
     )
-    found, token = page(request, "ListNamespaces", state.namespaces.values(), keep)
+    found, token = paginate(request, "ListNamespaces", state.namespaces.values(), keep)
     return {"Namespaces": [_described(state, record) for record in found], **token}
 
 
 def update_namespace(kind: NamespaceType, state: State, request: Request) -> dict[str, Any]:
-    """Start a change of a namespace's description or SOA record."""
+    """Start to change a namespace's description or SOA record."""
     record = state.namespace(request.text("Id", ARN))
     change = request.structure("Namespace")
     if record.type != kind:
-        raise RefusedError(f"namespace {record.id} is of type {record.type}, not {kind}")
+        raise RefusedError(f"namespace {record.id} has type {record.type}, not {kind}")
+    description: str | None
     if kind == "HTTP":
-        description: str | None = change.text("Description", DESCRIPTION)
+        description, soa_ttl = change.text("Description", DESCRIPTION), None
     else:
         description = change.optional_text("Description", DESCRIPTION)
-    soa_ttl = None if kind == "HTTP" else _soa_ttl(change.optional_structure("Properties"), record.soa_ttl)
+        soa_ttl = _soa_ttl(change.optional_structure("Properties"), record.soa_ttl)
 
     def apply(_: str) -> None:
         record.description = record.description if description is None else description
@@ -136,10 +114,10 @@ def update_namespace(kind: NamespaceType, state: State, request: Request) -> dic
 
 
 def delete_namespace(state: State, request: Request) -> dict[str, Any]:
-    """Start the end of a namespace that has no services."""
+    """Start to delete a namespace without services."""
     record = state.namespace(request.text("Id", ARN))
     if record.owner != state.account:
-        raise RefusedError("only the account that owns a namespace can delete it", code="AccessDeniedException")
+        raise RefusedError("only the owner of a namespace can delete it", code="AccessDeniedException")
     state.operations.check_free((record.id,))
     if any(state.services_of(record)):
         raise RefusedError(f"namespace {record.id} still has services", code="ResourceInUse")
@@ -151,15 +129,66 @@ def delete_namespace(state: State, request: Request) -> dict[str, Any]:
     return state.submit("DELETE_NAMESPACE", (record.id,), {"NAMESPACE": record.id}, record.owner, apply)
 
 
+def read_tags(request: Request) -> dict[str, str]:
+    """The Tags of a call, by key."""
+    values = Text(256, min_length=0)
+    tags = {each.text("Key", _TAG_KEY): each.text("Value", values) for each in request.structures("Tags")}
+    return _within_limit(tags, "the new resource")
+
+
+def tag_resource(state: State, request: Request) -> dict[str, Any]:
+    """Add or change tags."""
+    resource = _resource(state, request)
+    if "Tags" not in request:
+        raise RefusedError("missing Tags")
+    state.tags[resource] = _within_limit(state.tags.get(resource, {}) | read_tags(request), resource)
+    return {}
+
+
+def untag_resource(state: State, request: Request) -> dict[str, Any]:
+    """Remove tags; unknown keys are ignored."""
+    resource = _resource(state, request)
+    if "TagKeys" not in request:
+        raise RefusedError("missing TagKeys")
+    for key in request.texts("TagKeys", _TAG_KEY):
+        state.tags.get(resource, {}).pop(key, None)
+    return {}
+
+
+def list_tags(state: State, request: Request) -> dict[str, Any]:
+    """The tags of one namespace or service."""
+    tags = state.tags.get(_resource(state, request), {})
+    return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+
+
 def matches_owner(state: State, record: NamespaceRecord, value: str) -> bool:
-    """Whether the namespace is one of those that the filter RESOURCE_OWNER asks for."""
+    """Whether the namespace matches the filter RESOURCE_OWNER."""
     if value not in ("SELF", "OTHER_ACCOUNTS"):
-        raise RefusedError(f"filter RESOURCE_OWNER takes SELF or OTHER_ACCOUNTS, not {value!a}")
+        raise RefusedError(f"invalid RESOURCE_OWNER {value!a}: expected SELF or OTHER_ACCOUNTS")
     return (record.owner == state.account) == (value == "SELF")
 
 
-def _twin(state: State, kind: str, name: str, vpc: str | None) -> NamespaceRecord | None:
-    """The namespace that stands in the way: the same in kind, name and VPC. Public ones may share a name."""
+def _resource(state: State, request: Request) -> str:
+    arn = request.text("ResourceARN", Text(1011))
+    if not any(arn == record.arn for table in (state.namespaces, state.services) for record in table.values()):
+        raise RefusedError(f"resource {arn} not found", code="ResourceNotFoundException")
+    return arn
+
+
+def _within_limit(tags: dict[str, str], resource: str) -> dict[str, str]:
+    if len(tags) > _MAX_TAGS_PER_REQUEST:
+        raise RefusedError(f"{len(tags)} tags in a request: expected up to {_MAX_TAGS_PER_REQUEST}")
+    if len(tags) > _MAX_TAGS_PER_RESOURCE:
+        raise RefusedError(
+            f"{len(tags)} tags for a resource: expected up to {_MAX_TAGS_PER_RESOURCE}",
+            code="TooManyTagsException",
+            members={"ResourceName": resource},
+        )
+    return tags
+
+
+def _existing(state: State, kind: str, name: str, vpc: str | None) -> NamespaceRecord | None:
+    """The existing namespace of the same kind, name and VPC. Public namespaces may share a name."""
     if kind == "DNS_PUBLIC":
         return None
     for record in state.namespaces.values():
@@ -196,10 +225,10 @@ def _matches(text: str, value: str, condition: str) -> bool:
 def _soa_ttl(properties: Request | None, default: int | None) -> int | None:
     if properties is None:
         return default
-    return properties.structure("DnsProperties").structure("SOA").number("TTL", 0, MOST_TTL)
+    return properties.structure("DnsProperties").structure("SOA").number("TTL", 0, MAX_TTL)
 
 
-CALLS: Final[dict[str, Callable[[State, Request], dict[str, Any]]]] = {
+ACTIONS: Final[dict[str, Callable[[State, Request], dict[str, Any]]]] = {
     "CreateHttpNamespace": partial(create_namespace, "HTTP"),
     "CreatePrivateDnsNamespace": partial(create_namespace, "DNS_PRIVATE"),
     "CreatePublicDnsNamespace": partial(create_namespace, "DNS_PUBLIC"),
@@ -209,4 +238,7 @@ CALLS: Final[dict[str, Callable[[State, Request], dict[str, Any]]]] = {
     "UpdatePrivateDnsNamespace": partial(update_namespace, "DNS_PRIVATE"),
     "UpdatePublicDnsNamespace": partial(update_namespace, "DNS_PUBLIC"),
     "DeleteNamespace": delete_namespace,
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "ListTagsForResource": list_tags,
 }

@@ -1,4 +1,4 @@
-"""Look at operations."""
+"""Get and list operations."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from typing import Any, Final
 
 from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.operations import Operation
-from aiocloudmap.local.request import ACCOUNT, Request, Text, page, read_filters
+from aiocloudmap.local.request import ACCOUNT, Request, Text, paginate, read_filters
 from aiocloudmap.local.state import State
 
-__all__ = ["CALLS"]
+__all__ = ["ACTIONS"]
 
 
 def get_operation(state: State, request: Request) -> dict[str, Any]:
-    """How far an operation is. One on another account's namespace is only told with its OwnerAccount."""
+    """An operation and its status. One on another account's namespace requires its OwnerAccount."""
     identifier = request.text("OperationId", Text(255))
     owner = request.optional_text("OwnerAccount", ACCOUNT) or state.account
     operation = state.operations.by_id.get(identifier)
     if operation is None or operation.owner != owner:
-        raise RefusedError(f"there is no operation {identifier}", code="OperationNotFound")
+        raise RefusedError(f"operation {identifier} not found", code="OperationNotFound")
     described: dict[str, Any] = {
         "Id": operation.id,
         "OwnerAccount": operation.owner,
@@ -36,26 +36,19 @@ def get_operation(state: State, request: Request) -> dict[str, Any]:
 def list_operations(state: State, request: Request) -> dict[str, Any]:
     """Ids and statuses of operations, oldest first.
 
-    The filter STATUS takes SUCCESS as the model names it, and SUCCEED as the API reference does.
+    The filter STATUS takes both SUCCESS, from the service model, and SUCCEED, from the API reference.
     """
     keep = read_filters(
         request,
         {
-            "NAMESPACE_ID": ("EQ",),
-            "SERVICE_ID": ("EQ",),
-            "STATUS": ("EQ", "IN"),
-            "TYPE": ("EQ", "IN"),
-            "UPDATE_DATE": ("BETWEEN",),
-        },
-        {
-            "NAMESPACE_ID": lambda each, values, _: each.targets.get("NAMESPACE") == values[0],
-            "SERVICE_ID": lambda each, values, _: each.targets.get("SERVICE") == values[0],
-            "STATUS": lambda each, values, _: _has_status(state, each, values),
-            "TYPE": lambda each, values, _: each.type in values,
-            "UPDATE_DATE": lambda each, values, _: _updated_between(state, each, values),
+            "NAMESPACE_ID": (("EQ",), lambda each, values, _: each.targets.get("NAMESPACE") == values[0]),
+            "SERVICE_ID": (("EQ",), lambda each, values, _: each.targets.get("SERVICE") == values[0]),
+            "STATUS": (("EQ", "IN"), lambda each, values, _: _has_status(state, each, values)),
+            "TYPE": (("EQ", "IN"), lambda each, values, _: each.type in values),
+            "UPDATE_DATE": (("BETWEEN",), lambda each, values, _: _updated_between(state, each, values)),
         },
     )
-    found, token = page(request, "ListOperations", list(state.operations.by_id.values()), keep)
+    found, token = paginate(request, "ListOperations", list(state.operations.by_id.values()), keep)
     return {"Operations": [{"Id": each.id, "Status": each.status(state.now)} for each in found], **token}
 
 
@@ -68,8 +61,8 @@ def _updated_between(state: State, operation: Operation, values: list[str]) -> b
     try:
         start, end = map(float, values)
     except ValueError:
-        raise RefusedError("filter UPDATE_DATE takes two dates in seconds since the epoch") from None
+        raise RefusedError("invalid Values for UPDATE_DATE: expected two numbers of seconds since the epoch") from None
     return start <= operation.updated(state.now) <= end
 
 
-CALLS: Final = {"GetOperation": get_operation, "ListOperations": list_operations}
+ACTIONS: Final = {"GetOperation": get_operation, "ListOperations": list_operations}

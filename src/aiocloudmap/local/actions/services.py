@@ -1,23 +1,25 @@
-"""Create, get, list, update and delete services."""
+"""Create, get, list, update and delete services, and their own attributes."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocloudmap.local.actions.namespaces import MOST_TTL, matches_owner
-from aiocloudmap.local.actions.tags import read_tags
+from aiocloudmap.local.actions.namespaces import MAX_TTL, matches_owner, read_tags
 from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.request import ARN, DESCRIPTION, RESOURCE_ID, SERVICE_NAME, Request, Text, page, read_filters
+from aiocloudmap.local.request import ARN, DESCRIPTION, RESOURCE_ID, SERVICE_NAME, Request, Text, paginate, read_filters
 from aiocloudmap.local.state import NamespaceRecord, ServiceRecord, State
 
-__all__ = ["CALLS"]
+__all__ = ["ACTIONS", "check_service_attributes"]
 
 _RECORD_SETS: Final = ({"A"}, {"AAAA"}, {"A", "AAAA"}, {"SRV"}, {"CNAME"})
-_RESOURCE_PATH: Final = Text(255, least=0)
+_TWO_HEALTH_CHECKS: Final = "HealthCheckConfig cannot be combined with HealthCheckCustomConfig"
+_MAX_ATTRIBUTES: Final = 30
+_ATTRIBUTE_KEY: Final = Text(255, min_length=0)
+_ATTRIBUTE_VALUE: Final = Text(1024, min_length=0)
 
 
 def create_service(state: State, request: Request) -> dict[str, Any]:
-    """Make a service at once: this is no operation."""
+    """Create a service at once: this call starts no operation."""
     name = request.text("Name", SERVICE_NAME)
     namespace = _namespace(state, request)
     token = request.optional_text("CreatorRequestId", RESOURCE_ID)
@@ -27,21 +29,21 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
     route53_check, custom_check = _health_checks(request, namespace, record_types)
     tags = read_tags(request)
     fingerprint = (name, namespace.id, api_only, str(dns_config), str(route53_check), str(custom_check))
-    twin = _twin(state, namespace, name, case_matters=dns_config is None)
-    if twin is not None:
-        if token is not None and (twin.creator_request_id, twin.fingerprint) == (token, fingerprint):
-            return {"Service": _described(twin) | {"CreatorRequestId": token}}
+    existing = _existing(state, namespace, name, case_matters=dns_config is None)
+    if existing is not None:
+        if token is not None and (existing.creator_request_id, existing.fingerprint) == (token, fingerprint):
+            return {"Service": _described(existing)}
         raise RefusedError(
-            f"namespace {namespace.name} has a service {twin.name}",
+            f"service {namespace.name}/{existing.name} already exists",
             code="ServiceAlreadyExists",
             members={
-                "ServiceId": twin.id,
-                "ServiceArn": twin.arn,
-                "CreatorRequestId": twin.creator_request_id or "",
+                "ServiceId": existing.id,
+                "ServiceArn": existing.arn,
+                "CreatorRequestId": existing.creator_request_id or "",
             },
         )
     state.operations.check_free((namespace.id,))
-    service = new_service(state, namespace, name)
+    service = state.new_service(namespace, name)
     service.description = request.optional_text("Description", DESCRIPTION)
     service.creator_request_id, service.fingerprint = token, fingerprint
     service.dns_config, service.api_only = dns_config, api_only
@@ -49,66 +51,49 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
     state.add_service(service)
     if tags:
         state.tags[service.arn] = tags
-    return {"Service": _described(service) | ({"CreatorRequestId": token} if token else {})}
-
-
-def new_service(state: State, namespace: NamespaceRecord, name: str) -> ServiceRecord:
-    """A service with its ids, not yet known to the state."""
-    identifier = state.new_id("srv-")
-    return ServiceRecord(
-        id=identifier,
-        arn=state.arn("service", identifier, namespace.owner),
-        number=state.next_number(),
-        name=name,
-        namespace=namespace,
-        created=state.date,
-        created_by=state.account,
-    )
+    return {"Service": _described(service)}
 
 
 def get_service(state: State, request: Request) -> dict[str, Any]:
-    """Everything about one service but its instances and its attributes."""
-    service = state.service(request.text("Id", ARN))
-    token = service.creator_request_id
-    return {"Service": _described(service) | ({"CreatorRequestId": token} if token else {})}
+    """One service, without its instances and attributes."""
+    return {"Service": _described(state.service(request.text("Id", ARN)))}
 
 
 def list_services(state: State, request: Request) -> dict[str, Any]:
-    """Services of the account's namespaces, and of those that others share with it."""
+    """Services of the account's namespaces, and of those that other accounts share with it."""
     keep = read_filters(
         request,
-        {"NAMESPACE_ID": ("EQ",), "RESOURCE_OWNER": ("EQ",)},
         {
-            "NAMESPACE_ID": lambda each, values, _: values[0] in (each.namespace.id, each.namespace.arn),
-            "RESOURCE_OWNER": lambda each, values, _: matches_owner(state, each.namespace, values[0]),
+            "NAMESPACE_ID": (("EQ",), lambda each, values, _: values[0] in (each.namespace.id, each.namespace.arn)),
+            "RESOURCE_OWNER": (("EQ",), lambda each, values, _: matches_owner(state, each.namespace, values[0])),
         },
     )
-    found, token = page(request, "ListServices", state.services.values(), keep)
+    found, token = paginate(request, "ListServices", state.services.values(), keep)
     return {"Services": [_summary(service) for service in found], **token}
 
 
 def update_service(state: State, request: Request) -> dict[str, Any]:
-    """Start a change of TTLs, of a Route 53 health check, or of the description.
+    """Start to change TTLs, the Route 53 health check, or the description.
 
-    What AWS deletes when it is left out, is deleted here: DnsConfig's records keep their types, so only a
-    HealthCheckConfig can go.
+    AWS deletes settings that the call leaves out. The types of DNS records cannot change, so that leaves only the
+    HealthCheckConfig.
     """
     service = state.service(request.text("Id", ARN))
     change = request.structure("Service")
     description = change.optional_text("Description", DESCRIPTION)
     if service.namespace.type == "HTTP" and ("DnsConfig" in change or "HealthCheckConfig" in change):
-        raise RefusedError("settings of a service in an HTTP namespace cannot be updated")
+        raise RefusedError("DnsConfig and HealthCheckConfig cannot be updated in an HTTP namespace")
     dns_config = service.dns_config
-    if "DnsConfig" in change and dns_config is None:
-        raise RefusedError("a service without DNS records cannot get any; delete it and create it anew")
-    if "DnsConfig" in change and dns_config is not None:
+    if "DnsConfig" in change:
+        if dns_config is None:
+            raise RefusedError("DNS records cannot be added to a service: delete and recreate it")
         records = _dns_records(change.structure("DnsConfig"))
         if frozenset(each["Type"] for each in records) != service.record_types:
-            raise RefusedError("the types of a service's DNS records cannot be changed; delete it and create it anew")
+            raise RefusedError("the types of DNS records cannot be changed: delete and recreate the service")
         dns_config = {**dns_config, "DnsRecords": records}
     route53_check, _ = _health_checks(change, service.namespace, set(service.record_types))
     if service.custom_check is not None and route53_check is not None:
-        raise RefusedError("a service has a HealthCheckConfig or a HealthCheckCustomConfig, never both")
+        raise RefusedError(_TWO_HEALTH_CHECKS)
 
     def apply(_: str) -> None:
         service.description = service.description if description is None else description
@@ -121,12 +106,54 @@ def update_service(state: State, request: Request) -> dict[str, Any]:
 
 
 def delete_service(state: State, request: Request) -> dict[str, Any]:
-    """Delete a service that has no instances, at once, with its attributes."""
+    """Delete a service without instances, with its attributes, at once."""
     service = state.service(request.text("Id", ARN))
     if service.instances or state.operations.running_under((service.namespace.id, service.id)):
-        raise RefusedError(f"service {service.id} still has instances, or some on their way", code="ResourceInUse")
+        raise RefusedError(f"service {service.id} still has instances or running operations", code="ResourceInUse")
     state.drop_service(service)
     return {}
+
+
+def get_service_attributes(state: State, request: Request) -> dict[str, Any]:
+    """The service's own attributes."""
+    service = state.service(request.text("ServiceId", ARN))
+    return {
+        "ServiceAttributes": {
+            "ServiceArn": service.arn,
+            "ResourceOwner": service.namespace.owner,
+            "Attributes": dict(service.attributes),
+        }
+    }
+
+
+def update_service_attributes(state: State, request: Request) -> dict[str, Any]:
+    """Add or change attributes of a service; the others stay."""
+    service = state.service(request.text("ServiceId", ARN))
+    changes = request.mapping("Attributes", _ATTRIBUTE_KEY, _ATTRIBUTE_VALUE, required=True)
+    if not changes:
+        raise RefusedError("invalid Attributes: expected at least one")
+    service.attributes = check_service_attributes(service.attributes | changes)
+    return {}
+
+
+def delete_service_attributes(state: State, request: Request) -> dict[str, Any]:
+    """Remove attributes from a service; unknown keys are ignored."""
+    service = state.service(request.text("ServiceId", ARN))
+    keys = request.texts("Attributes", _ATTRIBUTE_KEY)
+    if not 1 <= len(keys) <= _MAX_ATTRIBUTES:
+        raise RefusedError(f"{len(keys)} keys in Attributes: expected 1 to {_MAX_ATTRIBUTES}")
+    service.attributes = {key: value for key, value in service.attributes.items() if key not in keys}
+    return {}
+
+
+def check_service_attributes(attributes: dict[str, str]) -> dict[str, str]:
+    """The attributes, unless there are too many for a service."""
+    if len(attributes) > _MAX_ATTRIBUTES:
+        raise RefusedError(
+            f"{len(attributes)} attributes for a service: expected up to {_MAX_ATTRIBUTES}",
+            code="ServiceAttributesLimitExceededException",
+        )
+    return attributes
 
 
 def _namespace(state: State, request: Request) -> NamespaceRecord:
@@ -134,12 +161,12 @@ def _namespace(state: State, request: Request) -> NamespaceRecord:
     if identifier is None and (dns_config := request.optional_structure("DnsConfig")) is not None:
         identifier = dns_config.optional_text("NamespaceId", RESOURCE_ID)
     if identifier is None:
-        raise RefusedError("NamespaceId is missing")
+        raise RefusedError("missing NamespaceId")
     return state.namespace(identifier)
 
 
-def _twin(state: State, namespace: NamespaceRecord, name: str, *, case_matters: bool) -> ServiceRecord | None:
-    """The service of this name; names that differ only in case are one name to the DNS."""
+def _existing(state: State, namespace: NamespaceRecord, name: str, *, case_matters: bool) -> ServiceRecord | None:
+    """The existing service with this name. DNS names are not case-sensitive."""
     if case_matters:
         return state.find_service(namespace, name)
     for service in state.services_of(namespace):
@@ -153,20 +180,20 @@ def _dns_config(request: Request, namespace: NamespaceRecord, *, api_only: bool)
     if given is None:
         return None
     if namespace.type == "HTTP" or api_only:
-        raise RefusedError("DnsConfig is for services that are found by DNS queries")
+        raise RefusedError("DnsConfig requires a DNS namespace and a service without Type HTTP")
     records = _dns_records(given)
     policy = given.choice("RoutingPolicy", ("MULTIVALUE", "WEIGHTED"), default="MULTIVALUE")
     types = {each["Type"] for each in records}
     if types not in _RECORD_SETS or len(types) != len(records):
-        raise RefusedError("DnsRecords must be one of: A; AAAA; A and AAAA; SRV; CNAME")
+        raise RefusedError("invalid DnsRecords: expected A, AAAA, A and AAAA, SRV, or CNAME")
     if types == {"CNAME"} and policy != "WEIGHTED":
-        raise RefusedError("a CNAME record needs the RoutingPolicy WEIGHTED")
+        raise RefusedError("a CNAME record requires the RoutingPolicy WEIGHTED")
     return {"NamespaceId": namespace.id, "RoutingPolicy": policy, "DnsRecords": records}
 
 
 def _dns_records(given: Request) -> list[dict[str, Any]]:
     return [
-        {"Type": each.choice("Type", ("SRV", "A", "AAAA", "CNAME")), "TTL": each.number("TTL", 0, MOST_TTL)}
+        {"Type": each.choice("Type", ("SRV", "A", "AAAA", "CNAME")), "TTL": each.number("TTL", 0, MAX_TTL)}
         for each in given.structures("DnsRecords")
     ]
 
@@ -174,34 +201,37 @@ def _dns_records(given: Request) -> list[dict[str, Any]]:
 def _health_checks(
     request: Request, namespace: NamespaceRecord, record_types: set[str]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The Route 53 health check and the custom one; at most one of them is there."""
-    route53, custom = (
-        request.optional_structure("HealthCheckConfig"),
-        request.optional_structure("HealthCheckCustomConfig"),
-    )
+    """The Route 53 health check and the custom one; a service has one of them at most."""
+    route53 = request.optional_structure("HealthCheckConfig")
+    custom = request.optional_structure("HealthCheckCustomConfig")
     if route53 is not None and custom is not None:
-        raise RefusedError("a service has a HealthCheckConfig or a HealthCheckCustomConfig, never both")
+        raise RefusedError(_TWO_HEALTH_CHECKS)
     if custom is not None:
         custom.number("FailureThreshold", 1, 10, default=1)
         return None, {"FailureThreshold": 1}
     if route53 is None:
         return None, None
     if namespace.type == "DNS_PRIVATE":
-        raise RefusedError("HealthCheckConfig is for public DNS and HTTP namespaces only")
+        raise RefusedError("HealthCheckConfig requires a public DNS or HTTP namespace")
     if "CNAME" in record_types:
-        raise RefusedError("HealthCheckConfig cannot go with a CNAME record")
+        raise RefusedError("HealthCheckConfig cannot be combined with a CNAME record")
     check: dict[str, Any] = {
         "Type": route53.choice("Type", ("HTTP", "HTTPS", "TCP")),
         "FailureThreshold": route53.number("FailureThreshold", 1, 10, default=1),
     }
-    path = route53.optional_text("ResourcePath", _RESOURCE_PATH)
+    path = route53.optional_text("ResourcePath", Text(255, min_length=0))
     if check["Type"] == "TCP" and path is not None:
-        raise RefusedError("a health check of type TCP has no ResourcePath")
+        raise RefusedError("ResourcePath cannot be combined with a health check of type TCP")
     return (check if check["Type"] == "TCP" else {**check, "ResourcePath": path or "/"}), None
 
 
 def _described(service: ServiceRecord) -> dict[str, Any]:
-    return {**_summary(service), "NamespaceId": service.namespace.id}
+    token = service.creator_request_id
+    return {
+        **_summary(service),
+        "NamespaceId": service.namespace.id,
+        **({"CreatorRequestId": token} if token else {}),
+    }
 
 
 def _summary(service: ServiceRecord) -> dict[str, Any]:
@@ -224,10 +254,13 @@ def _summary(service: ServiceRecord) -> dict[str, Any]:
     }
 
 
-CALLS: Final = {
+ACTIONS: Final = {
     "CreateService": create_service,
     "GetService": get_service,
     "ListServices": list_services,
     "UpdateService": update_service,
     "DeleteService": delete_service,
+    "GetServiceAttributes": get_service_attributes,
+    "UpdateServiceAttributes": update_service_attributes,
+    "DeleteServiceAttributes": delete_service_attributes,
 }
