@@ -57,7 +57,7 @@ class LocalBackend:
             answer = self.world.call(_DISCOVER, _request(query))
         except RefusedError as refusal:
             raise _error(refusal, query.service, refusal.what) from refusal
-        instances = tuple(_instance(each) for each in answer["Instances"][:keep])
+        instances = tuple(_instance(each, query.service) for each in answer["Instances"][:keep])
         return Discovery(instances, answer["InstancesRevision"])
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
@@ -75,8 +75,9 @@ class LocalBackend:
 
     async def _begin_call(self, operation: str, service: ServiceName) -> Fault | None:
         """Count the call and apply its faults. Returns a fault that only shortens the answer."""
-        self.calls.add(operation, str(service))
-        fault = await apply_pauses(*self.faults.take(operation, str(service)), self._clock)
+        name = f"{service.namespace}/{service.service}"
+        self.calls.add(operation, name)
+        fault = await apply_pauses(*self.faults.take(operation, name), self._clock)
         if fault is None or fault.kind is Kind.FEWER:
             return fault
         if (refusal := fault.refusal(operation)) is not None:
@@ -100,13 +101,8 @@ def _request(query: Query) -> dict[str, Any]:
     return members if query.owner_account is None else {**members, "OwnerAccount": query.owner_account}
 
 
-def _instance(summary: dict[str, Any]) -> Instance:
-    return Instance(
-        summary["InstanceId"],
-        ServiceName(summary["NamespaceName"], summary["ServiceName"]),
-        HealthStatus(summary["HealthStatus"]),
-        summary["Attributes"],
-    )
+def _instance(summary: dict[str, Any], service: ServiceName) -> Instance:
+    return Instance(summary["InstanceId"], service, HealthStatus(summary["HealthStatus"]), summary["Attributes"])
 
 
 def _error(refusal: RefusedError, service: ServiceName, what: str = "") -> CloudMapError:
