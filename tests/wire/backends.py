@@ -1,4 +1,4 @@
-"""The AWS backend, asked at any address."""
+"""AWS backends for a server at any address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ transport = functools.cache(Transport)  # one per process, as in an application
 
 
 def opened(url: str | None, connections: ConnectionPolicy | None = None, factory=None) -> tuple[AwsBackend, AwsSession]:
-    """A backend for the server at this address, and its session."""
+    """Return a backend for the server at this address, and its session."""
     session = AwsSession(
         transport=transport(),
         connections=connections or PATIENT,
@@ -33,6 +33,6 @@ def opened(url: str | None, connections: ConnectionPolicy | None = None, factory
 
 
 async def ask(url: str, query: Query = ORDERS, connections: ConnectionPolicy | None = None):
-    """One question by a backend of its own."""
+    """Make one discovery with a new backend."""
     backend, _ = opened(url, connections)
     return await backend.discover(query)

@@ -1,3 +1,5 @@
+"""Every source of credentials that botocore knows, used over the wire."""
+
 from __future__ import annotations
 
 import asyncio
@@ -28,7 +30,7 @@ transport = functools.cache(Transport)  # one per process, as in an application
 
 @pytest.fixture
 def home(monkeypatch, tmp_path):
-    """A folder with the files that AWS's variables name."""
+    """The folder of AWS's configuration files."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     return tmp_path
@@ -36,12 +38,12 @@ def home(monkeypatch, tmp_path):
 
 @pytest.fixture(autouse=True)
 def quick_sources(monkeypatch):
-    """Sources that fail do so without a pause."""
+    """Failing sources are retried without a pause."""
     monkeypatch.setattr("aiobotocore.utils.AioContainerMetadataFetcher.SLEEP_TIME", 0)
 
 
 def opened(url: str, **settings) -> tuple[AwsBackend, AwsSession]:
-    """A backend for the server at this address, and its session."""
+    """Return a backend for the server at this address, and its session."""
     defaults = {"connections": CROWDED, "region": "eu-west-1", "session_factory": None}
     session = AwsSession(transport=transport(), endpoint_url=url, holder=object(), **defaults | settings)
     return AwsBackend(session), session
@@ -53,32 +55,32 @@ def signed_with(asked: list[Asked]) -> list[str]:
 
 
 def role(key: str, seconds: float = 3600) -> Reply:
-    """What a container's endpoint says."""
+    """The answer of a container's credentials endpoint."""
     return Reply.json({"AccessKeyId": key, "SecretAccessKey": "secret", "Token": "token", "Expiration": end(seconds)})
 
 
 def end(seconds: float) -> str:
-    """That many seconds from now, as AWS writes it."""
+    """The time in that many seconds, as AWS writes it."""
     return (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @pytest.fixture
 def cloud():
-    """A Cloud Map that takes any credentials."""
+    """A Cloud Map that accepts any credentials."""
     with CannedServer(found("orders-1")) as server:
         yield server
 
 
 @pytest.fixture
 def container(monkeypatch):
-    """An endpoint for a container's credentials."""
+    """A container's credentials endpoint."""
     with CannedServer(role("AKIDROLE")) as server:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", server.url)
         yield server
 
 
 async def test_keys_of_the_environment(monkeypatch, cloud):
-    """As in a plain Lambda: never expired, never loaded twice."""
+    """As in AWS Lambda."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
@@ -89,7 +91,7 @@ async def test_keys_of_the_environment(monkeypatch, cloud):
 
 
 async def test_keys_of_a_profile(monkeypatch, home, cloud):
-    """The one that AWS_PROFILE names."""
+    """AWS_PROFILE names it."""
     (home / "credentials").write_text("[shop]\naws_access_key_id=AKIDPROFILE\naws_secret_access_key=secret\n")
     monkeypatch.setenv("AWS_PROFILE", "shop")
     backend, _ = opened(cloud.url)
@@ -98,7 +100,7 @@ async def test_keys_of_a_profile(monkeypatch, home, cloud):
 
 
 async def test_keys_of_a_program(home, cloud):
-    """A credential_process is run once."""
+    """The credential_process runs once."""
     program = home / "keys"
     answer = json.dumps({"Version": 1, "AccessKeyId": "AKIDPROCESS", "SecretAccessKey": "s", "Expiration": end(3600)})
     program.write_text(f"#!{sys.executable}\nopen(__file__ + '.runs', 'a').write('x')\nprint('''{answer}''')\n")
@@ -136,7 +138,7 @@ ASSUMED = (
 
 @pytest.mark.parametrize("kind", ["AssumeRole", "AssumeRoleWithWebIdentity"])
 async def test_keys_of_an_assumed_role(monkeypatch, home, cloud, kind):
-    """STS is asked once, in the Region that only an argument names, as where Kubernetes gives the identity."""
+    """STS is called once, in the Region of the argument."""
     if kind == "AssumeRole":
         (home / "config").write_text(
             "[default]\nrole_arn=arn:aws:iam::123456789012:role/r\ncredential_source=Environment\n"
@@ -157,7 +159,7 @@ async def test_keys_of_an_assumed_role(monkeypatch, home, cloud, kind):
 
 
 def _without_env():
-    """The environment's keys are only the source of the role's."""
+    """A session that uses the environment's keys only to assume the role."""
     from aiobotocore.session import AioSession
 
     session = AioSession()
@@ -166,7 +168,7 @@ def _without_env():
 
 
 async def test_a_role_that_may_not_be_assumed_is_a_credentials_error(monkeypatch, home, cloud):
-    """It names what was refused; STS's own words stay in the cause."""
+    """It names the operation; STS's own message stays in the cause."""
     (home / "token").write_text("web-token")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(home / "token"))
@@ -180,22 +182,22 @@ async def test_a_role_that_may_not_be_assumed_is_a_credentials_error(monkeypatch
 
 
 @pytest.mark.parametrize("callers", [10, 1000])
-async def test_many_first_callers_load_the_credentials_once(cloud, container, callers):
-    """The endpoint of a container is not for a thousand requests."""
+async def test_many_first_callers_load_credentials_once(cloud, container, callers):
+    """The container's endpoint gets one request."""
     backend, _ = opened(cloud.url)
     await asyncio.gather(*(backend.discover(ORDERS) for _ in range(callers)))
     assert (len(container.asked), set(signed_with(cloud.asked))) == (1, {"AKIDROLE"})
 
 
 async def test_a_container_token_is_sent(monkeypatch, cloud, container):
-    """As on EKS, and in a function restored from a snapshot."""
+    """EKS and restored snapshots need it."""
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")
     await opened(cloud.url)[0].discover(ORDERS)
     assert [asked.headers["Authorization"] for asked in container.asked] == ["container-token"]
 
 
-async def test_credentials_about_to_end_are_not_signed_with(cloud, container):
-    """They could end on the way; the same client uses the next ones that are good."""
+async def test_credentials_about_to_expire_are_not_used(cloud, container):
+    """They could expire during the request; the same client uses the next good ones."""
     container.replies = [role("AKIDFIRST", seconds=40), role("AKIDFIRST", seconds=20), role("AKIDSECOND")]
     backend, _ = opened(cloud.url)
     with pytest.raises(errors.CredentialsError, match="expired"):
@@ -205,18 +207,18 @@ async def test_credentials_about_to_end_are_not_signed_with(cloud, container):
 
 
 async def test_a_source_that_is_down_is_a_credentials_error(cloud, container):
-    """An outage, not a mistake: an old answer may serve meanwhile, and the next load may succeed."""
+    """An outage: an old answer may be used, and the next load may succeed."""
     container.replies = [Reply(500)] * 3 + [role("AKIDLATER")]
     backend, _ = opened(cloud.url)
-    with pytest.raises(errors.CredentialsError, match="cannot be had"):
+    with pytest.raises(errors.CredentialsError, match="the AWS credentials cannot be loaded"):
         await backend.discover(ORDERS)
     await backend.discover(ORDERS)
     assert signed_with(cloud.asked) == ["AKIDLATER"]
 
 
 @pytest.mark.parametrize("reply", [Reply(hang=True), Reply(close=True), Reply(200, b"garbage"), Reply.json({})])
-async def test_a_source_that_makes_no_sense_is_a_credentials_error(monkeypatch, cloud, container, reply):
-    """It hangs, hangs up, or says something else; it is over after its own few attempts."""
+async def test_a_source_with_invalid_answers_is_a_credentials_error(monkeypatch, cloud, container, reply):
+    """It hangs, disconnects, or answers something else; botocore gives up after a few attempts."""
     if reply.hang:
         monkeypatch.setattr("aiobotocore.utils.AioContainerMetadataFetcher.TIMEOUT_SECONDS", 0.1)
     container.replies = [reply]
@@ -224,29 +226,29 @@ async def test_a_source_that_makes_no_sense_is_a_credentials_error(monkeypatch, 
         await opened(cloud.url)[0].discover(ORDERS)
 
 
-async def test_a_source_that_may_not_be_asked_is_an_error(monkeypatch, cloud):
-    """Credentials are fetched from this machine only, or over TLS."""
+async def test_a_source_at_a_forbidden_address_is_an_error(monkeypatch, cloud):
+    """Credentials come from this machine only, or over TLS."""
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://203.0.113.1/keys")
     with pytest.raises(errors.CredentialsError):
         await opened(cloud.url)[0].discover(ORDERS)
 
 
-async def test_no_credentials_is_a_configuration_error(cloud):
-    """It says where they may come from."""
+async def test_missing_credentials_are_a_configuration_error(cloud):
+    """The message names possible sources."""
     with pytest.raises(errors.ConfigurationError, match="AWS_PROFILE") as caught:
         await opened(cloud.url)[0].discover(ORDERS)
     assert (caught.value.service, cloud.asked) == (str(ORDERS.service), [])
 
 
-async def test_half_of_the_credentials_is_a_configuration_error(monkeypatch, cloud):
-    """A key without its secret."""
+async def test_a_key_without_its_secret_is_a_configuration_error(monkeypatch, cloud):
+    """Both must be set together."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
     with pytest.raises(errors.ConfigurationError, match="half"):
         await opened(cloud.url)[0].discover(ORDERS)
 
 
-async def test_credentials_that_come_later_are_found(monkeypatch, cloud):
-    """Nothing remembers that there were none."""
+async def test_credentials_that_are_set_later_are_found(monkeypatch, cloud):
+    """That they were missing is not remembered."""
     backend, _ = opened(cloud.url)
     with pytest.raises(errors.ConfigurationError):
         await backend.discover(ORDERS)
@@ -257,8 +259,8 @@ async def test_credentials_that_come_later_are_found(monkeypatch, cloud):
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
-async def test_credentials_that_aws_does_not_take_are_loaded_anew(home, code):
-    """Somebody may have logged in again; a worker need not be started again for it."""
+async def test_credentials_that_aws_rejects_are_loaded_again(home, code):
+    """After a new login, a worker need not be restarted."""
     lines = "[default]\naws_access_key_id={}\naws_secret_access_key=secret\n"
     (home / "credentials").write_text(lines.format("AKIDOLD"))
     with CannedServer(refused(code), found("orders-1")) as cloud:
@@ -270,33 +272,33 @@ async def test_credentials_that_aws_does_not_take_are_loaded_anew(home, code):
     assert signed_with(cloud.asked) == ["AKIDOLD", "AKIDNEW"]
 
 
-def test_successive_loops_renew_what_another_loop_loaded(cloud, container):
-    """No lock and no HTTP session of an earlier loop is in the way."""
+def test_successive_loops_renew_each_others_credentials(cloud, container):
+    """No lock or HTTP session of an earlier loop is used."""
     backend, session = opened(cloud.url)
 
-    async def questions():
+    async def discoveries():
         return await asyncio.gather(*(backend.discover(ORDERS) for _ in range(4)))
 
     for number in range(4):
         container.replies = [role(f"AKID{number}")]
         session.drop_credentials()
-        asyncio.run(questions())
+        asyncio.run(discoveries())
     assert signed_with(cloud.asked) == [f"AKID{number}" for number in range(4) for _ in range(4)]
     assert len(container.asked) == 4
 
 
-def test_threads_load_for_themselves_and_are_all_right(cloud, container):
-    """Six loops at once, none of which uses what is bound to another."""
+def test_threads_load_credentials_independently(cloud, container):
+    """Six loops at once, and none uses an object of another."""
     backend, session = opened(cloud.url)
     together, answers = threading.Barrier(6, timeout=60), []
 
-    async def questions():
+    async def discoveries():
         for _ in range(3):
             together.wait()
             session.drop_credentials()
             answers.extend(await asyncio.gather(*(backend.discover(ORDERS) for _ in range(4))))
 
-    threads = [threading.Thread(target=asyncio.run, args=(questions(),)) for _ in range(6)]
+    threads = [threading.Thread(target=asyncio.run, args=(discoveries(),)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

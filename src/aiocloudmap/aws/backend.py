@@ -147,8 +147,8 @@ def parameters_of(query: Query) -> dict[str, Any]:
 def register_reader(client: Any) -> None:
     """Let this client's DiscoverInstances answers be read by the JSON parser alone.
 
-    botocore walks over every attribute of every instance after it, although text is all there is to find. For a thousand
-    instances that blocks the event loop for ten milliseconds; `discovery_of` checks the answer anyway.
+    After parsing, botocore visits every attribute of every instance, which finds nothing but text. For a thousand
+    instances that blocks the event loop for ten milliseconds. `discovery_of` checks the answer anyway.
     """
     event = "before-parse.servicediscovery.DiscoverInstances"
     client.meta.events.register(event, _read, unique_id="aiocloudmap-reader")

@@ -3,9 +3,8 @@
 `EXCEPTIONS` maps what was raised without an answer from AWS; `model.error_codes` maps the codes in AWS's answers. Three
 functions read them, one for each place that calls botocore.
 
-Messages never repeat what came over the wire, except why access was denied, which names the caller and the action. AWS's
-own words may hold a token (SignatureDoesNotMatch quotes the signed headers) or an attribute's value; they stay in
-`__cause__`.
+Messages never repeat what came over the wire: it may hold a token (SignatureDoesNotMatch quotes the signed headers) or
+an attribute's value. It stays in `__cause__`. Only the text of AccessDenied is repeated, which names caller and action.
 """
 
 from __future__ import annotations

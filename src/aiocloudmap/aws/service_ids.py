@@ -7,8 +7,8 @@
 | nothing | ListNamespaces by HttpName, then as above |
 
 The control plane's rates are low and shared by the whole account. So all callers on one event loop that need the same
-list share one reading of it, and its failure. A page may be empty and still lead to another one: AWS filters pages after
-reading them.
+list share one reading of it, and its failure. A page may be empty and still lead to another one: AWS filters a page
+after reading it.
 """
 
 from __future__ import annotations

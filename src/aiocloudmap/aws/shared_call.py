@@ -1,7 +1,7 @@
 """One call for all callers that want the same thing at the same time on one event loop.
 
-Botocore's sources of credentials and Cloud Map's control plane must not be asked a thousand times by a thousand callers.
-Event loops share nothing here: what one of them waits for, another one cannot await.
+A source of credentials or Cloud Map's control plane must not get a thousand calls because a thousand callers came at
+once. Each event loop makes its own call: a task of one loop cannot be awaited on another.
 """
 
 from __future__ import annotations
