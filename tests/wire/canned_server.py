@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """A request that the server received."""
 
     method: str
@@ -70,9 +70,9 @@ def refused(code: str, message: str = "", status: int = 400) -> Reply:
 class CannedServer:
     """Answers each request with the next reply, which may be a function, and later ones with the last reply."""
 
-    def __init__(self, *replies: Reply | Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *replies: Reply | Callable[[Request], Reply], tls: ssl.SSLContext | None = None) -> None:
         self.replies = list(replies)
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self._ended = threading.Event()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -100,11 +100,11 @@ class CannedServer:
         self._http.server_close()
         self._thread.join()
 
-    def _reply(self, asked: Asked) -> Reply:
+    def _reply(self, request: Request) -> Reply:
         with self._lock:
-            self.asked.append(asked)
-            reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
-        return reply(asked) if callable(reply) else reply
+            self.requests.append(request)
+            reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
+        return reply(request) if callable(reply) else reply
 
 
 class _Http(ThreadingHTTPServer):
@@ -133,7 +133,7 @@ def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            reply = server._reply(Asked(self.command, self.path, dict(self.headers), body))
+            reply = server._reply(Request(self.command, self.path, dict(self.headers), body))
             if reply.hang:
                 server._ended.wait(60)
             if reply.hang or reply.close:

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from aiobotocore.session import AioSession
-from backends import ONE_ATTEMPT, ORDERS, ask, opened
+from backends import ONE_ATTEMPT, ORDERS, discover, opened
 from canned_server import CannedServer, Reply, found
 
 from aiocloudmap import errors
@@ -90,8 +90,8 @@ async def test_the_request_has_all_parameters():
         ORDERS.service, health=HealthFilter.ALL, where={"A": "1"}, prefer={"B": "2"}, owner_account="123456789012"
     )
     with CannedServer(found()) as server:
-        await ask(server.url)
-        await ask(server.url, query)
+        await discover(server.url)
+        await discover(server.url, query)
     plain = {
         "NamespaceName": "shop",
         "ServiceName": "orders",
@@ -99,14 +99,14 @@ async def test_the_request_has_all_parameters():
         "HealthStatus": "HEALTHY_OR_ELSE_ALL",
     }
     full = {"QueryParameters": {"A": "1"}, "OptionalParameters": {"B": "2"}, "OwnerAccount": "123456789012"}
-    assert [asked.parameters for asked in server.asked] == [plain, {**plain, "HealthStatus": "ALL", **full}]
-    assert server.asked[0].headers["X-Amz-Target"] == "Route53AutoNaming_v20170314.DiscoverInstances"
+    assert [request.parameters for request in server.requests] == [plain, {**plain, "HealthStatus": "ALL", **full}]
+    assert server.requests[0].headers["X-Amz-Target"] == "Route53AutoNaming_v20170314.DiscoverInstances"
 
 
 async def test_the_answer_becomes_instances():
     """With id, health and attributes."""
     with CannedServer(found("orders-1")) as server:
-        answer = await ask(server.url)
+        answer = await discover(server.url)
     (instance,) = answer.instances
     assert (instance.id, instance.service, instance.health, dict(instance.attributes), answer.revision) == (
         "orders-1",
@@ -156,7 +156,7 @@ async def test_an_invalid_answer_is_a_protocol_error(reply):
     """Never an error of Python's own."""
     with CannedServer(reply) as server:
         with pytest.raises(errors.ProtocolError) as caught:
-            await ask(server.url, connections=ONE_ATTEMPT)
+            await discover(server.url, connections=ONE_ATTEMPT)
     assert caught.value.service == str(ORDERS.service)
 
 
@@ -178,7 +178,7 @@ LENIENT = {
 async def test_missing_and_unknown_fields_are_accepted(reply, expected):
     """Later versions of the API may send them."""
     with CannedServer(reply) as server:
-        answer = await ask(server.url)
+        answer = await discover(server.url)
     (item,) = answer.instances
     assert (item.id, item.health, dict(item.attributes), answer.revision) == expected
 
@@ -198,7 +198,7 @@ async def test_many_first_calls_make_one_session(callers):
     with CannedServer(found("orders-1")) as server:
         backend, _ = opened(server.url, CROWDED, factory)
         answers = await asyncio.gather(*(backend.discover(ORDERS) for _ in range(callers)))
-    assert (len(made), len(server.asked), {len(answer.instances) for answer in answers}) == (1, callers, {1})
+    assert (len(made), len(server.requests), {len(answer.instances) for answer in answers}) == (1, callers, {1})
 
 
 def test_one_backend_serves_successive_loops_and_threads():

@@ -12,7 +12,7 @@ import sys
 import threading
 
 import pytest
-from canned_server import Asked, CannedServer, Reply, found, refused
+from canned_server import CannedServer, Reply, Request, found, refused
 
 from aiocloudmap import errors
 from aiocloudmap.aws.backend import AwsBackend
@@ -49,9 +49,9 @@ def opened(url: str, **settings) -> tuple[AwsBackend, AwsSession]:
     return AwsBackend(session), session
 
 
-def signed_with(asked: list[Asked]) -> list[str]:
+def signed_with(requests: list[Request]) -> list[str]:
     """The access key of each request."""
-    return [re.search(r"Credential=([^/]+)/", one.headers["Authorization"]).group(1) for one in asked]
+    return [re.search(r"Credential=([^/]+)/", one.headers["Authorization"]).group(1) for one in requests]
 
 
 def role(key: str, seconds: float = 3600) -> Reply:
@@ -86,8 +86,8 @@ async def test_keys_of_the_environment(monkeypatch, cloud):
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
     backend, _ = opened(cloud.url)
     await backend.discover(ORDERS)
-    assert signed_with(cloud.asked) == ["AKIDENV"]
-    assert cloud.asked[0].headers["X-Amz-Security-Token"] == "token"
+    assert signed_with(cloud.requests) == ["AKIDENV"]
+    assert cloud.requests[0].headers["X-Amz-Security-Token"] == "token"
 
 
 async def test_keys_of_a_profile(monkeypatch, home, cloud):
@@ -96,7 +96,7 @@ async def test_keys_of_a_profile(monkeypatch, home, cloud):
     monkeypatch.setenv("AWS_PROFILE", "shop")
     backend, _ = opened(cloud.url)
     await backend.discover(ORDERS)
-    assert signed_with(cloud.asked) == ["AKIDPROFILE"]
+    assert signed_with(cloud.requests) == ["AKIDPROFILE"]
 
 
 async def test_keys_of_a_program(home, cloud):
@@ -108,16 +108,16 @@ async def test_keys_of_a_program(home, cloud):
     (home / "config").write_text(f"[default]\ncredential_process = {program}\n")
     backend, _ = opened(cloud.url)
     await asyncio.gather(*(backend.discover(ORDERS) for _ in range(4)))
-    assert (set(signed_with(cloud.asked)), (home / "keys.runs").read_text()) == ({"AKIDPROCESS"}, "x")
+    assert (set(signed_with(cloud.requests)), (home / "keys.runs").read_text()) == ({"AKIDPROCESS"}, "x")
 
 
 async def test_keys_of_a_machine(monkeypatch, cloud):
     """The instance metadata service, with its token."""
 
-    def metadata(asked: Asked) -> Reply:
-        if asked.method == "PUT":
+    def metadata(request: Request) -> Reply:
+        if request.method == "PUT":
             return Reply(200, b"metadata-token")
-        return Reply(200, b"shop-role") if asked.path.endswith("/security-credentials/") else role("AKIDMACHINE")
+        return Reply(200, b"shop-role") if request.path.endswith("/security-credentials/") else role("AKIDMACHINE")
 
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     with CannedServer(metadata) as server:
@@ -125,7 +125,7 @@ async def test_keys_of_a_machine(monkeypatch, cloud):
         backend, _ = opened(cloud.url)
         await backend.discover(ORDERS)
         await backend.discover(ORDERS)
-    assert (set(signed_with(cloud.asked)), len(server.asked)) == ({"AKIDMACHINE"}, 3)
+    assert (set(signed_with(cloud.requests)), len(server.requests)) == ({"AKIDMACHINE"}, 3)
 
 
 ASSUMED = (
@@ -155,7 +155,7 @@ async def test_keys_of_an_assumed_role(monkeypatch, home, cloud, kind):
             monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         backend, _ = opened(cloud.url, session_factory=_without_env if kind == "AssumeRole" else None)
         await asyncio.gather(*(backend.discover(ORDERS) for _ in range(4)))
-    assert (set(signed_with(cloud.asked)), len(sts.asked)) == ({"AKIDASSUMED"}, 1)
+    assert (set(signed_with(cloud.requests)), len(sts.requests)) == ({"AKIDASSUMED"}, 1)
 
 
 def _without_env():
@@ -167,7 +167,7 @@ def _without_env():
     return session
 
 
-async def test_a_role_that_may_not_be_assumed_is_a_credentials_error(monkeypatch, home, cloud):
+async def test_a_refused_role_is_a_credentials_error(monkeypatch, home, cloud):
     """It names the operation; STS's own message stays in the cause."""
     (home / "token").write_text("web-token")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r")
@@ -186,14 +186,14 @@ async def test_many_first_callers_load_credentials_once(cloud, container, caller
     """The container's endpoint gets one request."""
     backend, _ = opened(cloud.url)
     await asyncio.gather(*(backend.discover(ORDERS) for _ in range(callers)))
-    assert (len(container.asked), set(signed_with(cloud.asked))) == (1, {"AKIDROLE"})
+    assert (len(container.requests), set(signed_with(cloud.requests))) == (1, {"AKIDROLE"})
 
 
 async def test_a_container_token_is_sent(monkeypatch, cloud, container):
     """EKS and restored snapshots need it."""
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-token")
     await opened(cloud.url)[0].discover(ORDERS)
-    assert [asked.headers["Authorization"] for asked in container.asked] == ["container-token"]
+    assert [request.headers["Authorization"] for request in container.requests] == ["container-token"]
 
 
 async def test_credentials_about_to_expire_are_not_used(cloud, container):
@@ -203,7 +203,7 @@ async def test_credentials_about_to_expire_are_not_used(cloud, container):
     with pytest.raises(errors.CredentialsError, match="expired"):
         await backend.discover(ORDERS)
     await backend.discover(ORDERS)
-    assert signed_with(cloud.asked) == ["AKIDSECOND"]
+    assert signed_with(cloud.requests) == ["AKIDSECOND"]
 
 
 async def test_a_source_that_is_down_is_a_credentials_error(cloud, container):
@@ -213,7 +213,7 @@ async def test_a_source_that_is_down_is_a_credentials_error(cloud, container):
     with pytest.raises(errors.CredentialsError, match="the AWS credentials cannot be loaded"):
         await backend.discover(ORDERS)
     await backend.discover(ORDERS)
-    assert signed_with(cloud.asked) == ["AKIDLATER"]
+    assert signed_with(cloud.requests) == ["AKIDLATER"]
 
 
 @pytest.mark.parametrize("reply", [Reply(hang=True), Reply(close=True), Reply(200, b"garbage"), Reply.json({})])
@@ -237,7 +237,7 @@ async def test_missing_credentials_are_a_configuration_error(cloud):
     """The message names possible sources."""
     with pytest.raises(errors.ConfigurationError, match="AWS_PROFILE") as caught:
         await opened(cloud.url)[0].discover(ORDERS)
-    assert (caught.value.service, cloud.asked) == (str(ORDERS.service), [])
+    assert (caught.value.service, cloud.requests) == (str(ORDERS.service), [])
 
 
 async def test_a_key_without_its_secret_is_a_configuration_error(monkeypatch, cloud):
@@ -255,7 +255,7 @@ async def test_credentials_that_are_set_later_are_found(monkeypatch, cloud):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     await backend.discover(ORDERS)
-    assert signed_with(cloud.asked) == ["AKIDENV"]
+    assert signed_with(cloud.requests) == ["AKIDENV"]
 
 
 @pytest.mark.parametrize("code", ["ExpiredTokenException", "UnrecognizedClientException"])
@@ -269,7 +269,7 @@ async def test_credentials_that_aws_rejects_are_loaded_again(home, code):
             await backend.discover(ORDERS)
         (home / "credentials").write_text(lines.format("AKIDNEW"))
         await backend.discover(ORDERS)
-    assert signed_with(cloud.asked) == ["AKIDOLD", "AKIDNEW"]
+    assert signed_with(cloud.requests) == ["AKIDOLD", "AKIDNEW"]
 
 
 def test_successive_loops_renew_each_others_credentials(cloud, container):
@@ -283,8 +283,8 @@ def test_successive_loops_renew_each_others_credentials(cloud, container):
         container.replies = [role(f"AKID{number}")]
         session.drop_credentials()
         asyncio.run(discoveries())
-    assert signed_with(cloud.asked) == [f"AKID{number}" for number in range(4) for _ in range(4)]
-    assert len(container.asked) == 4
+    assert signed_with(cloud.requests) == [f"AKID{number}" for number in range(4) for _ in range(4)]
+    assert len(container.requests) == 4
 
 
 def test_threads_load_credentials_independently(cloud, container):
@@ -303,4 +303,4 @@ def test_threads_load_credentials_independently(cloud, container):
         thread.start()
     for thread in threads:
         thread.join()
-    assert (len(answers), set(signed_with(cloud.asked))) == (72, {"AKIDROLE"})
+    assert (len(answers), set(signed_with(cloud.requests))) == (72, {"AKIDROLE"})

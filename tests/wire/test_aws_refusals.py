@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from backends import ONE_ATTEMPT, ORDERS, PATIENT, ask, opened
+from backends import LONG_TIMEOUTS, ONE_ATTEMPT, ORDERS, discover, opened
 from botocore.exceptions import ClientError
 from canned_server import CannedServer, Reply, found, refused
 
@@ -57,17 +57,17 @@ async def test_each_refusal_has_its_class(reply, kind):
     """By AWS's code, or by the status if the answer has no code."""
     with CannedServer(reply) as server:
         with pytest.raises(errors.CloudMapError) as caught:
-            await ask(server.url, connections=ONE_ATTEMPT)
+            await discover(server.url, connections=ONE_ATTEMPT)
     assert (type(caught.value), caught.value.service) == (kind, str(ORDERS.service))
     assert caught.value.__cause__ is not None
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 async def test_an_unknown_code_is_in_the_message():
     """Users search for it."""
     with CannedServer(refused("BrandNewException")) as server:
         with pytest.raises(errors.RequestError, match="BrandNewException") as caught:
-            await ask(server.url)
+            await discover(server.url)
     assert caught.value.code == "BrandNewException"
 
 
@@ -76,7 +76,7 @@ async def test_access_denied_names_the_caller_and_the_action():
     words = "User: arn:aws:sts::1:assumed-role/shop is not authorized to perform: servicediscovery:DiscoverInstances"
     with CannedServer(refused("AccessDeniedException", words)) as server:
         with pytest.raises(errors.AccessDeniedError, match="assumed-role/shop is not authorized") as caught:
-            await ask(server.url)
+            await discover(server.url)
     assert caught.value.code == "AccessDeniedException"
 
 
@@ -89,7 +89,7 @@ async def test_a_secret_is_never_in_a_message(code):
     query = Query(ORDERS.service, where={"TOKEN": "TOPSECRET"})
     with CannedServer(refused(code, "x-amz-security-token:TOPSECRET\nTOPSECRET is not valid")) as server:
         with pytest.raises(errors.CloudMapError) as caught:
-            await ask(server.url, query, ONE_ATTEMPT)
+            await discover(server.url, query, ONE_ATTEMPT)
     assert "TOPSECRET" not in f"{caught.value} {caught.value!r}"
     assert "TOPSECRET" in str(caught.value.__cause__)
 
@@ -108,15 +108,15 @@ async def test_temporary_failures_are_retried(reply, attempts, kind):
     """In botocore's standard mode, up to the policy's number of attempts."""
     with CannedServer(reply) as server:
         with pytest.raises(kind):
-            await ask(server.url, connections=PATIENT)
-    assert len(server.asked) == attempts
+            await discover(server.url, connections=LONG_TIMEOUTS)
+    assert len(server.requests) == attempts
 
 
 @pytest.mark.usefixtures("no_pauses")
 async def test_a_throttled_call_succeeds_at_the_second_attempt():
     """The caller does not notice."""
     with CannedServer(refused("RequestLimitExceeded"), found("orders-1")) as server:
-        assert len((await ask(server.url)).instances) == 1
+        assert len((await discover(server.url)).instances) == 1
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -125,9 +125,9 @@ async def test_redirects_are_not_followed(status):
     with CannedServer(found("elsewhere")) as elsewhere:
         with CannedServer(Reply(status, location=elsewhere.url)) as server:
             with pytest.raises(errors.ProtocolError, match=f"status {status}"):
-                await ask(server.url, connections=ONE_ATTEMPT)
+                await discover(server.url, connections=ONE_ATTEMPT)
             sqs = await opened(None)[1].client("sqs", endpoint_url=server.url, region_name="eu-west-1")
             with pytest.raises(ClientError):
                 await sqs.list_queues()
-    assert elsewhere.asked == []
-    assert len(server.asked) == 2
+    assert elsewhere.requests == []
+    assert len(server.requests) == 2

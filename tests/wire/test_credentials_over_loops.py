@@ -14,7 +14,7 @@ import threading
 from typing import NamedTuple
 
 import pytest
-from canned_server import Asked, CannedServer, Reply, found
+from canned_server import CannedServer, Reply, Request, found
 
 from aiocloudmap import CloudMap, ConnectionPolicy, CredentialsError
 
@@ -29,16 +29,16 @@ class Source(NamedTuple):
 
     @property
     def loads(self) -> int:
-        return len(self.server.asked)
+        return len(self.server.requests)
 
 
 def end() -> dt.datetime:
     return dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
 
 
-def assumed(asked: Asked) -> Reply:
+def assumed(request: Request) -> Reply:
     """The answer of STS to the operation that the body names."""
-    operation = re.search(rb"Action=(\w+)", asked.body).group(1).decode()
+    operation = re.search(rb"Action=(\w+)", request.body).group(1).decode()
     body = (
         f"<{operation}Response><{operation}Result><Credentials><AccessKeyId>{next_key()}</AccessKeyId>"
         f"<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>{end():%Y-%m-%dT%H:%M:%SZ}"
@@ -48,16 +48,16 @@ def assumed(asked: Asked) -> Reply:
     return Reply(200, body.encode())
 
 
-def contained(asked: Asked) -> Reply:
+def contained(request: Request) -> Reply:
     """The answer of a container's credentials endpoint."""
     return Reply.json(
         {"AccessKeyId": next_key(), "SecretAccessKey": "s", "Token": "t", "Expiration": f"{end():%Y-%m-%dT%H:%M:%SZ}"}
     )
 
 
-def signed_in(asked: Asked) -> Reply:
+def signed_in(request: Request) -> Reply:
     """The answer of a single sign-on portal to the cached token."""
-    if asked.headers.get("X-Amz-Sso_bearer_token", asked.headers.get("x-amz-sso_bearer_token")) != "cached-token":
+    if request.headers.get("X-Amz-Sso_bearer_token", request.headers.get("x-amz-sso_bearer_token")) != "cached-token":
         return Reply.json({"message": "Session token not found or invalid"}, 401)
     keys = {"accessKeyId": next_key(), "secretAccessKey": "s", "sessionToken": "t"}
     return Reply.json({"roleCredentials": {**keys, "expiration": int(end().timestamp() * 1000)}})
@@ -118,7 +118,7 @@ def cloud():
 
 
 def keys_of(cloud: CannedServer) -> list[str]:
-    return [re.search(r"Credential=([^/]+)/", asked.headers["Authorization"]).group(1) for asked in cloud.asked]
+    return [re.search(r"Credential=([^/]+)/", request.headers["Authorization"]).group(1) for request in cloud.requests]
 
 
 async def four_calls(cloud_map: CloudMap) -> None:
@@ -131,7 +131,7 @@ def test_credentials_are_loaded_once_for_all_loops(source, cloud):
     cloud_map = CloudMap(endpoint_url=cloud.url, connections=POLICY)
     for _ in range(3):
         asyncio.run(four_calls(cloud_map))
-    assert (source.loads, len(set(keys_of(cloud))), len(cloud.asked)) == (1, 1, 12)
+    assert (source.loads, len(set(keys_of(cloud))), len(cloud.requests)) == (1, 1, 12)
 
 
 def test_dropped_credentials_are_loaded_again_on_another_loop(source, cloud):
@@ -150,7 +150,7 @@ def test_several_threads_load_credentials_at_once(source, cloud):
     """Each loop loads by itself, and every call is signed."""
     cloud_map, together, failures = CloudMap(endpoint_url=cloud.url, connections=POLICY), threading.Barrier(3), []
 
-    async def ask() -> None:
+    async def run_calls() -> None:
         for _ in range(2):
             together.wait(60)
             cloud_map._engine.aws().drop_credentials()
@@ -158,7 +158,7 @@ def test_several_threads_load_credentials_at_once(source, cloud):
 
     def run() -> None:
         try:
-            asyncio.run(ask())
+            asyncio.run(run_calls())
         except BaseException as error:
             failures.append(error)
             together.abort()
@@ -169,13 +169,13 @@ def test_several_threads_load_credentials_at_once(source, cloud):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert len(cloud.asked) == 24
+    assert len(cloud.requests) == 24
 
 
-def test_a_source_that_failed_is_used_again_on_the_next_loop(source, cloud):
+def test_a_failed_source_is_used_again_on_the_next_loop(source, cloud):
     """The failure is not remembered."""
     good = source.server.replies[0]
-    source.server.replies[:] = [lambda asked: Reply(403, b'{"message": "no"}')]
+    source.server.replies[:] = [lambda request: Reply(403, b'{"message": "no"}')]
     cloud_map = CloudMap(endpoint_url=cloud.url, connections=POLICY)
 
     async def fail() -> None:

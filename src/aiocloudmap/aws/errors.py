@@ -37,7 +37,7 @@ __all__ = ["EXCEPTIONS", "INVALID_ANSWER", "NO_REGION", "causes", "from_call", "
 _BROKEN = Row(ConnectError, "the connection broke before the answer came")
 INVALID_ANSWER = Row(
     ProtocolError,
-    "invalid answer: Cloud Map does not send such a one",
+    "invalid answer: expected Cloud Map's JSON",
     "Check that endpoint_url names Cloud Map, and whether a proxy answers in its place.",
 )
 _UNREACHABLE = Row(

@@ -169,7 +169,7 @@ async def test_an_answer_is_read_as_botocore_reads_it(answer):
 
 
 @pytest.mark.parametrize("body", [b"", b"not JSON", b"[]", b"3", b"\xff{}"])
-async def test_a_body_that_is_not_an_object_is_left_to_botocore(body):
+async def test_a_body_without_an_object_is_left_to_botocore(body):
     """It fails there as it would without us."""
     response, customized = await read(body)
     assert (response["body"], customized) == (body, {})

@@ -131,7 +131,7 @@ async def test_a_namespace_with_another_http_name_is_not_found(asking, ids, worl
     assert asking.asked == [NAMESPACES, NAMESPACES_BY_NAME]
 
 
-async def test_a_namespace_without_an_http_name_is_found_by_its_name():
+async def test_a_namespace_without_an_http_name_is_found_by_name():
     """Some emulators have such namespaces."""
     asked = []
 

@@ -107,7 +107,7 @@ async def test_a_caller_that_never_finishes_does_not_block_others_forever(opened
     await asyncio.wait({stuck})
 
 
-async def test_after_a_fork_the_child_does_not_wait_for_the_parent(opened):
+async def test_a_forked_child_does_not_wait_for_the_parent(opened):
     """A lock that the parent held at that moment does not matter, and clients stay."""
     session = opened()
     client = await session.discovery_client()

@@ -119,7 +119,7 @@ async def test_a_kept_call_goes_on_without_callers():
 
 
 async def test_one_caller_that_keeps_the_call_is_enough():
-    """Whoever began it."""
+    """Even if another caller began it."""
     calls, function = SharedCalls(), Function()
     callers = await begin(calls, function, 1) + await begin(calls, function, 1, keep=True)
     for caller in callers:
