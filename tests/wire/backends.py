@@ -1,4 +1,4 @@
-"""The AWS backend, asked at any address."""
+"""AWS backends for a server at any address."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from aiocloudmap.aws.transport.transport import Transport
 from aiocloudmap.model.policy import ConnectionPolicy
 from aiocloudmap.model.query import Query, ServiceName
 
-__all__ = ["ONE_ATTEMPT", "ORDERS", "PATIENT", "ask", "opened"]
+__all__ = ["LONG_TIMEOUTS", "ONE_ATTEMPT", "ORDERS", "discover", "opened"]
 
 ORDERS = Query(ServiceName("shop", "orders"))
-PATIENT = ConnectionPolicy(connect_timeout=60, read_timeout=60)
+LONG_TIMEOUTS = ConnectionPolicy(connect_timeout=60, read_timeout=60)
 ONE_ATTEMPT = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_attempts=1)
 
 transport = functools.cache(Transport)  # one per process, as in an application
 
 
 def opened(url: str | None, connections: ConnectionPolicy | None = None, factory=None) -> tuple[AwsBackend, AwsSession]:
-    """A backend for the server at this address, and its session."""
+    """Return a backend for the server at this address, and its session."""
     session = AwsSession(
         transport=transport(),
-        connections=connections or PATIENT,
+        connections=connections or LONG_TIMEOUTS,
         region=None,
         endpoint_url=url,
         session_factory=factory,
@@ -32,7 +32,7 @@ def opened(url: str | None, connections: ConnectionPolicy | None = None, factory
     return AwsBackend(session), session
 
 
-async def ask(url: str, query: Query = ORDERS, connections: ConnectionPolicy | None = None):
-    """One question by a backend of its own."""
+async def discover(url: str, query: Query = ORDERS, connections: ConnectionPolicy | None = None):
+    """Make one discovery with a new backend."""
     backend, _ = opened(url, connections)
     return await backend.discover(query)

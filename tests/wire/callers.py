@@ -1,4 +1,4 @@
-"""Ways to call through a transport: as discovery does, and as an application's own client does."""
+"""Calls through a transport, as discovery and as an application's own client make them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ RUNNERS: dict[str, Callable[[Coroutine[Any, Any, Any]], Any]] = {"asyncio": asyn
 
 
 class Holder:
-    """Whoever holds connections."""
+    """Holds connections, as an engine does."""
 
 
 class Callers:
-    """An HTTP session for discovery and one for clients, as botocore makes them, on one transport."""
+    """botocore's HTTP sessions for discovery and for clients, on one transport."""
 
     def __init__(
         self, policy: ConnectionPolicy | None = None, transport: Transport | None = None, **options: Any
@@ -38,11 +38,11 @@ class Callers:
         }
 
     async def discover(self, url: str) -> bytes:
-        """A call of discovery."""
+        """Call as discovery does."""
         return await self._send(Purpose.DISCOVERY, url)
 
     async def call(self, url: str) -> bytes:
-        """A call of a client."""
+        """Call as a client does."""
         return await self._send(Purpose.CLIENT, url)
 
     async def _send(self, purpose: Purpose, url: str) -> bytes:

@@ -1,6 +1,6 @@
-"""An HTTP server on loopback that says what a test tells it to, and remembers what it was asked.
+"""An HTTP server on loopback with canned replies, which records its requests.
 
-It runs in a thread, so that it outlives the event loops of what is tested.
+It runs in a thread, so it outlives the event loops of a test.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 
 
-class Asked(NamedTuple):
-    """One request."""
+class Request(NamedTuple):
+    """A request that the server received."""
 
     method: str
     path: str
@@ -29,14 +29,14 @@ class Asked(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One answer, and what goes wrong on the way."""
+    """An answer, or a fault in its place."""
 
     status: int = 200
     body: bytes = b""
     cut: bool = False  # end the connection before the last byte
-    close: bool = False  # end it instead of answering
+    close: bool = False  # end the connection instead of answering
     hang: bool = False  # never answer
-    location: str = ""  # where a redirect leads
+    location: str = ""  # the target of a redirect
 
     @classmethod
     def json(cls, content: object, status: int = 200) -> Self:
@@ -44,7 +44,7 @@ class Reply(NamedTuple):
 
 
 def found(*instance_ids: str) -> Reply:
-    """DiscoverInstances' answer with these instances."""
+    """An answer to DiscoverInstances with these instances."""
     return Reply.json(
         {
             "Instances": [
@@ -68,11 +68,11 @@ def refused(code: str, message: str = "", status: int = 400) -> Reply:
 
 
 class CannedServer:
-    """Answers each request with the next of its replies, the last one for good; or with what a function says."""
+    """Answers each request with the next reply, which may be a function, and later ones with the last reply."""
 
-    def __init__(self, *replies: Reply | Callable[[Asked], Reply], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, *replies: Reply | Callable[[Request], Reply], tls: ssl.SSLContext | None = None) -> None:
         self.replies = list(replies)
-        self.asked: list[Asked] = []
+        self.requests: list[Request] = []
         self._ended = threading.Event()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -100,11 +100,11 @@ class CannedServer:
         self._http.server_close()
         self._thread.join()
 
-    def _reply(self, asked: Asked) -> Reply:
+    def _reply(self, request: Request) -> Reply:
         with self._lock:
-            self.asked.append(asked)
-            reply = self.replies[min(len(self.asked), len(self.replies)) - 1]
-        return reply(asked) if callable(reply) else reply
+            self.requests.append(request)
+            reply = self.replies[min(len(self.requests), len(self.replies)) - 1]
+        return reply(request) if callable(reply) else reply
 
 
 class _Http(ThreadingHTTPServer):
@@ -112,13 +112,13 @@ class _Http(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves, or does not trust us, is what tests are about."""
+        """Say nothing: tests disconnect, and distrust the certificate, on purpose."""
 
 
 def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # one packet an answer: two would wait for each other's acknowledgement
+        wbufsize = -1  # one packet for each answer: a second one would wait for an acknowledgement
 
         def setup(self) -> None:
             with server._lock:
@@ -133,7 +133,7 @@ def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            reply = server._reply(Asked(self.command, self.path, dict(self.headers), body))
+            reply = server._reply(Request(self.command, self.path, dict(self.headers), body))
             if reply.hang:
                 server._ended.wait(60)
             if reply.hang or reply.close:
@@ -151,6 +151,6 @@ def _handler(server: CannedServer) -> type[BaseHTTPRequestHandler]:
         do_GET = do_PUT = do_POST  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *args: object) -> None:
-            """No line a request."""
+            """Do not log requests."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""The server's side of TLS, with certificates of an authority that only a test trusts."""
+"""The server's side of TLS, with certificates from a test's own authority."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["tls_of"]
 
 
 def tls_of(authority: trustme.CA, name: str = "localhost", *, asks: bool = False) -> ssl.SSLContext:
-    """With a certificate for this name, or address; `asks` for the client's."""
+    """Return a context with a certificate for this name or address; `asks` requires one of the client."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     if asks:

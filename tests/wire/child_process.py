@@ -1,4 +1,4 @@
-"""A program in a process of its own, that a test may stop and let go on."""
+"""A program in a child process that a test may stop and continue."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any, Self
 
 __all__ = ["ChildProcess"]
 
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 class ChildProcess:
-    """Runs a program and reads what it prints, one JSON value a line. Whatever happens, it is gone at the end.
+    """Runs a program and reads its output, one JSON value a line. Leaving `with` kills it.
 
     Args:
-        program: Python; what lies beside this file may be imported by name. `say(value)` prints a value, `told()` waits
-            for the test to say something.
-        arguments: Names that the program finds defined, by their values.
+        program: Python code. It may import the modules beside this file. `say(value)` prints a value, `told()` waits
+            for a line from the test.
+        arguments: Variables that the program finds defined.
     """
 
     def __init__(self, program: str, **arguments: Any) -> None:
         defined = "".join(f"{name} = {value!r}\n" for name, value in arguments.items())
-        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{_WORDS}{defined}{program}"
+        code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{_FUNCTIONS}{defined}{program}"
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", code],
             stdin=subprocess.PIPE,
@@ -38,35 +38,35 @@ class ChildProcess:
         )
 
     def said(self) -> Any:
-        """The next value; the program's own complaint where there is none."""
+        """Return the next value; fail with the program's standard error if it has ended."""
         process = self._process
         assert process.stdout is not None
         assert process.stderr is not None
-        readable, _, _ = select.select([process.stdout], [], [], _PATIENCE)
-        assert readable, "the program says nothing"
+        readable, _, _ = select.select([process.stdout], [], [], _TIMEOUT)
+        assert readable, "the program printed nothing"
         line = process.stdout.readline()
         assert line, process.stderr.read()
         return json.loads(line)
 
     def tell(self, word: str = "") -> None:
-        """Let the program go on that waits in `told()`."""
+        """Send a line to the program, which waits for it in `told()`."""
         assert self._process.stdin is not None
         print(word, file=self._process.stdin)
 
     def stop(self) -> None:
-        """SIGSTOP; returns when not one of its threads runs any more."""
+        """Send SIGSTOP; return when all of its threads have stopped."""
         os.kill(self._process.pid, signal.SIGSTOP)
         _, status = os.waitpid(self._process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
 
     def go_on(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         os.kill(self._process.pid, signal.SIGCONT)
 
     def end(self) -> None:
-        """It has nothing more to say, complains of nothing, and ends in order."""
-        output, complaints = self._process.communicate(timeout=_PATIENCE)
-        assert (output, complaints, self._process.returncode) == ("", "", 0), output + complaints
+        """Wait for its end; fail if it prints anything more or does not exit with 0."""
+        output, errors = self._process.communicate(timeout=_TIMEOUT)
+        assert (output, errors, self._process.returncode) == ("", "", 0), output + errors
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +80,7 @@ class ChildProcess:
                 pipe.close()
 
 
-_WORDS = """
+_FUNCTIONS = """
 import json
 def say(value):
     print(json.dumps(value), flush=True)

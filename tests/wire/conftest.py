@@ -1,4 +1,4 @@
-"""What these tests share: servers, keys and certificates; and modules beside them that are imported by name."""
+"""Servers, keys and certificates for these tests, and the modules beside them, which are imported by name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Issues the certificates of a test's servers."""
+    """The authority that issues the certificates of a test's servers."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="module")
 def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The file of those who trust it."""
+    """The authority's certificate, as a CA bundle."""
     path = tmp_path_factory.mktemp("tls") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)
@@ -31,7 +31,7 @@ def bundle(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> s
 
 @pytest.fixture(scope="module")
 def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A client's certificate and its key."""
+    """The files of a client's certificate and of its key."""
     issued, folder = authority.issue_cert("client.example"), tmp_path_factory.mktemp("client")
     issued.private_key_pem.write_to_path(str(folder / "key.pem"))
     issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
@@ -40,7 +40,7 @@ def certificate(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def local() -> Iterator[LocalCloudMap]:
-    """A local Cloud Map that serves one instance of shop/orders, in a thread of its own, as often as it is asked."""
+    """A local Cloud Map in its own thread, without quotas, with one instance of shop/orders."""
     world = World(quotas=Quotas.unlimited())
     world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
     with LocalCloudMap(world) as local:
@@ -49,7 +49,7 @@ def local() -> Iterator[LocalCloudMap]:
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    """Moto's server, for all tests of one file."""
+    """The URL of moto's server, which all tests of one file share."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

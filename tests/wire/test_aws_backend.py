@@ -1,4 +1,4 @@
-"""Questions to Cloud Map, as they go over the wire, and what comes back."""
+"""Requests to Cloud Map as they are sent, and how the answers are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from aiobotocore.session import AioSession
-from backends import ONE_ATTEMPT, ORDERS, ask, opened
+from backends import ONE_ATTEMPT, ORDERS, discover, opened
 from canned_server import CannedServer, Reply, found
 
 from aiocloudmap import errors
@@ -23,7 +23,7 @@ CROWDED = ConnectionPolicy(connect_timeout=60, read_timeout=60, max_connections=
 
 
 async def filled(session: AwsSession, count: int = 1, **attributes: str) -> ServiceName:
-    """A new service on moto with `count` instances."""
+    """Create a service on moto with `count` instances."""
     name = ServiceName(f"ns-{uuid.uuid4().hex}", "orders")
     client = await session.client("servicediscovery")
     await client.create_http_namespace(Name=name.namespace)
@@ -41,7 +41,7 @@ async def filled(session: AwsSession, count: int = 1, **attributes: str) -> Serv
 
 
 async def test_every_instance_of_a_service_is_found(moto_url):
-    """More than the hundred that AWS gives to who does not say how many."""
+    """More than the hundred that AWS returns by default."""
     backend, session = opened(moto_url)
     name = await filled(session, 150)
     found_ = await backend.discover(Query(name))
@@ -50,8 +50,8 @@ async def test_every_instance_of_a_service_is_found(moto_url):
     }
 
 
-async def test_what_must_match_and_what_would_be_nice_are_told_apart(moto_url):
-    """`where` filters; `prefer` does where it can."""
+async def test_where_filters_and_prefer_falls_back_to_all(moto_url):
+    """`where` may leave no instance, `prefer` does not."""
     backend, session = opened(moto_url)
     name = await filled(session, 3, STAGE="live")
     answers = [
@@ -65,33 +65,33 @@ async def test_what_must_match_and_what_would_be_nice_are_told_apart(moto_url):
 
 
 async def test_an_empty_service_is_an_answer(moto_url):
-    """Nobody there is not an error."""
+    """It is not an error."""
     backend, session = opened(moto_url)
     assert (await backend.discover(Query(await filled(session, 0)))).instances == ()
 
 
-async def test_an_unknown_namespace_and_an_unknown_service_are_told_apart(moto_url):
-    """Each has its own causes, and the message names them."""
+async def test_unknown_namespaces_and_services_are_different_errors(moto_url):
+    """The message names the possible causes of each."""
     backend, session = opened(moto_url)
     name = await filled(session)
     with pytest.raises(errors.NamespaceNotFoundError, match="HttpName") as namespace:
         await backend.discover(ORDERS)
     with pytest.raises(errors.ServiceNotFoundError, match="eu-west-1") as service:
-        await backend.discover(Query(ServiceName(name.namespace, "nobody")))
-    assert (namespace.value.service, service.value.service) == (str(ORDERS.service), f"{name.namespace}/nobody")
+        await backend.discover(Query(ServiceName(name.namespace, "unknown")))
+    assert (namespace.value.service, service.value.service) == (str(ORDERS.service), f"{name.namespace}/unknown")
 
 
 # What goes over the wire
 
 
-async def test_the_question_is_asked_in_full():
-    """MaxResults and HealthStatus always, the rest where it is given."""
+async def test_the_request_has_all_parameters():
+    """MaxResults and HealthStatus always, the others if they are set."""
     query = Query(
         ORDERS.service, health=HealthFilter.ALL, where={"A": "1"}, prefer={"B": "2"}, owner_account="123456789012"
     )
     with CannedServer(found()) as server:
-        await ask(server.url)
-        await ask(server.url, query)
+        await discover(server.url)
+        await discover(server.url, query)
     plain = {
         "NamespaceName": "shop",
         "ServiceName": "orders",
@@ -99,14 +99,14 @@ async def test_the_question_is_asked_in_full():
         "HealthStatus": "HEALTHY_OR_ELSE_ALL",
     }
     full = {"QueryParameters": {"A": "1"}, "OptionalParameters": {"B": "2"}, "OwnerAccount": "123456789012"}
-    assert [asked.parameters for asked in server.asked] == [plain, {**plain, "HealthStatus": "ALL", **full}]
-    assert server.asked[0].headers["X-Amz-Target"] == "Route53AutoNaming_v20170314.DiscoverInstances"
+    assert [request.parameters for request in server.requests] == [plain, {**plain, "HealthStatus": "ALL", **full}]
+    assert server.requests[0].headers["X-Amz-Target"] == "Route53AutoNaming_v20170314.DiscoverInstances"
 
 
 async def test_the_answer_becomes_instances():
     """With id, health and attributes."""
     with CannedServer(found("orders-1")) as server:
-        answer = await ask(server.url)
+        answer = await discover(server.url)
     (instance,) = answer.instances
     assert (instance.id, instance.service, instance.health, dict(instance.attributes), answer.revision) == (
         "orders-1",
@@ -118,13 +118,13 @@ async def test_the_answer_becomes_instances():
 
 
 def instances(*items: object, **fields: object) -> Reply:
-    """An answer with anything for instances."""
+    """An answer with any values as instances."""
     return Reply.json({"Instances": list(items), **fields})
 
 
 GARBAGE = {
     "nothing": Reply(),
-    "html": Reply(200, b"<html><body>Welcome to our hotel</body></html>"),
+    "html": Reply(200, b"<html><body>Log in to the network</body></html>"),
     "text": Reply(200, b"OK"),
     "cut json": Reply(200, found("orders-1").body[:-9]),
     "not utf-8": Reply(200, b"\xff\xfe\x00"),
@@ -146,39 +146,39 @@ GARBAGE = {
     "a number for a value": instances({"InstanceId": "i", "Attributes": {"PORT": 80}}),
     "null for a value": instances({"InstanceId": "i", "Attributes": {"PORT": None}}),
     "text for the revision": instances(InstancesRevision="7"),
-    "a truth value for the revision": instances(InstancesRevision=True),
-    "a connection that ends too early": found("orders-1")._replace(cut=True),
+    "a boolean for the revision": instances(InstancesRevision=True),
+    "a connection that ends early": found("orders-1")._replace(cut=True),
 }
 
 
 @pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE)
-async def test_what_aws_does_not_send_is_a_protocol_error(reply):
-    """Whatever it is, and never an error of Python's own."""
+async def test_an_invalid_answer_is_a_protocol_error(reply):
+    """Never an error of Python's own."""
     with CannedServer(reply) as server:
         with pytest.raises(errors.ProtocolError) as caught:
-            await ask(server.url, connections=ONE_ATTEMPT)
+            await discover(server.url, connections=ONE_ATTEMPT)
     assert caught.value.service == str(ORDERS.service)
 
 
 LENIENT = {
     "no revision": (instances({"InstanceId": "i"}), ("i", HealthStatus.UNKNOWN, {}, None)),
     "null attributes": (instances({"InstanceId": "i", "Attributes": None}), ("i", HealthStatus.UNKNOWN, {}, None)),
-    "a health of the future": (
-        instances({"InstanceId": "i", "HealthStatus": "SLEEPY"}, InstancesRevision=1),
+    "an unknown health status": (
+        instances({"InstanceId": "i", "HealthStatus": "DEGRADED"}, InstancesRevision=1),
         ("i", HealthStatus.UNKNOWN, {}, 1),
     ),
-    "a field of the future": (
-        instances({"InstanceId": "i", "Mood": "good"}, Weather="fine"),
+    "an unknown field": (
+        instances({"InstanceId": "i", "Zone": "a"}, Cluster="b"),
         ("i", HealthStatus.UNKNOWN, {}, None),
     ),
 }
 
 
 @pytest.mark.parametrize(("reply", "expected"), LENIENT.values(), ids=LENIENT)
-async def test_what_aws_may_come_to_send_is_understood(reply, expected):
-    """Something missing or new is no reason to fail."""
+async def test_missing_and_unknown_fields_are_accepted(reply, expected):
+    """Later versions of the API may send them."""
     with CannedServer(reply) as server:
-        answer = await ask(server.url)
+        answer = await discover(server.url)
     (item,) = answer.instances
     assert (item.id, item.health, dict(item.attributes), answer.revision) == expected
 
@@ -187,8 +187,8 @@ async def test_what_aws_may_come_to_send_is_understood(reply, expected):
 
 
 @pytest.mark.parametrize("callers", [10, 1000])
-async def test_many_first_questions_make_one_session(callers):
-    """And one client; each question is one call, since sharing answers is not the backend's business."""
+async def test_many_first_calls_make_one_session(callers):
+    """Each discovery is one call: the backend itself does not share answers."""
     made = []
 
     def factory():
@@ -198,7 +198,7 @@ async def test_many_first_questions_make_one_session(callers):
     with CannedServer(found("orders-1")) as server:
         backend, _ = opened(server.url, CROWDED, factory)
         answers = await asyncio.gather(*(backend.discover(ORDERS) for _ in range(callers)))
-    assert (len(made), len(server.asked), {len(answer.instances) for answer in answers}) == (1, callers, {1})
+    assert (len(made), len(server.requests), {len(answer.instances) for answer in answers}) == (1, callers, {1})
 
 
 def test_one_backend_serves_successive_loops_and_threads():
@@ -206,11 +206,11 @@ def test_one_backend_serves_successive_loops_and_threads():
     with CannedServer(found("orders-1")) as server:
         backend, _ = opened(server.url)
 
-        async def questions():
+        async def discoveries():
             return await asyncio.gather(*(backend.discover(ORDERS) for _ in range(4)))
 
-        answers = [answer for _ in range(4) for answer in asyncio.run(questions())]
-        threads = [threading.Thread(target=lambda: answers.extend(asyncio.run(questions()))) for _ in range(6)]
+        answers = [answer for _ in range(4) for answer in asyncio.run(discoveries())]
+        threads = [threading.Thread(target=lambda: answers.extend(asyncio.run(discoveries()))) for _ in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:

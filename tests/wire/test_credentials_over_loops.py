@@ -1,6 +1,6 @@
-"""Credentials of every source that is asked over a network, loaded again on one event loop after the other.
+"""Credentials from every network source, loaded on one event loop after another.
 
-What botocore holds for them, sessions, locks and clients, is bound to a loop; nothing of that may be met twice.
+botocore's sessions, locks and clients for them are bound to a loop, so no two loops may use the same one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 from typing import NamedTuple
 
 import pytest
-from canned_server import Asked, CannedServer, Reply, found
+from canned_server import CannedServer, Reply, Request, found
 
 from aiocloudmap import CloudMap, ConnectionPolicy, CredentialsError
 
@@ -23,22 +23,22 @@ ROLE = "arn:aws:iam::123456789012:role/shop"
 
 
 class Source(NamedTuple):
-    """Where keys come from; each time it is asked it gives the next ones."""
+    """A source of keys that returns new ones each time."""
 
     server: CannedServer
 
     @property
     def loads(self) -> int:
-        return len(self.server.asked)
+        return len(self.server.requests)
 
 
 def end() -> dt.datetime:
     return dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
 
 
-def assumed(asked: Asked) -> Reply:
-    """What STS says; which of its two operations is asked stands in the body."""
-    operation = re.search(rb"Action=(\w+)", asked.body).group(1).decode()
+def assumed(request: Request) -> Reply:
+    """The answer of STS to the operation that the body names."""
+    operation = re.search(rb"Action=(\w+)", request.body).group(1).decode()
     body = (
         f"<{operation}Response><{operation}Result><Credentials><AccessKeyId>{next_key()}</AccessKeyId>"
         f"<SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>{end():%Y-%m-%dT%H:%M:%SZ}"
@@ -48,16 +48,16 @@ def assumed(asked: Asked) -> Reply:
     return Reply(200, body.encode())
 
 
-def contained(asked: Asked) -> Reply:
-    """What a container's endpoint says."""
+def contained(request: Request) -> Reply:
+    """The answer of a container's credentials endpoint."""
     return Reply.json(
         {"AccessKeyId": next_key(), "SecretAccessKey": "s", "Token": "t", "Expiration": f"{end():%Y-%m-%dT%H:%M:%SZ}"}
     )
 
 
-def signed_in(asked: Asked) -> Reply:
-    """What the portal of a single sign-on says, where it is shown the cached token."""
-    if asked.headers.get("X-Amz-Sso_bearer_token", asked.headers.get("x-amz-sso_bearer_token")) != "cached-token":
+def signed_in(request: Request) -> Reply:
+    """The answer of a single sign-on portal to the cached token."""
+    if request.headers.get("X-Amz-Sso_bearer_token", request.headers.get("x-amz-sso_bearer_token")) != "cached-token":
         return Reply.json({"message": "Session token not found or invalid"}, 401)
     keys = {"accessKeyId": next_key(), "secretAccessKey": "s", "sessionToken": "t"}
     return Reply.json({"roleCredentials": {**keys, "expiration": int(end().timestamp() * 1000)}})
@@ -72,7 +72,7 @@ def next_key() -> str:
 
 @pytest.fixture(params=["assume role", "web identity", "container", "single sign-on", "old single sign-on"])
 def source(request, monkeypatch, tmp_path):
-    """One that has given no keys yet."""
+    """A source that has not been used yet."""
     config, kind = tmp_path / "config", request.param
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
@@ -97,7 +97,7 @@ def source(request, monkeypatch, tmp_path):
 
 
 def single_sign_on(monkeypatch, folder, portal: str, *, with_session: bool) -> None:
-    """A profile, and the token that `aws sso login` has left."""
+    """Write a profile, and the token that `aws sso login` would leave."""
     start, common = "https://shop.awsapps.com/start", "sso_account_id=123456789012\nsso_role_name=shop\n"
     where = f"sso_region=eu-west-1\nsso_start_url={start}\n"
     profile = f"[default]\n{common}" + ("sso_session=shop\n[sso-session shop]\n" if with_session else "") + where
@@ -112,33 +112,33 @@ def single_sign_on(monkeypatch, folder, portal: str, *, with_session: bool) -> N
 
 @pytest.fixture
 def cloud():
-    """A Cloud Map that takes any credentials."""
+    """A Cloud Map that accepts any credentials."""
     with CannedServer(found("orders-1")) as server:
         yield server
 
 
 def keys_of(cloud: CannedServer) -> list[str]:
-    return [re.search(r"Credential=([^/]+)/", asked.headers["Authorization"]).group(1) for asked in cloud.asked]
+    return [re.search(r"Credential=([^/]+)/", request.headers["Authorization"]).group(1) for request in cloud.requests]
 
 
-async def four_questions(cloud_map: CloudMap) -> None:
-    """Four services at once, so that four calls want to be signed."""
+async def four_calls(cloud_map: CloudMap) -> None:
+    """Resolve four services at once, so that four calls are signed."""
     await asyncio.gather(*(cloud_map.service(f"shop/orders-{number}").resolve(max_age=0) for number in range(4)))
 
 
-def test_loaded_once_and_shared_by_later_loops(source, cloud):
-    """A loop that comes later has nothing to load."""
+def test_credentials_are_loaded_once_for_all_loops(source, cloud):
+    """Later loops use the held ones."""
     cloud_map = CloudMap(endpoint_url=cloud.url, connections=POLICY)
     for _ in range(3):
-        asyncio.run(four_questions(cloud_map))
-    assert (source.loads, len(set(keys_of(cloud))), len(cloud.asked)) == (1, 1, 12)
+        asyncio.run(four_calls(cloud_map))
+    assert (source.loads, len(set(keys_of(cloud))), len(cloud.requests)) == (1, 1, 12)
 
 
-def test_loaded_again_on_another_loop(source, cloud):
-    """After they were given up, as in a restored snapshot or after AWS has refused them."""
+def test_dropped_credentials_are_loaded_again_on_another_loop(source, cloud):
+    """They are dropped after a restored snapshot, or if AWS rejects them."""
     cloud_map = CloudMap(endpoint_url=cloud.url, connections=POLICY)
     for _ in range(3):
-        asyncio.run(four_questions(cloud_map))
+        asyncio.run(four_calls(cloud_map))
         cloud_map._engine.aws().drop_credentials()
     keys = keys_of(cloud)
     assert (source.loads, len(keys)) == (3, 12)
@@ -146,19 +146,19 @@ def test_loaded_again_on_another_loop(source, cloud):
     assert len(set(keys)) == 3
 
 
-def test_loaded_in_several_threads_at_once(source, cloud):
-    """Each loop for itself where they come together, and every call is signed."""
+def test_several_threads_load_credentials_at_once(source, cloud):
+    """Each loop loads by itself, and every call is signed."""
     cloud_map, together, failures = CloudMap(endpoint_url=cloud.url, connections=POLICY), threading.Barrier(3), []
 
-    async def ask() -> None:
+    async def run_calls() -> None:
         for _ in range(2):
             together.wait(60)
             cloud_map._engine.aws().drop_credentials()
-            await four_questions(cloud_map)
+            await four_calls(cloud_map)
 
     def run() -> None:
         try:
-            asyncio.run(ask())
+            asyncio.run(run_calls())
         except BaseException as error:
             failures.append(error)
             together.abort()
@@ -169,13 +169,13 @@ def test_loaded_in_several_threads_at_once(source, cloud):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert len(cloud.asked) == 24
+    assert len(cloud.requests) == 24
 
 
-def test_a_source_that_fails_on_one_loop_is_asked_again_on_the_next(source, cloud):
-    """An outage of the source is no end of the program."""
+def test_a_failed_source_is_used_again_on_the_next_loop(source, cloud):
+    """The failure is not remembered."""
     good = source.server.replies[0]
-    source.server.replies[:] = [lambda asked: Reply(403, b'{"message": "no"}')]
+    source.server.replies[:] = [lambda request: Reply(403, b'{"message": "no"}')]
     cloud_map = CloudMap(endpoint_url=cloud.url, connections=POLICY)
 
     async def fail() -> None:
@@ -186,5 +186,5 @@ def test_a_source_that_fails_on_one_loop_is_asked_again_on_the_next(source, clou
 
     asyncio.run(fail())
     source.server.replies[:] = [good]
-    asyncio.run(four_questions(cloud_map))
+    asyncio.run(four_calls(cloud_map))
     assert len(set(keys_of(cloud))) == 1

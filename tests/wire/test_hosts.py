@@ -1,4 +1,4 @@
-"""Which hosts would be called, asked of botocore's own endpoint rules without sending anything.
+"""The hosts that would be called, by botocore's own endpoint rules; nothing is sent.
 
 Source: https://docs.aws.amazon.com/general/latest/gr/cloud_map.html, and botocore's `host_prefix` of the operations.
 """
@@ -17,7 +17,7 @@ from aiocloudmap import CloudMap, ConfigurationError
 
 
 class Wire:
-    """A session factory whose clients hand their requests to this object in place of the network."""
+    """A session factory whose clients pass their requests to this object instead of the network."""
 
     def __init__(self) -> None:
         self.sent = []
@@ -38,18 +38,18 @@ class Wire:
 
     @property
     def scopes(self) -> list[str]:
-        """Region and service that each request is signed for."""
+        """The Region and service that each request is signed for."""
         signed = [text(request.headers["Authorization"]) for request in self.sent]
         return [re.search(r"Credential=AKID/\d{8}/([^,]*)/aws4_request", value).group(1) for value in signed]
 
 
 def text(value: str | bytes) -> str:
-    """Headers are one or the other."""
+    """Header values are str or bytes."""
     return value.decode() if isinstance(value, bytes) else value
 
 
 class Answer:
-    """A response as aiobotocore's, to either question."""
+    """A response as aiobotocore has it, to either operation."""
 
     status_code, headers, raw = 200, HeadersDict(), None
 
@@ -64,7 +64,7 @@ def wire():
 
 
 def botocores_own(region: str) -> str:
-    """Where botocore by itself would call; in old versions its rules for dual-stack are others."""
+    """The host that botocore would call by itself. Old versions have other rules for dual-stack."""
     session, urls = botocore.session.get_session(), []
     session.set_credentials("AKID", "secret")
 
@@ -80,7 +80,7 @@ def botocores_own(region: str) -> str:
 
 
 async def discovered(wire, **settings) -> str:
-    """Where DiscoverInstances would go, from the public front door."""
+    """The URL of DiscoverInstances through `CloudMap`."""
     async with CloudMap(session_factory=wire, **settings) as cloud_map:
         await cloud_map.service("shop/orders").resolve()
     [url] = wire.urls
@@ -88,7 +88,7 @@ async def discovered(wire, **settings) -> str:
 
 
 async def attributes(wire, **settings) -> str:
-    """Where GetServiceAttributes would go, through `client()`."""
+    """The URL of GetServiceAttributes through `client()`."""
     async with CloudMap(session_factory=wire, **settings) as cloud_map:
         client = await cloud_map.client("servicediscovery")
         await client.get_service_attributes(ServiceId="srv-1234567890abcdef")
@@ -111,7 +111,7 @@ async def attributes(wire, **settings) -> str:
     ],
 )
 async def test_the_hosts_of_every_partition(wire, monkeypatch, region, fips, dual_stack, host):
-    """The data plane has AWS's prefix, the control plane has none, and both are signed for the Region."""
+    """Only the data plane's host has AWS's prefix; both planes' calls are signed for the Region."""
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", str(fips).lower())
     monkeypatch.setenv("AWS_USE_DUALSTACK_ENDPOINT", str(dual_stack).lower())
     if dual_stack and host != botocores_own(region):
@@ -124,8 +124,8 @@ async def test_the_hosts_of_every_partition(wire, monkeypatch, region, fips, dua
 
 @pytest.mark.parametrize("way", ["argument", "variable", "variable for all"])
 @pytest.mark.parametrize("called", [discovered, attributes])
-async def test_an_endpoint_of_ones_own_gets_no_prefix(wire, monkeypatch, way, called):
-    """Its name is not AWS's to change; the signature names the Region all the same."""
+async def test_a_custom_endpoint_gets_no_prefix(wire, monkeypatch, way, called):
+    """The host stays as it is; the signature still names the Region."""
     endpoint, settings = "https://vpce-1.example:8443", {}
     if way == "argument":
         settings = {"endpoint_url": endpoint}
@@ -135,8 +135,8 @@ async def test_an_endpoint_of_ones_own_gets_no_prefix(wire, monkeypatch, way, ca
     assert wire.scopes == ["eu-west-1/servicediscovery"]
 
 
-async def test_a_client_for_discovery_has_the_prefix_too(wire):
-    """It is botocore's own business there."""
+async def test_a_client_of_the_users_has_the_prefix_too(wire):
+    """botocore adds it by itself."""
     async with CloudMap(session_factory=wire, region="eu-west-1") as cloud_map:
         client = await cloud_map.client("servicediscovery")
         await client.discover_instances(NamespaceName="shop", ServiceName="orders")
@@ -145,23 +145,23 @@ async def test_a_client_for_discovery_has_the_prefix_too(wire):
 
 @pytest.mark.parametrize("region", ["eu-west-1.evil.example/#", "x@evil.example", "evil.example/", "eu west"])
 async def test_a_region_cannot_become_another_host(wire, region):
-    """It is a part of the host's name."""
+    """The Region is part of the host name."""
     with pytest.raises(ConfigurationError):
         await discovered(wire, region=region)
     assert wire.urls == []
 
 
 @pytest.mark.parametrize("region", ["eu-west-1.evil.example/#", "x@evil.example"])
-async def test_nor_can_one_of_the_environment(wire, monkeypatch, region):
-    """Whoever sets it."""
+async def test_a_region_of_the_environment_cannot_become_another_host(wire, monkeypatch, region):
+    """AWS_REGION is checked like the argument."""
     monkeypatch.setenv("AWS_REGION", region)
     with pytest.raises(ConfigurationError):
         await discovered(wire)
     assert wire.urls == []
 
 
-async def test_the_question_is_as_the_api_has_it(wire):
-    """JSON 1.1, by POST, the operation in a header, nothing in the address."""
+async def test_the_request_is_as_the_api_defines_it(wire):
+    """JSON 1.1 by POST, with the operation in a header."""
     await discovered(wire, region="eu-west-1")
     [request] = wire.sent
     assert request.method == "POST"

@@ -1,4 +1,4 @@
-"""AWS is down, in every way it can be, over real sockets: who has an old answer keeps it, who has none is told why."""
+"""Every kind of outage, over real sockets: an old answer is still returned; without one there is a named error."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ from aiocloudmap.testing import ManualClock
 # Each attempt is short, so that a hang ends soon; the deadline is far off, so that a slow machine does not meet it.
 CONNECTIONS = ConnectionPolicy(connect_timeout=0.5, read_timeout=0.3, discovery_timeout=60, max_attempts=2)
 CACHE = CachePolicy(jitter=0, refresh="background", soft_timeout=0.3)
-TROUBLES = {
+OUTAGES = {
     "throttled": (lambda local: local.faults.throttle(), ThrottledError),
     "status 500": (lambda local: local.faults.server_error(), UnavailableError),
     "status 503": (lambda local: local.faults.server_error(503), UnavailableError),
@@ -38,20 +38,20 @@ TROUBLES = {
 
 
 class Mixed(ManualClock):
-    """Freshness and backoff by hand, time-outs in real time: the network does not know the manual clock."""
+    """Freshness and backoff on a manual clock, time-outs in real time."""
 
     def call_later(self, delay, callback):
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-async def test_with_an_answer_in_fallback_every_caller_is_answered(local, trouble):
-    """One failed call among twenty sequential callers; only the first of them may wait, for soft_timeout at most."""
+@pytest.mark.parametrize("outage", OUTAGES)
+async def test_in_fallback_every_caller_gets_the_old_answer(local, outage):
+    """Twenty callers one after another cost one failed call; only the first one may wait."""
     clock = Mixed()
     async with local.cloud_map(clock=clock, cache=CACHE, connections=CONNECTIONS) as cloud_map:
         orders = cloud_map.service("shop/orders")
         old = await orders.resolve()
-        TROUBLES[trouble][0](local)
+        OUTAGES[outage][0](local)
         clock.tick(100)
         answers = [await orders.resolve() for _ in range(20)]
         assert answers == [old] * 20
@@ -59,13 +59,13 @@ async def test_with_an_answer_in_fallback_every_caller_is_answered(local, troubl
             await asyncio.sleep(0.01)
         assert cloud_map.stats().refreshes == 2
         assert cloud_map.stats().failures == 1
-        assert isinstance(orders.explain().last_error, TROUBLES[trouble][1])
+        assert isinstance(orders.explain().last_error, OUTAGES[outage][1])
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-async def test_without_an_answer_there_is_a_named_error(local, trouble):
-    """And until the backoff is over the same error comes at once, without a call."""
-    switch_on, expected = TROUBLES[trouble]
+@pytest.mark.parametrize("outage", OUTAGES)
+async def test_without_an_old_answer_there_is_a_named_error(local, outage):
+    """Until the backoff is over, the same error comes immediately, without a call."""
+    switch_on, expected = OUTAGES[outage]
     switch_on(local)
     async with local.cloud_map(clock=Mixed(), cache=CACHE, connections=CONNECTIONS) as cloud_map:
         orders = cloud_map.service("shop/orders")
@@ -81,17 +81,17 @@ async def test_without_an_answer_there_is_a_named_error(local, trouble):
             assert 0 < (again.value.retry_after or 0) <= 30
 
 
-async def test_the_deadline_ends_a_question_however_patient_its_attempts_are(local):
-    """Never minutes: discovery_timeout covers queueing, connecting and every attempt."""
+async def test_the_deadline_covers_all_attempts(local):
+    """discovery_timeout includes queueing, connecting and every attempt."""
     local.faults.hang()
-    patient = ConnectionPolicy(read_timeout=3600, discovery_timeout=1)
-    async with local.cloud_map(cache=CACHE, connections=patient) as cloud_map:
+    connections = ConnectionPolicy(read_timeout=3600, discovery_timeout=1)
+    async with local.cloud_map(cache=CACHE, connections=connections) as cloud_map:
         with pytest.raises(DeadlineError, match="no answer within 1 s"):
             await cloud_map.service("shop/orders").resolve()
 
 
 async def test_a_refused_connection_is_a_connect_error(local):
-    """Nobody listens there."""
+    """The server has stopped."""
     with LocalCloudMap() as gone:
         url = gone.endpoint_url
     cloud_map = CloudMap(
@@ -103,14 +103,14 @@ async def test_a_refused_connection_is_a_connect_error(local):
 
 
 async def test_a_default_is_returned_in_an_outage(local):
-    """A cold start in the middle of an outage goes on with what the caller says."""
+    """A cold start during an outage goes on with the caller's default."""
     local.faults.server_error()
     async with local.cloud_map(cache=CACHE, connections=CONNECTIONS) as cloud_map:
         assert await cloud_map.service("shop/orders").attribute("QUEUE_URL", default="https://spare") == "https://spare"
 
 
 async def test_the_first_call_after_the_outage_is_answered(local):
-    """Nothing of the outage sticks, once the backoff is over."""
+    """max_age=0 does not wait for the backoff."""
     local.faults.reset()
     async with local.cloud_map(cache=CACHE, connections=CONNECTIONS) as cloud_map:
         orders = cloud_map.service("shop/orders")

@@ -53,7 +53,7 @@ def test_a_proxy_is_shown_its_credentials_and_the_endpoint_never(proxy, authorit
 
         RUNNERS[runner](main())
     assert proxy.shown == [SHOWN]
-    assert [name for asked in endpoint.asked for name in asked.headers if name.lower().startswith("proxy")] == []
+    assert [name for asked in endpoint.requests for name in asked.headers if name.lower().startswith("proxy")] == []
 
 
 async def test_a_proxy_on_the_way_to_a_plain_endpoint_is_shown_them_at_every_call(proxy, bundle):

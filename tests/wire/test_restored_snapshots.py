@@ -134,6 +134,6 @@ def test_credentials_are_loaded_anew_by_the_first_call_after_a_restore(monkeypat
                 hook()
             asyncio.run(ask(cloud_map))
             asyncio.run(ask(cloud_map))
-        keys = [re.search(r"Credential=(\w+)/", asked.headers["Authorization"])[1] for asked in cloud.asked]
+        keys = [re.search(r"Credential=(\w+)/", asked.headers["Authorization"])[1] for asked in cloud.requests]
     assert keys == ["AKID1"] * 2 + ["AKID2"] * 2 + ["AKID3"] * 2
-    assert len(container.asked) == 3
+    assert len(container.requests) == 3

@@ -1,7 +1,7 @@
-"""A whole life with marked secrets: none of them is in a log line, an event, a repr, an error or on standard error.
+"""Marked secrets never appear in a log line, an event, a repr, an error or on standard error.
 
-Chained causes are left out: those are botocore's, aiohttp's and the program's own errors, which this library keeps as
-they are. So are AWS's own words on a denied access, which name the caller and the action.
+Chained causes are not checked: they are botocore's, aiohttp's and the program's own errors, kept as they are. Nor is
+AWS's own message for a denied access, which names the caller and the action.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def keys(monkeypatch):
 
 @pytest.fixture
 def heard(caplog):
-    """Everything that the library logs, at DEBUG, as a formatter writes it."""
+    """The library's log at DEBUG, as a formatter writes it."""
     caplog.set_level(logging.DEBUG, logger="aiocloudmap")
     return caplog
 
 
 def shown_of(thing: object) -> list[str]:
-    """All that somebody may print of it."""
+    """All texts that a program may print of it."""
     texts = [str(thing), repr(thing), f"{thing}"]
     if isinstance(thing, BaseException):
         texts += [repr(thing.args), repr(vars(thing)), "".join(traceback.format_exception(thing, chain=False))]
@@ -67,10 +67,7 @@ def assert_clean(*things: object) -> None:
 
 
 def everything_of_ours() -> list[object]:
-    """Each object of the library's own classes that is alive, but for what is asked for because of its values.
-
-    Those are the attributes of an instance, and the records of a local world.
-    """
+    """All living objects of the library's own classes, except instance attributes and the records of a local world."""
     things = gc.get_objects()
     rooms = [str(vars(type(thing)).get("__module__")) for thing in things]
     return [
@@ -86,8 +83,8 @@ async def failure_of(awaitable) -> CloudMapError:
     return caught.value
 
 
-async def test_nothing_shows_a_secret_in_a_whole_life(keys, heard):
-    """Miss, hit, every fault with and without an old answer, missing things, bad casts, and whatever is alive after."""
+async def test_no_object_log_or_error_shows_a_secret(keys, heard):
+    """Miss, hit, every fault with and without an old answer, missing names, bad casts, and all living objects."""
     events, failures, clock = [], [], ManualClock()
     async with LocalCloudMap() as local:
         local.world.register("shop/orders", "orders-1", ATTRIBUTES)
@@ -159,7 +156,7 @@ async def test_nothing_shows_a_secret_in_a_whole_life(keys, heard):
         refused("UnrecognizedClientException", f"the token {KEYS['AWS_SESSION_TOKEN']} is invalid"),
         refused("ExpiredTokenException", f"the token {KEYS['AWS_SESSION_TOKEN']} has expired"),
         refused("InvalidInput", f"the value {ATTRIBUTES['STAGE']} is invalid"),
-        refused("NobodyKnowsException", MARK),
+        refused("UnknownException", MARK),
         refused("InternalFailure", MARK, 500),
         refused("NamespaceNotFound", MARK),
         Reply(200, f'{{"Instances": [{{"InstanceId": 1, "Attributes": "{MARK}"}}]}}'.encode()),
@@ -170,8 +167,8 @@ async def test_nothing_shows_a_secret_in_a_whole_life(keys, heard):
     ],
     ids=lambda reply: f"{reply.status} {reply.body[:30].decode()}",
 )
-async def test_what_comes_over_the_wire_is_not_repeated(keys, heard, reply):
-    """AWS and proxies quote what was sent; an answer that is none may hold values all the same."""
+async def test_text_from_the_wire_is_not_repeated(keys, heard, reply):
+    """AWS and proxies quote the request, and even an invalid answer may hold values."""
     events = []
     with CannedServer(reply) as server:
         async with CloudMap(endpoint_url=server.url, connections=QUICK, on_event=events.append) as cloud_map:
@@ -180,8 +177,8 @@ async def test_what_comes_over_the_wire_is_not_repeated(keys, heard, reply):
     assert MARK not in heard.text
 
 
-async def test_sources_of_credentials_are_not_repeated(heard, monkeypatch):
-    """A container's endpoint that says something else, and the token that it was asked with."""
+async def test_text_from_sources_of_credentials_is_not_repeated(heard, monkeypatch):
+    """Neither an invalid answer of a container's endpoint nor the token sent to it."""
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", f"container-{MARK}")
     monkeypatch.setattr("aiobotocore.utils.AioContainerMetadataFetcher.SLEEP_TIME", 0)
@@ -197,7 +194,7 @@ async def test_sources_of_credentials_are_not_repeated(heard, monkeypatch):
 @pytest.mark.parametrize("arguments", [[], ["--debug"]])
 @pytest.mark.parametrize("fault", ["expired_token", "garbage", None])
 def test_the_command_line_shows_no_secret_on_standard_error(keys, monkeypatch, arguments, fault):
-    """Failures and notes; with --debug it is the traceback of this library's errors and of their causes."""
+    """Errors and notes, and with --debug the tracebacks of errors and their causes."""
     pytest.importorskip("typer")
     world = World()
     world.register("shop/orders", "orders-1", ATTRIBUTES)

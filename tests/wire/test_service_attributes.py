@@ -1,4 +1,4 @@
-"""`Service.attributes()` over the wire: the local server, and moto's where it does as the real service does."""
+"""`Service.attributes()` over the wire, against the local server and moto's."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from aiocloudmap.testing import ManualClock
 
 OWNER = "210987654321"
 ONE_ATTEMPT = ConnectionPolicy(max_attempts=1, discovery_timeout=5)
-BELIEVING = CachePolicy(empty_hold_time=0)
-WAYS = pytest.mark.parametrize("in_process", [False, True], ids=["over the wire", "in process"])
+NO_HOLD = CachePolicy(empty_hold_time=0)
+BACKENDS = pytest.mark.parametrize("in_process", [False, True], ids=["over the wire", "in process"])
 
 
 @pytest.fixture
@@ -34,14 +34,14 @@ async def local():
         yield local
 
 
-def walked(local) -> dict[str, int]:
-    """Calls to the control plane so far."""
+def control_plane_calls(local) -> dict[str, int]:
+    """The calls to the control plane so far."""
     return {name: local.stats.calls[name] for name in ("ListNamespaces", "ListServices", "GetServiceAttributes")}
 
 
-@WAYS
-async def test_both_ways_give_the_same_attributes_and_errors(local, in_process):
-    """Shared namespaces with them."""
+@BACKENDS
+async def test_both_backends_return_the_same_attributes_and_errors(local, in_process):
+    """For shared namespaces too."""
     local.world.add_service("theirs/orders", attributes={"OWNER": "theirs"}, owner_account=OWNER)
     async with local.cloud_map(in_process=in_process) as cloud_map:
         assert await cloud_map.service("shop/orders").attributes() == {"OWNER": "team-a"}
@@ -56,21 +56,21 @@ async def test_both_ways_give_the_same_attributes_and_errors(local, in_process):
             assert str(caught.value.service) == name
 
 
-async def test_the_id_is_learnt_once_whoever_asks(local):
-    """A hundred callers: one call to each; later refreshes: one call in all."""
-    async with local.cloud_map(cache=BELIEVING) as cloud_map:
+async def test_an_id_is_looked_up_once_for_all_callers(local):
+    """A hundred callers cost one call to each operation; a later refresh costs one call in all."""
+    async with local.cloud_map(cache=NO_HOLD) as cloud_map:
         handles = [cloud_map.service("shop/orders", where={"N": str(n)}) for n in range(100)]
         answers = await asyncio.gather(*(handle.attributes() for handle in handles))
         assert answers == [{"OWNER": "team-a"}] * 100
-        assert walked(local) == {"ListNamespaces": 1, "ListServices": 1, "GetServiceAttributes": 1}
+        assert control_plane_calls(local) == {"ListNamespaces": 1, "ListServices": 1, "GetServiceAttributes": 1}
         cloud_map.invalidate()
         await cloud_map.service("shop/orders").attributes()
-        assert walked(local) == {"ListNamespaces": 1, "ListServices": 1, "GetServiceAttributes": 2}
+        assert control_plane_calls(local) == {"ListNamespaces": 1, "ListServices": 1, "GetServiceAttributes": 2}
     assert local.stats.calls["DiscoverInstances"] == 0
 
 
-async def test_a_service_that_was_made_anew_is_learnt_anew(local):
-    """AWS says that it does not know the old id; the caller never hears of it."""
+async def test_a_recreated_service_is_looked_up_again(local):
+    """AWS no longer knows the old id; the caller does not notice."""
     async with local.cloud_map() as cloud_map:
         orders = cloud_map.service("shop/orders")
         await orders.attributes()
@@ -78,25 +78,25 @@ async def test_a_service_that_was_made_anew_is_learnt_anew(local):
         local.world.add_service("shop/orders", attributes={"OWNER": "team-b"})
         orders.invalidate()
         assert await orders.attributes() == {"OWNER": "team-b"}
-        assert walked(local) == {"ListNamespaces": 2, "ListServices": 2, "GetServiceAttributes": 3}
+        assert control_plane_calls(local) == {"ListNamespaces": 2, "ListServices": 2, "GetServiceAttributes": 3}
 
 
-async def test_a_service_that_is_gone_is_looked_for_once_more_and_not_found(local):
-    """Not for ever: the old id is forgotten, and the list says that there is no other."""
-    async with local.cloud_map(cache=BELIEVING) as cloud_map:
+async def test_a_deleted_service_is_looked_up_once_more(local):
+    """The old id is forgotten, and the list does not have another one."""
+    async with local.cloud_map(cache=NO_HOLD) as cloud_map:
         orders = cloud_map.service("shop/orders")
         await orders.attributes()
         local.world.remove_service("shop/orders")
         orders.invalidate()
         with pytest.raises(ServiceNotFoundError) as caught:
             await orders.attributes()
-        assert walked(local) == {"ListNamespaces": 2, "ListServices": 2, "GetServiceAttributes": 2}
+        assert control_plane_calls(local) == {"ListNamespaces": 2, "ListServices": 2, "GetServiceAttributes": 2}
         assert "spelling" in caught.value.advice
 
 
 @pytest.mark.parametrize("operation", ["ListNamespaces", "ListServices", "GetServiceAttributes"])
 async def test_a_throttled_control_plane_leaves_discovery_alone(operation):
-    """And says which rates are meant."""
+    """The message names the control plane's rates."""
     world = World(clock=ManualClock())
     world.register("shop/orders", "a", {})
     async with LocalCloudMap(world) as local, local.cloud_map(connections=ONE_ATTEMPT) as cloud_map:
@@ -110,8 +110,8 @@ async def test_a_throttled_control_plane_leaves_discovery_alone(operation):
         assert len(await orders.resolve()) == 1
 
 
-async def test_the_actions_that_are_needed_are_named(local):
-    """Not that of DiscoverInstances."""
+async def test_access_denied_names_the_needed_permissions(local):
+    """DiscoverInstances is not one of them."""
     with local.faults.access_denied(operation="ListServices"):
         async with local.cloud_map() as cloud_map:
             with pytest.raises(AccessDeniedError) as caught:
@@ -121,18 +121,18 @@ async def test_the_actions_that_are_needed_are_named(local):
     assert "DiscoverInstances" not in str(caught.value)
 
 
-async def test_pages_without_what_is_looked_for_are_no_end(local):
-    """AWS filters after reading a page."""
+async def test_pages_without_a_match_do_not_end_the_search(local):
+    """AWS filters a page after reading it."""
     for number in range(120):
         local.world.add_service(f"other/service-{number}")
     local.world.add_service("shop/late", attributes={"OWNER": "late"})
     async with local.cloud_map() as cloud_map:
         assert await cloud_map.service("shop/late").attributes() == {"OWNER": "late"}
-    assert walked(local) == {"ListNamespaces": 1, "ListServices": 2, "GetServiceAttributes": 1}
+    assert control_plane_calls(local) == {"ListNamespaces": 1, "ListServices": 2, "GetServiceAttributes": 1}
 
 
-async def test_moto_gives_the_same(moto_url):
-    """Another server, written by others. Its state is the process's, and it ignores filters: so names are its own."""
+async def test_moto_returns_the_same(moto_url):
+    """Its state belongs to the process and it ignores filters, so the names here are unique."""
     boto = boto3.client(
         "servicediscovery",
         region_name="eu-west-1",

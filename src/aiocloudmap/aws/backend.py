@@ -1,11 +1,12 @@
-"""AWS Cloud Map as a source of truth: questions to DiscoverInstances and GetServiceAttributes, answers in our words."""
+"""The AWS backend: queries become DiscoverInstances and GetServiceAttributes calls, and their answers become ours."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from aiocloudmap.aws.errors import GARBLED, from_call
+from aiocloudmap.aws.errors import INVALID_ANSWER, from_call
 from aiocloudmap.aws.service_ids import ServiceIds
 from aiocloudmap.errors import (
     AccessDeniedError,
@@ -20,7 +21,7 @@ from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
 if TYPE_CHECKING:
     from aiocloudmap.aws.session import AwsSession
 
-__all__ = ["AwsBackend", "attributes_of", "discovery_of", "parameters_of"]
+__all__ = ["AwsBackend", "attributes_of", "discovery_of", "parameters_of", "register_reader"]
 
 
 _CONTROL_PLANE_ADVICE: Mapping[type[CloudMapError], str] = {
@@ -28,44 +29,44 @@ _CONTROL_PLANE_ADVICE: Mapping[type[CloudMapError], str] = {
     " servicediscovery:ListServices.",
     ThrottledError: "The control plane's rates are low, and all of the account shares them: raise CachePolicy.ttl.",
 }
-"""What differs from the advice for DiscoverInstances, which has actions and quotas of its own."""
-
+"""Replaces the advice for DiscoverInstances, which needs other permissions and has other quotas."""
 
 _HEALTH: Final[Mapping[str, HealthStatus]] = {status.value: status for status in HealthStatus}
 
 
 class AwsBackend:
-    """Cloud Map, asked through one session.
+    """Cloud Map, called through one session.
 
     Args:
-        session: Gives the client; its credentials are loaded anew after AWS has found them expired or unknown.
+        session: Makes the client. Its credentials are loaded again after AWS has found them expired or unknown.
     """
 
     def __init__(self, session: AwsSession) -> None:
         self._session = session
-        self._ids = ServiceIds(self._ask_control_plane)
+        self._client: Any = None
+        self._ids = ServiceIds(self._call_control_plane)
 
     def forget_after_fork(self) -> None:
-        """A new lock for the child; what is known stays."""
+        """In the child: ids stay, locks and calls under way are the parent's."""
         self._ids.forget_after_fork()
 
     async def discover(self, query: Query) -> Discovery:
-        """Every instance that matches: one DiscoverInstances, `max_attempts` of them where AWS fails or throttles.
+        """Return every instance that matches: one DiscoverInstances, up to `max_attempts` if AWS fails or throttles.
 
         The deadline is the caller's: cancelling ends the request under way.
 
         Raises:
-            CloudMapError: By `aws.error_table`; a ConfigurationError where there is no Region or no credentials.
+            CloudMapError: By the tables of `aws.errors`.
 
         Source: https://docs.aws.amazon.com/cloud-map/latest/api/API_DiscoverInstances.html
         """
-        answer = await self._ask("discover_instances", query.service, parameters_of(query))
+        answer = await self._call("discover_instances", query.service, parameters_of(query))
         return discovery_of(answer, query.service)
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
-        """The service's own attributes: one GetServiceAttributes, once its id is known (see `aws.service_ids`).
+        """Return the service's own attributes: one GetServiceAttributes once its id is known (see `aws.service_ids`).
 
-        An id that AWS does not know any more is learnt once more: the service may have been made anew.
+        An id that AWS no longer knows is looked up once more: the service may have been created again.
 
         Raises:
             CloudMapError: As `discover`.
@@ -76,47 +77,54 @@ class AwsBackend:
             found = await self._ids.find(query)
             try:
                 parameters = {"ServiceId": found.value}
-                answer = await self._ask_control_plane("get_service_attributes", query.service, parameters)
+                answer = await self._call_control_plane("get_service_attributes", query.service, parameters)
                 return attributes_of(answer, query.service)
             except ServiceNotFoundError:
                 self._ids.forget(query, found)
                 if not found.remembered:
                     raise
 
-    async def _ask_control_plane(
+    async def _call_control_plane(
         self, operation: str, service: ServiceName, parameters: Mapping[str, Any]
     ) -> Mapping[str, Any]:
         try:
-            answer = await self._ask(operation, service, parameters)
+            answer = await self._call(operation, service, parameters)
         except CloudMapError as error:
             error.advice = _CONTROL_PLANE_ADVICE.get(type(error), error.advice)
             raise
         if not isinstance(answer, Mapping):
-            raise _garbled("is no object", service)
+            raise _invalid("expected an object", service)
         return answer
 
-    async def _ask(self, operation: str, service: ServiceName, parameters: Mapping[str, Any]) -> Any:
-        """One call, in this library's errors."""
+    async def _call(self, operation: str, service: ServiceName, parameters: Mapping[str, Any]) -> Any:
+        """Make one call, and raise its failure as one of this library's errors."""
         region, credentials = "", self._session.credentials
+        signed_with = None if credentials is None else credentials.held
         try:
-            client = await self._session.discovery_client()
+            client = self._client or await self._open()
             region = client.meta.region_name
             return await getattr(client, operation)(**parameters)
         except Exception as error:
             meaning = from_call(error, service=service, region=region)
             if isinstance(meaning, CredentialsError):
                 # A login, a role or a rotation may have put better ones in their place.
-                self._session.drop_credentials(credentials)
+                self._session.drop_credentials(signed_with)
             if meaning is error:
                 raise
             raise meaning from error
 
+    async def _open(self) -> Any:
+        client = await self._session.discovery_client()
+        register_reader(client)
+        self._client = client
+        return client
+
 
 def parameters_of(query: Query) -> dict[str, Any]:
-    """The question in DiscoverInstances' words.
+    """The query as DiscoverInstances' parameters.
 
-    MaxResults and HealthStatus are always sent: unset, the one means 100 instances, and AWS does not say what the other
-    means.
+    MaxResults and HealthStatus are always sent: AWS returns 100 instances without the one, and does not document what
+    it does without the other.
     """
     parameters: dict[str, Any] = {
         "NamespaceName": query.service.namespace,
@@ -133,41 +141,72 @@ def parameters_of(query: Query) -> dict[str, Any]:
     return parameters
 
 
+# --- answers ---
+
+
+def register_reader(client: Any) -> None:
+    """Let this client's DiscoverInstances answers be read by the JSON parser alone.
+
+    After parsing, botocore visits every attribute of every instance, which finds nothing but text. For a thousand
+    instances that blocks the event loop for ten milliseconds. `discovery_of` checks the answer anyway.
+    """
+    event = "before-parse.servicediscovery.DiscoverInstances"
+    client.meta.events.register(event, _read, unique_id="aiocloudmap-reader")
+
+
+def _read(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Parse the body and leave only the headers to botocore. Errors and what isn't a JSON object stay as they are."""
+    if response_dict["status_code"] >= 300:
+        return
+    try:
+        answer = json.loads(response_dict["body"].decode())
+    except ValueError:
+        return
+    if not isinstance(answer, dict):
+        return
+    for member in ("Instances", "InstancesRevision"):
+        if answer.get(member) is not None:
+            customized_response_dict[member] = answer[member]
+    response_dict["body"] = b""
+
+
 def discovery_of(answer: Any, service: ServiceName) -> Discovery:
-    """The answer in our words.
+    """The answer to DiscoverInstances as a `Discovery`.
 
     Raises:
-        ProtocolError: It is not what AWS sends.
+        ProtocolError: AWS does not send such an answer.
     """
     instances = answer.get("Instances") if isinstance(answer, dict) else None
     if not isinstance(instances, list):
-        raise _garbled("has no list of instances", service)
+        raise _invalid("expected a list of instances", service)
     revision = answer.get("InstancesRevision")
     if revision is not None and type(revision) is not int:
-        raise _garbled("has a revision that is no number", service)
+        raise _invalid("expected a number as its revision", service)
     return Discovery(tuple(_instance(item, service) for item in instances), revision)
 
 
 def attributes_of(answer: Mapping[str, Any], service: ServiceName) -> Mapping[str, str]:
-    """The answer to GetServiceAttributes in our words.
+    """The attributes in an answer to GetServiceAttributes.
 
     Raises:
-        ProtocolError: It is not what AWS sends.
+        ProtocolError: AWS does not send such an answer.
     """
     described = answer.get("ServiceAttributes")
     if not isinstance(described, Mapping):
-        raise _garbled("describes no service", service)
+        raise _invalid("expected the attributes of a service", service)
     return _attributes(described.get("Attributes"), service)
 
 
 def _instance(item: Any, service: ServiceName) -> Instance:
     if not isinstance(item, dict):
-        raise _garbled("has an instance that is no object", service)
+        raise _invalid("expected an object for each instance", service)
     instance_id = item.get("InstanceId")
     if not isinstance(instance_id, str) or not instance_id:
-        raise _garbled("has an instance without an id", service)
-    attributes = _attributes(item.get("Attributes"), service)
-    return Instance(instance_id, service, _health(item.get("HealthStatus")), attributes)
+        raise _invalid("expected an id of each instance", service)
+    health = item.get("HealthStatus")
+    # A status that this version does not know must not end discovery.
+    status = _HEALTH.get(health, HealthStatus.UNKNOWN) if isinstance(health, str) else HealthStatus.UNKNOWN
+    return Instance(instance_id, service, status, _attributes(item.get("Attributes"), service))
 
 
 def _attributes(given: Any, service: ServiceName) -> Mapping[str, str]:
@@ -175,14 +214,9 @@ def _attributes(given: Any, service: ServiceName) -> Mapping[str, str]:
     if not isinstance(attributes, dict) or not all(
         isinstance(key, str) and isinstance(value, str) for key, value in attributes.items()
     ):
-        raise _garbled("has attributes that are no text", service)
+        raise _invalid("expected attributes that map text to text", service)
     return attributes
 
 
-def _health(value: Any) -> HealthStatus:
-    """UNKNOWN for a status that this version has not heard of: a new word of AWS's must not end discovery."""
-    return _HEALTH.get(value, HealthStatus.UNKNOWN) if isinstance(value, str) else HealthStatus.UNKNOWN
-
-
-def _garbled(what: str, service: ServiceName) -> CloudMapError:
-    return GARBLED.error(f"the answer {what}", service=service)
+def _invalid(expected: str, service: ServiceName) -> CloudMapError:
+    return INVALID_ANSWER.error(f"invalid answer: {expected}", service=service)

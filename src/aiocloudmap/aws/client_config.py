@@ -1,4 +1,4 @@
-"""What the application says about a client, brought together with what the shared transport needs."""
+"""The configuration of AWS clients: what the application sets, combined with what the shared transport needs."""
 
 from __future__ import annotations
 
@@ -32,129 +32,15 @@ __all__ = [
     "without_prefix",
 ]
 
-
-def with_http_session(config: Config | None, http_session_class: type[AIOHTTPSession], **settings: Any) -> AioConfig:
-    """The caller's settings on the shared transport, with `settings` of ours over them.
-
-    Raises:
-        ConfigurationError: The caller brings a transport, or settings for one.
-    """
-    refuse_transport(config, "config")
-    merged = AioConfig() if config is None else AioConfig().merge(config)
-    merged = merged.merge(AioConfig(http_session_cls=http_session_class, **settings))
-    merged.http_session_cls = http_session_class  # aiobotocore 2 forgets it in merge()
-    return merged
-
-
-def lasting_default(config: Config) -> AioConfig:
-    """A session's default configuration, which keeps the http session class of whatever is merged into it.
-
-    aiobotocore 2 loses that class in `merge`, and a plain botocore `Config` cannot hold it.
-
-    Raises:
-        ConfigurationError: It brings a transport of its own.
-    """
-    refuse_transport(config, "the session's default client config")
-    default = copy.copy(config) if isinstance(config, AioConfig) else AioConfig().merge(config)
-    plain_merge = default.merge
-
-    def merge(other_config: Config) -> AioConfig:
-        merged = plain_merge(other_config)
-        merged.http_session_cls = getattr(other_config, "http_session_cls", default.http_session_cls)
-        return merged
-
-    default.merge = merge
-    return default
-
-
-def refuse_transport(config: Config | None, where: str) -> None:
-    """Nothing, where the configuration leaves the transport alone.
-
-    Raises:
-        ConfigurationError: It names an http session class or connector arguments, or has https forwarded by a proxy.
-    """
-    if config is None:
-        return
-    if not isinstance(config, Config):
-        raise ConfigurationError(
-            f"{where} is a {type(config).__name__}", advice="Give an aiobotocore AioConfig or a botocore Config."
-        )
-    plain = AioConfig()
-    for name in ("http_session_cls", "connector_args"):
-        if getattr(config, name, None) not in (None, getattr(plain, name)):
-            raise ConfigurationError(
-                f"{where} sets {name}",
-                advice="All clients share one bounded connector, which ConnectionPolicy describes: leave it out, or"
-                " make a client of your own.",
-            )
-    if (getattr(config, "proxies_config", None) or {}).get("proxy_use_forwarding_for_https"):
-        # aiobotocore would leave it out without a word.
-        raise ConfigurationError(
-            f"{where} sets proxy_use_forwarding_for_https",
-            advice="https goes through proxies by CONNECT only, so that the proxy cannot read it: leave it out.",
-        )
-
-
-def by_value(value: Any) -> Any:
-    """A hashable stand-in, equal for equal settings: two `Config` objects that say the same are one client."""
-    if isinstance(value, Config):
-        return type(value), by_value(vars(value))
-    if isinstance(value, Mapping):
-        return "mapping", frozenset((key, by_value(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return "sequence", tuple(by_value(item) for item in value)
-    if isinstance(value, (set, frozenset)):
-        return "set", frozenset(by_value(item) for item in value)
-    try:
-        hash(value)
-    except TypeError:
-        return "object", id(value)
-    return type(value), value  # 1 and True are equal to Python and not to botocore
-
-
-class ClientView:
-    """An aiobotocore client whose end is not the caller's business: `close()` and `async with` do nothing.
-
-    Everything else is the client's own. It works on every event loop; the transport closes its connections.
-    """
-
-    __slots__ = ("__weakref__", "_client")
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_client":  # half-made, by copy or pickle
-            raise AttributeError(name)
-        return getattr(self._client, name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*dir(self._client), *super().__dir__()})
-
-    def __repr__(self) -> str:
-        return f"<shared {type(self._client).__name__} client>"
-
-    async def close(self) -> None:
-        """Nothing: others use the same client."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-
-# MERGED aws/session_settings: What a session says about Region, endpoint and user agent, read where AWS's own tools look.  # noqa: E501
-
-
 CLOUD_MAP: Final = "servicediscovery"
 """botocore's name of the service."""
 
 
+# --- Region, endpoint and user agent, from where AWS's own tools read them ---
+
+
 def own_region(session: AioSession, given: str | None) -> str | None:
-    """The Region where it is ours to say; None where botocore finds it, since botocore does not read AWS_REGION."""
+    """The Region to pass to botocore; None if botocore finds it by itself, since it does not read AWS_REGION."""
     if given is not None:
         return given
     default = session.get_default_client_config()
@@ -166,35 +52,35 @@ def own_region(session: AioSession, given: str | None) -> str | None:
 
 
 def configured_region(session: AioSession) -> str | None:
-    """The Region that botocore finds: the session's own, that of the environment, or the profile's."""
+    """The Region that botocore finds: the session's own, or that of the environment or the profile."""
     default = session.get_default_client_config()
     region: str | None = default.region_name if default is not None else None
     return region or session.get_config_variable("region")
 
 
 def without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, Any]:
-    """The setting that keeps the `data-` prefix off an endpoint that is not AWS's own.
+    """The setting that keeps botocore from adding `data-` to the host of an endpoint that is not AWS's own.
 
     Raises:
-        ConfigurationError: The environment or the profile names one that no client can connect to.
+        ConfigurationError: The environment or the profile names an invalid endpoint.
     """
     if endpoint_url is None:
         configured = _configured_endpoint(session)
         if configured is None:
             return {}
-        where, url = configured
-        check_endpoint(where, url, advice="Set it to one like 'http://127.0.0.1:5000', or leave it out.")
+        source, url = configured
+        check_endpoint(source, url, advice="Set it to a URL like 'http://127.0.0.1:5000', or remove it.")
     return {"inject_host_prefix": False}
 
 
 def needs_tls(session: AioSession, endpoint_url: str | None) -> bool:
-    """Whether Cloud Map is asked over https."""
+    """Whether Cloud Map is called over https."""
     _, configured = _configured_endpoint(session) or ("", "https:")
     return (endpoint_url or configured).lower().startswith("https:")
 
 
 def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:
-    """Where the environment or the profile sends Cloud Map, if anywhere: which of AWS's four places, and the URL."""
+    """The endpoint that the environment or the profile sets for Cloud Map: which of AWS's four places, and the URL."""
     default = session.get_default_client_config()
     ignore = default.ignore_configured_endpoint_urls if default is not None else None
     if ignore is None:
@@ -211,10 +97,123 @@ def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:
 
 
 def user_agent(session: AioSession) -> str:
-    """A fixed user agent: botocore would put a new one together for every request, at a seventh of its cost."""
+    """A fixed user agent: botocore would build a new one for every request, at a seventh of the request's cost."""
     default = session.get_default_client_config()
     own: str | None = default.user_agent if default is not None else None
     # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
     agent = own or session.user_agent().removesuffix(f" {session.user_agent_extra}")
     app = (default.user_agent_appid if default is not None else None) or session.get_config_variable("user_agent_appid")
     return f"{agent} lib/aiocloudmap#{VERSION}" + (f" app/{app}" if app else "")
+
+
+# --- the application's own Config ---
+
+
+def with_http_session(config: Config | None, http_session_class: type[AIOHTTPSession], **settings: Any) -> AioConfig:
+    """The caller's configuration on the shared transport, with `settings` of ours over it.
+
+    Raises:
+        ConfigurationError: The caller's configuration has a transport of its own, or settings for one.
+    """
+    _check_transport("config", config)
+    merged = AioConfig() if config is None else AioConfig().merge(config)
+    merged = merged.merge(AioConfig(http_session_cls=http_session_class, **settings))
+    merged.http_session_cls = http_session_class  # aiobotocore 2 forgets it in merge()
+    return merged
+
+
+def lasting_default(config: Config) -> AioConfig:
+    """A session's default configuration that keeps the http session class of a configuration merged into it.
+
+    aiobotocore 2 loses that class in `merge`, and a plain botocore `Config` cannot hold it.
+
+    Raises:
+        ConfigurationError: It has a transport of its own.
+    """
+    _check_transport("the session's default client config", config)
+    default = copy.copy(config) if isinstance(config, AioConfig) else AioConfig().merge(config)
+    plain_merge = default.merge
+
+    def merge(other_config: Config) -> AioConfig:
+        merged = plain_merge(other_config)
+        merged.http_session_cls = getattr(other_config, "http_session_cls", default.http_session_cls)
+        return merged
+
+    default.merge = merge
+    return default
+
+
+def _check_transport(where: str, config: Config | None) -> None:
+    if config is None:
+        return
+    if not isinstance(config, Config):
+        raise ConfigurationError(
+            f"invalid {where}: expected an aiobotocore AioConfig or a botocore Config, not {type(config).__name__}"
+        )
+    plain = AioConfig()
+    for name in ("http_session_cls", "connector_args"):
+        if getattr(config, name, None) not in (None, getattr(plain, name)):
+            raise ConfigurationError(
+                f"invalid {where}: it sets {name}, but all clients share one bounded connector",
+                advice=f"Remove {name} and use ConnectionPolicy, or make a client with aiobotocore itself.",
+            )
+    if (getattr(config, "proxies_config", None) or {}).get("proxy_use_forwarding_for_https"):
+        # aiobotocore would ignore it silently.
+        raise ConfigurationError(
+            f"invalid {where}: it sets proxy_use_forwarding_for_https",
+            advice="Remove it: https goes through proxies by CONNECT only, so that the proxy cannot read it.",
+        )
+
+
+# --- clients that several callers share ---
+
+
+def by_value(value: Any) -> Any:
+    """A hashable stand-in that is equal for equal settings: equal `Config` objects mean the same client."""
+    if isinstance(value, Config):
+        return type(value), by_value(vars(value))
+    if isinstance(value, Mapping):
+        return "mapping", frozenset((key, by_value(item)) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "sequence", tuple(by_value(item) for item in value)
+    if isinstance(value, (set, frozenset)):
+        return "set", frozenset(by_value(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return "object", id(value)
+    return type(value), value  # 1 and True are equal in Python, but not for botocore
+
+
+class ClientView:
+    """A shared aiobotocore client: `close()` and `async with` leave it open, since others use it.
+
+    Everything else is the client's own. It works on every event loop; the transport closes its connections.
+    """
+
+    __slots__ = ("__weakref__", "_client")
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_client":  # not set yet, in copy or pickle
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self._client), *super().__dir__()})
+
+    def __repr__(self) -> str:
+        return f"<shared {type(self._client).__name__} client>"
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None

@@ -1,8 +1,10 @@
-"""From an error of AWS's, botocore's, aiohttp's or the system's to one of ours, by `aws.error_table` and `codes`.
+"""From an exception of botocore, aiohttp or the system to an error of this library.
 
-Messages never repeat what came over the wire, but for one thing: why access was denied, which names the caller and the
-action. AWS's own words may hold a token (SignatureDoesNotMatch quotes the signed headers) or an attribute's value; they
-stay in `__cause__`.
+`EXCEPTIONS` maps what was raised without an answer from AWS; `model.error_codes` maps the codes in AWS's answers. Three
+functions read them, one for each place that calls botocore.
+
+Messages never repeat what came over the wire: it may hold a token (SignatureDoesNotMatch quotes the signed headers) or
+an attribute's value. It stays in `__cause__`. Only the text of AccessDenied is repeated, which names caller and action.
 """
 
 from __future__ import annotations
@@ -29,31 +31,172 @@ from aiocloudmap.errors import (
 from aiocloudmap.model.error_codes import DENIED, INVALID, NO_NAMESPACE, NO_SERVICE, Row, row_of
 from aiocloudmap.model.query import ServiceName
 
-__all__ = [
-    "BAD_ENDPOINT",
-    "BAD_FILE",
-    "BAD_OPTION",
-    "EXCEPTIONS",
-    "GARBLED",
-    "NOT_LOADED",
-    "NO_REGION",
-    "causes",
-    "from_call",
-    "from_credentials",
-    "from_setup",
-]
+__all__ = ["EXCEPTIONS", "INVALID_ANSWER", "NO_REGION", "causes", "from_call", "from_credentials", "from_setup"]
 
 
-# MERGED aws/causes: What led to an error: by cause, by context, in groups, and in botocore's and aiohttp's own ways.
+_BROKEN = Row(ConnectError, "the connection broke before the answer came")
+INVALID_ANSWER = Row(
+    ProtocolError,
+    "invalid answer: expected Cloud Map's JSON",
+    "Check that endpoint_url names Cloud Map, and whether a proxy answers in its place.",
+)
+_UNREACHABLE = Row(
+    ConnectError,
+    "the endpoint cannot be reached",
+    "Check the Region, endpoint_url, the network's route to it (a VPC without internet access needs the"
+    " data-servicediscovery endpoint) and its name resolution.",
+)
+_BAD_PROXY = Row(ConnectError, "the HTTP proxy cannot be used", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
+NO_REGION = Row(
+    ConfigurationError,
+    "no AWS Region is set",
+    "Set AWS_REGION, pass CloudMap(region=...), or set a region in the profile.",
+)
+_BAD_ENDPOINT = Row(
+    ConfigurationError,
+    "invalid endpoint or Region",
+    "Write an endpoint like http://host:port or https://host, a Region like eu-west-1.",
+)
+_BAD_FILE = Row(
+    ConfigurationError,
+    "a certificate file cannot be read",
+    "Check the files that AWS_CA_BUNDLE, verify and client_cert name.",
+)
+_BAD_OPTION = Row(ConfigurationError, "invalid options for an AWS client", "See the error's __cause__.")
+_NOT_LOADED = Row(
+    CredentialsError,
+    "the AWS credentials cannot be loaded",
+    "Their source in the configuration does not return them at the moment; see the error's __cause__.",
+)
+
+EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
+    (
+        (_B.NoCredentialsError,),
+        Row(
+            ConfigurationError,
+            "no AWS credentials are set",
+            "Give the process a role, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        ),
+    ),
+    (
+        (_B.PartialCredentialsError,),
+        Row(
+            ConfigurationError,
+            "half of the AWS credentials is missing",
+            "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together.",
+        ),
+    ),
+    ((_B.NoRegionError,), NO_REGION),
+    (
+        (_B.UnknownServiceError,),
+        Row(ConfigurationError, "botocore does not know the AWS service", "Check the name passed to client()."),
+    ),
+    (
+        (_B.ProfileNotFound, _B.ConfigParseError, _B.ConfigNotFound, _B.InvalidConfigError),
+        Row(
+            ConfigurationError,
+            "invalid AWS configuration",
+            "Check AWS_PROFILE, AWS_CONFIG_FILE and the profile's entries.",
+        ),
+    ),
+    ((_B.InvalidRegionError, _B.BaseEndpointResolverError, _B.EndpointProviderError), _BAD_ENDPOINT),
+    ((_B.InvalidEndpointConfigurationError, _B.UnknownRegionError, _B.ServiceNotInRegionError), _BAD_ENDPOINT),
+    ((_B.InvalidProxiesConfigError,), _BAD_PROXY._replace(kind=ConfigurationError)),
+    ((_B.ProxyConnectionError,), _BAD_PROXY),
+    (
+        (_B.SSOError, _B.TokenRetrievalError),
+        Row(
+            CredentialsError,
+            "the login of the AWS profile has expired",
+            "Run aws sso login, or aws login, again.",
+        ),
+    ),
+    ((_B.CredentialRetrievalError, _B.MetadataRetrievalError, _B.RefreshWithMFAUnsupportedError), _NOT_LOADED),
+    ((_B.ParamValidationError, _B.ValidationError), INVALID),
+    (
+        (_B.SSLError, aiohttp.ClientSSLError, ssl.SSLError),
+        Row(
+            ConnectError,
+            "the TLS handshake failed",
+            "Check the endpoint's certificate and host name; a certificate authority of your own goes into the file"
+            " that AWS_CA_BUNDLE names.",
+        ),
+    ),
+    ((_B.ConnectTimeoutError,), _UNREACHABLE._replace(what="the endpoint did not accept a connection in time")),
+    ((_B.ReadTimeoutError, TimeoutError), Row(DeadlineError, "no answer came within the read time-out")),
+    ((_B.EndpointConnectionError,), _UNREACHABLE),
+    ((aiohttp.ClientPayloadError, aiohttp.ClientResponseError, RecursionError), INVALID_ANSWER),
+    ((aiohttp.InvalidURL,), _BAD_ENDPOINT),
+    ((FileNotFoundError, PermissionError, IsADirectoryError), _BAD_FILE),
+    ((_B.ConnectionClosedError, _B.ResponseStreamingError, _B.HTTPClientError, aiohttp.ClientError), _BROKEN),
+    ((_B.IncompleteReadError, _B.ChecksumError), INVALID_ANSWER),
+    ((_B.BotoCoreError,), Row(UnavailableError, "botocore could not complete the request")),
+    ((ConnectionError, OSError), _BROKEN),
+    # aiohttp and asyncio raise these if a loop or a connector is closed during a call.
+    ((AssertionError, RuntimeError), _BROKEN),
+)
+"""What was raised without an answer from AWS. The first row that matches counts."""
+
+
+def from_call(error: Exception, *, service: ServiceName, region: str = "") -> CloudMapError:
+    """The error for a failed call to Cloud Map. Raise it `from` the cause.
+
+    Args:
+        error: The client raised it, in a task of our own. A library error is returned itself, with `service` filled in.
+        service: The service of the query.
+        region: The client's Region, for the message.
+    """
+    chain = [*causes(error, contexts=True)]
+    meaning = _known(chain)
+    if meaning is None and isinstance(error, _B.ClientError):
+        meaning = _from_response(error, region)
+    if meaning is None:
+        # botocore's parser has no error of its own for an answer that isn't a JSON object: any exception may come.
+        meaning = _error(_row(error) or INVALID_ANSWER, chain)
+    if meaning.service is None:
+        meaning.service = str(service)
+    return meaning
+
+
+def from_setup(error: Exception) -> CloudMapError:
+    """The error for a session or a client that could not be made: a wrong setting, unless something else is known."""
+    chain = [*causes(error)]
+    if (known := _known(chain)) is not None:
+        return known
+    row = _row(error)
+    if type(error) is ValueError and str(error).startswith("Invalid endpoint"):
+        row = _BAD_ENDPOINT
+    elif row is None or row.kind is not ConfigurationError:
+        # Python's own words for a TypeError name the argument; those of other errors may quote its value.
+        row = _BAD_OPTION._replace(what=f"{_BAD_OPTION.what}: {error}") if type(error) is TypeError else _BAD_OPTION
+    return _error(row, chain)
+
+
+def from_credentials(error: Exception) -> CloudMapError:
+    """The error for credentials that could not be loaded: a wrong setting, or an outage of their source.
+
+    Args:
+        error: The chain of providers raised it, in a task of our own.
+    """
+    chain = [*causes(error, contexts=True)]
+    if (known := _known(chain)) is not None:
+        return known
+    if isinstance(error, _B.ClientError):
+        code = _text(_fields(error).get("Code"))
+        return CredentialsError(f"AWS refused {error.operation_name} ({code})", advice=_NOT_LOADED.advice)
+    row = _row(error)
+    if row is not None and row.kind in (ConfigurationError, CredentialsError) and row is not _BAD_FILE:
+        return _error(row, chain)
+    return CredentialsError(f"{_NOT_LOADED.what} ({type(error).__name__})", advice=_NOT_LOADED.advice)
 
 
 def causes(error: BaseException, *, contexts: bool = False) -> Iterator[BaseException]:
-    """The error and everything that led to it, the nearest first.
+    """The error and everything that led to it, the nearest first, in groups and in botocore's and aiohttp's fields too.
 
     Args:
         error: What was raised.
-        contexts: Whether to follow what was being handled when it was raised. For errors that were raised in a task of
-            our own: elsewhere what the caller was handling when it called has nothing to do with this failure.
+        contexts: Whether to follow `__context__`. Only for errors raised in a task of our own: elsewhere it may be an
+            exception that the caller was handling, which has nothing to do with this failure.
     """
     seen: set[int] = set()
     waiting: list[object] = [error]
@@ -69,163 +212,8 @@ def causes(error: BaseException, *, contexts: bool = False) -> Iterator[BaseExce
         waiting += link.exceptions if isinstance(link, BaseExceptionGroup) else ()
 
 
-# MERGED aws/error_table: What botocore, aiohttp and the system say where AWS gave no answer, in this library's words.
-#
-# `aws.translation` reads it; what AWS says in its answers is in `aiocloudmap.model.error_codes`.
-#
-
-
-_BROKEN = Row(ConnectError, "the connection broke before the answer came")
-GARBLED = Row(
-    ProtocolError,
-    "what came back is not what Cloud Map sends",
-    "Check that endpoint_url names Cloud Map, and whether a proxy answers in its place.",
-)
-_UNREACHABLE = Row(
-    ConnectError,
-    "the endpoint cannot be reached",
-    "Check the Region, endpoint_url, the network's route to it (a VPC without internet access needs the"
-    " data-servicediscovery endpoint) and its name resolution.",
-)
-_TLS = Row(
-    ConnectError,
-    "TLS could not be agreed on",
-    "Check the endpoint's certificate and host name; a certificate authority of your own goes into the file that"
-    " AWS_CA_BUNDLE names.",
-)
-_PROXY = Row(ConnectError, "the HTTP proxy cannot be used", "Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY.")
-_NO_CREDENTIALS = Row(
-    ConfigurationError,
-    "there are no AWS credentials",
-    "Give the process a role, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-)
-_HALF_CREDENTIALS = Row(
-    ConfigurationError,
-    "half of the AWS credentials is missing",
-    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY together.",
-)
-NO_REGION = Row(
-    ConfigurationError,
-    "no AWS Region is set",
-    "Set AWS_REGION, write CloudMap(region=...), or a region in the profile.",
-)
-_BAD_CONFIG = Row(
-    ConfigurationError,
-    "the AWS configuration cannot be used",
-    "Check AWS_PROFILE, AWS_CONFIG_FILE and the profile's entries.",
-)
-BAD_ENDPOINT = Row(
-    ConfigurationError,
-    "the endpoint or Region is not valid",
-    "Write an endpoint as http://host:port or https://host, a Region as eu-west-1.",
-)
-BAD_FILE = Row(
-    ConfigurationError,
-    "a certificate file cannot be read",
-    "Check the files that AWS_CA_BUNDLE, verify and client_cert name.",
-)
-_NO_LOGIN = Row(
-    CredentialsError, "the login behind the AWS profile has ended", "Run aws sso login, or aws login, again."
-)
-NOT_LOADED = Row(
-    CredentialsError,
-    "the AWS credentials cannot be had",
-    "The source named in the configuration does not give them at the moment; the cause says why.",
-)
-_UNKNOWN_SERVICE = Row(ConfigurationError, "botocore knows no such AWS service", "Check the name given to client().")
-BAD_OPTION = Row(
-    ConfigurationError, "the AWS client cannot be made of these options", "The cause says which one does not fit."
-)
-
-EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
-    ((_B.NoCredentialsError,), _NO_CREDENTIALS),
-    ((_B.PartialCredentialsError,), _HALF_CREDENTIALS),
-    ((_B.NoRegionError,), NO_REGION),
-    ((_B.UnknownServiceError,), _UNKNOWN_SERVICE),
-    ((_B.ProfileNotFound, _B.ConfigParseError, _B.ConfigNotFound, _B.InvalidConfigError), _BAD_CONFIG),
-    ((_B.InvalidRegionError, _B.BaseEndpointResolverError, _B.EndpointProviderError), BAD_ENDPOINT),
-    ((_B.InvalidEndpointConfigurationError, _B.UnknownRegionError, _B.ServiceNotInRegionError), BAD_ENDPOINT),
-    ((_B.InvalidProxiesConfigError,), _PROXY._replace(kind=ConfigurationError)),
-    ((_B.ProxyConnectionError,), _PROXY),
-    ((_B.SSOError, _B.TokenRetrievalError), _NO_LOGIN),
-    ((_B.CredentialRetrievalError, _B.MetadataRetrievalError, _B.RefreshWithMFAUnsupportedError), NOT_LOADED),
-    ((_B.ParamValidationError, _B.ValidationError), INVALID),
-    ((_B.SSLError, aiohttp.ClientSSLError, ssl.SSLError), _TLS),
-    ((_B.ConnectTimeoutError,), _UNREACHABLE._replace(what="the endpoint did not accept a connection in time")),
-    ((_B.ReadTimeoutError, TimeoutError), Row(DeadlineError, "no answer came within the read time-out")),
-    ((_B.EndpointConnectionError,), _UNREACHABLE),
-    ((aiohttp.ClientPayloadError, aiohttp.ClientResponseError, RecursionError), GARBLED),
-    ((aiohttp.InvalidURL,), BAD_ENDPOINT),
-    ((FileNotFoundError, PermissionError, IsADirectoryError), BAD_FILE),
-    ((_B.ConnectionClosedError, _B.ResponseStreamingError, _B.HTTPClientError, aiohttp.ClientError), _BROKEN),
-    ((_B.IncompleteReadError, _B.ChecksumError), GARBLED),
-    ((_B.BotoCoreError,), Row(UnavailableError, "botocore could not complete the request")),
-    ((ConnectionError, OSError), _BROKEN),
-    # What aiohttp and asyncio raise where a loop or a connector goes away under a call.
-    ((AssertionError, RuntimeError), _BROKEN),
-)
-"""What is raised without an answer from AWS. The first row that fits is the one."""
-
-
-def from_call(error: Exception, *, service: ServiceName, region: str = "") -> CloudMapError:
-    """What a failed call to Cloud Map means. Raise it `from` the error.
-
-    Args:
-        error: What came out of the client, in a task of our own. A library error is returned itself, with `service`
-            filled in.
-        service: Who was asked for.
-        region: Where, for the message.
-    """
-    chain = [*causes(error, contexts=True)]
-    meaning = _known(chain)
-    if meaning is None and isinstance(error, _B.ClientError):
-        meaning = _from_response(error, region)
-    if meaning is None:
-        # botocore's parser has no error of its own for an answer that is no JSON object: it stumbles over it.
-        meaning = _made(_row(error) or GARBLED, chain)
-    if meaning.service is None:
-        meaning.service = str(service)
-    return meaning
-
-
-def from_setup(error: Exception) -> CloudMapError:
-    """What a session or a client that cannot be made means: a setting, where nothing else fits."""
-    chain = [*causes(error)]
-    known = _known(chain)
-    if known is not None:
-        return known
-    if type(error) is ValueError and str(error).startswith("Invalid endpoint"):
-        return _made(BAD_ENDPOINT, chain)
-    row = _row(error)
-    if row is not None and row.kind is ConfigurationError:
-        return _made(row, chain)
-    # Python's own words name the argument; those of other errors may quote its value.
-    return _made(
-        BAD_OPTION._replace(what=f"{BAD_OPTION.what}: {error}") if type(error) is TypeError else BAD_OPTION, chain
-    )
-
-
-def from_credentials(error: Exception) -> CloudMapError:
-    """What a failure to load credentials means: a setting that is wrong, or credentials that cannot be had now.
-
-    Args:
-        error: What came out of the chain of providers, in a task of our own.
-    """
-    chain = [*causes(error, contexts=True)]
-    known = _known(chain)
-    if known is not None:
-        return known
-    if isinstance(error, _B.ClientError):
-        code = _text(_error_of(error).get("Code"))
-        return CredentialsError(f"AWS refused {error.operation_name} ({code})", advice=NOT_LOADED.advice)
-    row = _row(error)
-    if row is not None and row.kind in (ConfigurationError, CredentialsError) and row is not BAD_FILE:
-        return _made(row, chain)
-    return CredentialsError(f"{NOT_LOADED.what} ({type(error).__name__})", advice=NOT_LOADED.advice)
-
-
 def _known(chain: Sequence[BaseException]) -> CloudMapError | None:
-    """An error of this library, wherever in the chain, or the one for a process without file descriptors left."""
+    """An error of this library anywhere in the chain, or the error for a process without free file descriptors."""
     for link in chain:
         if isinstance(link, CloudMapError):
             return link if link is chain[0] else link.again()
@@ -237,7 +225,7 @@ def _known(chain: Sequence[BaseException]) -> CloudMapError | None:
 
 
 def _row(error: Exception) -> Row | None:
-    """The row of the error. botocore's catch-all and its closed connection say less than what they wrap."""
+    """The error's row in EXCEPTIONS. Two of botocore's errors say less than the one they wrap, whose row goes first."""
     if type(error) in (_B.HTTPClientError, _B.ConnectionClosedError):
         wrapped = getattr(error, "kwargs", {}).get("error")
         if isinstance(wrapped, Exception) and (row := _row(wrapped)) is not None:
@@ -245,13 +233,13 @@ def _row(error: Exception) -> Row | None:
     return next((row for kinds, row in EXCEPTIONS if isinstance(error, kinds)), None)
 
 
-def _made(row: Row, chain: Sequence[BaseException]) -> CloudMapError:
+def _error(row: Row, chain: Sequence[BaseException]) -> CloudMapError:
     details = ", ".join(_details(chain))
     return row.error(f"{row.what} ({details})" if details else "")
 
 
 def _details(chain: Sequence[BaseException]) -> Iterator[str]:
-    """Host and system error: what somebody who reads a log needs, and nothing that could be secret."""
+    """What helps in a log and cannot be secret: the host, the setting's name, and the system's error."""
     fields: dict[str, Any] = getattr(chain[0], "kwargs", {})
     if url := fields.get("endpoint_url"):
         yield urlsplit(str(url)).netloc.rpartition("@")[2]
@@ -260,22 +248,23 @@ def _details(chain: Sequence[BaseException]) -> Iterator[str]:
             yield f"{name} {_text(fields[name])}"
     system = next((link for link in chain if isinstance(link, OSError) and link.errno), None)
     if isinstance(system, ssl.SSLError):
-        # Its number is no error of the system's, though it looks like one; what is wrong is told by one of the chain.
-        told = (getattr(link, "verify_message", "") or getattr(link, "reason", "") for link in chain)
-        yield _text(next((words for words in told if isinstance(words, str) and words), type(system).__name__))
+        # Its number is not a system's error number. One error of the chain has OpenSSL's reason.
+        reasons = (getattr(link, "verify_message", "") or getattr(link, "reason", "") for link in chain)
+        yield _text(next((words for words in reasons if isinstance(words, str) and words), type(system).__name__))
     elif system is not None:
         yield _text(errno.errorcode.get(system.errno or 0) or system.strerror)
 
 
 def _from_response(error: Any, region: str) -> CloudMapError:
-    fields = _error_of(error)
+    fields = _fields(error)
     code = _text(fields.get("Code"))
     metadata = error.response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode", 0)
     if 300 <= status < 400:
-        return GARBLED.error(f"{GARBLED.what} (a redirect, status {status}, which is not followed)")
+        return INVALID_ANSWER.error(f"invalid answer: a redirect (status {status}), which is not followed")
     row = row_of(code, status)
-    what = f"{row.what}{_attempts(metadata)}"
+    retries = metadata.get("RetryAttempts", 0)
+    what = f"{row.what} after {retries + 1} attempts" if retries else row.what
     if row in (NO_NAMESPACE, NO_SERVICE) and region:
         what = f"{what} in {region}"
     if row is DENIED:
@@ -283,17 +272,13 @@ def _from_response(error: Any, region: str) -> CloudMapError:
     return row.error(what, code=code)
 
 
-def _attempts(metadata: Mapping[str, Any]) -> str:
-    retries = metadata.get("RetryAttempts", 0)
-    return f" after {retries + 1} attempts" if retries else ""
-
-
-def _error_of(error: Any) -> Mapping[str, Any]:
+def _fields(error: Any) -> Mapping[str, Any]:
+    """The code and the message of AWS's answer."""
     fields = error.response.get("Error")
     return fields if isinstance(fields, Mapping) else {}
 
 
 def _text(value: object, limit: int = 80) -> str:
-    """A stranger's words for a message: one line, printable, short."""
+    """Text from outside for a message: one line, printable, short."""
     text = "".join(letter if letter.isprintable() else " " for letter in str(value or ""))
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,8 +1,8 @@
-"""The AWS session of one engine: made once, its clients made once, all of them used on every event loop.
+"""The AWS session of one engine and its clients, each made once and used on every event loop.
 
-What a client of aiobotocore holds that is bound to a loop is its connector and its credentials; both are replaced, by
-`aws.transport` and `aws.credentials`. What is left may be shared by loops and threads, but not made by two at once:
-botocore's sessions are not safe for that, so making a client is the one thing that waits its turn here.
+Two parts of an aiobotocore client are bound to an event loop: its connector and its credentials. `aws.transport` and
+`aws.credentials` replace both, so loops and threads may share the rest. Making a client is different: botocore's
+sessions are not safe for two threads at once, so only one client is made at a time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ from aiocloudmap.aws.client_config import (
 )
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.errors import NO_REGION, from_setup
-from aiocloudmap.aws.reading import read_quickly
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
 from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.aws.transport.transport import Purpose
@@ -51,23 +50,23 @@ __all__ = ["AwsSession"]
 MAX_CLIENTS: Final = 64
 """Clients kept for `CloudMap.client()`. A client is megabytes, and options may differ with every request."""
 
-_TURN: Final = 0.005
-"""Seconds between two looks at whether another thread has finished making a client."""
+_POLL_INTERVAL: Final = 0.005
+"""Seconds between two checks whether another thread has finished making a client."""
 
-_TURN_TIMEOUT: Final = 30.0
-"""Seconds after which an event loop that stopped in the middle of making a client is given up on."""
+_LOCK_TIMEOUT: Final = 30.0
+"""Seconds to wait for another thread. Its event loop may have stopped in the middle of making a client."""
 
 
 class AwsSession:
-    """Session, credentials and clients of one engine. Making it does no I/O and needs no event loop.
+    """Session, credentials and clients of one engine. Constructing it does no I/O and needs no event loop.
 
     Args:
-        transport: Where all clients get their connections.
+        transport: Provides the connections of all clients.
         connections: How discovery uses the network.
         region: The Region of every client, None for AWS's own chain.
-        endpoint_url: Where Cloud Map is, None for AWS's own chain. Other services are not touched by it.
+        endpoint_url: The endpoint of Cloud Map alone, None for AWS's own chain.
         session_factory: Makes the session, None for aiobotocore's `get_session`. Called once, on first use.
-        holder: Whom the transport counts the connections for.
+        holder: The object that the transport keeps the connections for.
     """
 
     def __init__(
@@ -87,29 +86,28 @@ class AwsSession:
         self._session_factory = session_factory
         self._holder = holder
         self._session: AioSession | None = None
-        self._credentials: SharedCredentials | None = None
+        self.credentials: SharedCredentials | None = None
+        """Set when the session is first used."""
         self._discovery_client: Any = None
         self._clients: LRUCache[Any, ClientView] = LRUCache(MAX_CLIENTS)
         self.forget_after_fork()
 
     async def discovery_client(self) -> Any:
-        """The client that asks Cloud Map, made by the first call and used by all later ones on every event loop.
+        """Return the client for discovery, which works on every event loop. The first call makes it.
 
         Costs no AWS call. Cancelling it leaves nothing half-made.
 
         Raises:
-            ConfigurationError: No Region, or something else in the configuration that botocore cannot use.
+            ConfigurationError: No Region is set, or botocore cannot use another part of the configuration.
         """
         if self._discovery_client is None:
-            async with self._turn():
+            async with self._exclusive():
                 if self._discovery_client is None:
-                    client = await self._made(CLOUD_MAP, self._discovery_options)
-                    read_quickly(client)
-                    self._discovery_client = client
+                    self._discovery_client = await self._make(CLOUD_MAP, self._discovery_options)
         return self._discovery_client
 
     async def client(self, aws_service: str, **create_client_options: Any) -> Any:
-        """A view of the one client for this service and these options.
+        """Return a view of the client for this service and these options.
 
         Args:
             aws_service: botocore's name of the service, such as "sqs".
@@ -120,28 +118,26 @@ class AwsSession:
         """
         if not isinstance(aws_service, str):
             raise ConfigurationError(
-                f"{safe_repr(aws_service)} is no AWS service", advice="Give botocore's name of one, like 'sqs'."
+                f"invalid AWS service {safe_repr(aws_service)}: expected botocore's name of one, like 'sqs'"
             )
         key = (aws_service, by_value(create_client_options))
-        view = self._kept(key)
-        if view is None:
-            async with self._turn():
-                view = self._kept(key)
-                if view is None:
-                    made = await self._made(
+        if (view := self._get(key)) is None:
+            async with self._exclusive():
+                if (view := self._get(key)) is None:
+                    client = await self._make(
                         aws_service, lambda session: self._client_options(session, aws_service, create_client_options)
                     )
-                    view = ClientView(made)
+                    view = ClientView(client)
                     with self._lock:
                         self._clients[key] = view
         return view
 
     async def http_session(self, **options: Any) -> aiohttp.ClientSession:
-        """An aiohttp session on the same connections, with aiohttp's own time-outs unless `options` say otherwise."""
-        async with self._turn():
+        """Return an aiohttp session on the same connections, with aiohttp's own time-outs unless `options` set them."""
+        async with self._exclusive():
             try:
-                # A profile may name a CA file: calls that trust what the AWS clients trust share their connector.
-                bundle = self._opened().get_config_variable("ca_bundle")
+                # A profile may name a CA file: calls with the same trust as the AWS clients share their connector.
+                bundle = self._open().get_config_variable("ca_bundle")
             except CloudMapError:
                 raise
             except Exception as error:
@@ -153,48 +149,43 @@ class AwsSession:
         """New locks for the child: the parent's may have been held. What is loaded and made stays."""
         self._lock = threading.Lock()
         self._making = threading.Lock()
-        if self._credentials is not None:
-            self._credentials.forget_after_fork()
-
-    @property
-    def credentials(self) -> object | None:
-        """The values held at the moment, without loading any; good for nothing but `drop_credentials`."""
-        return None if self._credentials is None else self._credentials.held
+        if self.credentials is not None:
+            self.credentials.forget_after_fork()
 
     def drop_credentials(self, rejected: object | None = None) -> None:
-        """Forget the credentials, or only the rejected ones; the next use loads them anew."""
-        if self._credentials is not None:
-            self._credentials.drop(rejected)
+        """Forget the credentials, or only the rejected ones; the next use loads new ones."""
+        if self.credentials is not None:
+            self.credentials.drop(rejected)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """One at a time over all event loops and threads.
+    async def _exclusive(self) -> AsyncIterator[None]:
+        """Mutual exclusion between all event loops and threads.
 
-        Making a client hardly ever suspends, so on one loop nobody ever waits here; a thread that meets another one
-        looks again a moment later, which needs no future that crosses loops and cannot be lost with one.
+        Making a client rarely suspends, so callers on one loop rarely wait here. A caller that meets another thread's
+        polls, since a future cannot be awaited on two loops and may be lost with the other one.
         """
         making = self._making
-        give_up = time.monotonic() + _TURN_TIMEOUT
+        deadline = time.monotonic() + _LOCK_TIMEOUT
         while not making.acquire(blocking=False):
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 raise DeadlineError(
-                    "another event loop began to make an AWS client and never ended",
+                    "another event loop began to make an AWS client and did not finish",
                     advice="Look for an event loop that was stopped, not closed, in another thread.",
                 )
-            await asyncio.sleep(_TURN)
+            await asyncio.sleep(_POLL_INTERVAL)
         try:
             yield
         finally:
             making.release()
 
-    def _kept(self, key: Any) -> ClientView | None:
+    def _get(self, key: Any) -> ClientView | None:
         with self._lock:
             view: ClientView | None = self._clients.get(key)
             return view
 
-    async def _made(self, aws_service: str, options: Callable[[AioSession], dict[str, Any]]) -> Any:
+    async def _make(self, aws_service: str, options: Callable[[AioSession], dict[str, Any]]) -> Any:
         try:
-            session = self._opened()
+            session = self._open()
             settings = options(session)
             # Entered and never left: leaving closes what belongs to the transport.
             return await session.create_client(aws_service, **settings).__aenter__()
@@ -205,24 +196,21 @@ class AwsSession:
                 raise too_many_open_files(reason, self._transport.open_connections) from error
             raise from_setup(error) from error
 
-    def _opened(self) -> AioSession:
-        """The session. Called in turn, and so made once."""
+    def _open(self) -> AioSession:
+        """The session, with our own parts in it unless the application set its own. Called under `_exclusive`."""
         if self._session is None:
             self._session = _session_of(self._session_factory or get_session)
-        if self._credentials is None:
-            self._credentials = self._prepared(self._session)
-        return self._session
-
-    def _prepared(self, session: AioSession) -> SharedCredentials:
-        """Put our own parts in, where the application has not put its own. Credentials set on the session stay."""
-        default = session.get_default_client_config()
-        if default is not None:
-            session.set_default_client_config(lasting_default(default))
-        credentials = session.get_component("credential_provider")
-        if not isinstance(credentials, SharedCredentials):  # it is where two engines were given one session
-            credentials = SharedCredentials(CredentialChain(session, own_region(session, self._given_region)).load)
-            session.register_component("credential_provider", credentials)
-        return credentials
+        session = self._session
+        if self.credentials is None:
+            default = session.get_default_client_config()
+            if default is not None:
+                session.set_default_client_config(lasting_default(default))
+            credentials = session.get_component("credential_provider")
+            if not isinstance(credentials, SharedCredentials):  # another engine with the same session set it
+                credentials = SharedCredentials(CredentialChain(session, own_region(session, self._given_region)).load)
+                session.register_component("credential_provider", credentials)
+            self.credentials = credentials
+        return session
 
     def _discovery_options(self, session: AioSession) -> dict[str, Any]:
         region = own_region(session, self._given_region) or configured_region(session)
@@ -235,7 +223,7 @@ class AwsSession:
             "connect_timeout": policy.connect_timeout,
             "read_timeout": policy.read_timeout,
             "retries": {"mode": "standard", "total_max_attempts": policy.max_attempts},
-            "parameter_validation": False,  # Query has checked everything, by AWS's own patterns
+            "parameter_validation": False,  # Query has checked everything by AWS's own patterns
             "http_session_cls": self._transport.http_session_class(policy, Purpose.DISCOVERY, self._holder),
             "user_agent": user_agent(session),
         }
@@ -262,13 +250,13 @@ def _session_of(factory: Callable[[], AioSession]) -> AioSession:
         session = factory()
     except Exception as error:
         raise ConfigurationError(
-            f"session_factory failed ({type(error).__name__})", advice="The cause says where."
+            f"session_factory failed ({type(error).__name__})", advice="See the error's __cause__."
         ) from error
     if not isinstance(session, AioSession):
         if inspect.iscoroutine(session):
             session.close()
         raise ConfigurationError(
-            f"session_factory returned a {type(session).__name__}",
-            advice="It must return an aiobotocore AioSession, as aiobotocore.session.get_session does.",
+            f"session_factory returned a {type(session).__name__}: expected an aiobotocore AioSession",
+            advice="Return one as aiobotocore.session.get_session does.",
         )
     return session

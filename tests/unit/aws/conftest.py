@@ -1,3 +1,5 @@
+"""Sessions that make real clients, and the requests that these would send."""
+
 from __future__ import annotations
 
 import functools
@@ -24,7 +26,7 @@ def profile(monkeypatch, tmp_path):
 
 @pytest.fixture
 def opened(monkeypatch, environment):
-    """Makes sessions that have made nothing yet, in an environment with static credentials."""
+    """Constructs AwsSessions in an environment with static credentials."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
@@ -49,7 +51,7 @@ class SentError(Exception):
 
 @pytest.fixture
 def request_of():
-    """Tells what a client would have sent."""
+    """Returns the request that a client would have sent."""
 
     def stop(request, **_):
         raise SentError(request)
@@ -67,5 +69,5 @@ def request_of():
 
 @pytest.fixture
 def is_shared():
-    """Tells whether a client's connections come from our transport: nothing public does."""
+    """Returns whether a client's connections come from our transport. No public attribute shows it."""
     return lambda client: type(client._endpoint.http_session) is not AIOHTTPSession

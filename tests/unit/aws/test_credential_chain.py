@@ -1,3 +1,5 @@
+"""The session's own chain of credential providers, asked on one event loop after another."""
+
 from __future__ import annotations
 
 import asyncio
@@ -24,8 +26,8 @@ class Custom:
         return AioCredentials("custom", "secret")
 
 
-async def test_a_provider_of_the_application_in_the_chain_is_asked(monkeypatch):
-    """Inserted in botocore's documented way, it goes first."""
+async def test_a_provider_that_the_application_inserted_is_used(monkeypatch):
+    """It is inserted in botocore's documented way, and comes first."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     session = AioSession()
@@ -33,8 +35,8 @@ async def test_a_provider_of_the_application_in_the_chain_is_asked(monkeypatch):
     assert (await CredentialChain(session, None).load()).access_key == "custom"
 
 
-async def test_a_provider_that_the_application_took_out_is_not_asked(monkeypatch):
-    """The chain is the application's to say."""
+async def test_a_provider_that_the_application_removed_is_not_used(monkeypatch):
+    """The application decides on the chain."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "env")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     session = AioSession()
@@ -43,8 +45,8 @@ async def test_a_provider_that_the_application_took_out_is_not_asked(monkeypatch
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
-async def test_a_component_of_the_application_is_asked_as_it_is(asynchronous):
-    """Whether or not somebody wrote it for asyncio."""
+async def test_a_component_of_the_application_is_called_as_it_is(asynchronous):
+    """Whether or not it is asynchronous."""
 
     class Own:
         def load_credentials(self):
@@ -56,8 +58,8 @@ async def test_a_component_of_the_application_is_asked_as_it_is(asynchronous):
     assert (await CredentialChain(session, None).load()).access_key == "own"
 
 
-async def test_the_application_s_cache_of_assumed_roles_is_used(monkeypatch, tmp_path):
-    """A file cache shared with the command line keeps a person from typing a code again."""
+async def test_the_applications_cache_of_assumed_roles_is_used(monkeypatch, tmp_path):
+    """With a file cache shared with the command line, a person need not type a code again."""
 
     class Cache(dict):
         pass
@@ -81,8 +83,8 @@ async def test_the_application_s_cache_of_assumed_roles_is_used(monkeypatch, tmp
 @pytest.mark.parametrize(
     ("provider_class", "distinct"), [(AioContainerProvider, 2), (AioInstanceMetadataProvider, 2), (AioEnvProvider, 1)]
 )
-async def test_what_is_bound_to_a_loop_is_made_anew_for_each_load(monkeypatch, provider_class, distinct):
-    """No HTTP session of one load is used by another; what only reads files and variables is the session's own."""
+async def test_providers_bound_to_a_loop_are_made_for_each_load(monkeypatch, provider_class, distinct):
+    """No HTTP session is used by two loads; a provider that only reads variables is the session's own."""
     asked = []
 
     async def load(self):

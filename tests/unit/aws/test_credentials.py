@@ -1,3 +1,5 @@
+"""Credentials that all event loops share: when they are loaded, renewed and dropped."""
+
 from __future__ import annotations
 
 import asyncio
@@ -5,14 +7,12 @@ import contextvars
 import threading
 
 import pytest
-from aiobotocore.credentials import (
-    AioCredentials,
-)
+from aiobotocore.credentials import AioCredentials
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError, ProfileNotFound
 
 from aiocloudmap.aws import credentials as module
-from aiocloudmap.aws.credentials import EXPIRED, PAUSE, SharedCredentials
+from aiocloudmap.aws.credentials import EXPIRED, RENEWAL_INTERVAL, SharedCredentials
 from aiocloudmap.errors import ConfigurationError, CredentialsError
 
 
@@ -31,7 +31,7 @@ class Source:
 
 
 class Provider:
-    """Gives one source after the other, or raises it; waits for `gate` where there is one."""
+    """Returns one source after the other, or raises it, once `gate` is open."""
 
     def __init__(self, *sources: object) -> None:
         self.sources = list(sources)
@@ -60,7 +60,7 @@ class Monotonic:
 
 
 async def test_good_credentials_are_loaded_once():
-    """However often they are asked for."""
+    """Every later caller gets the held ones."""
     provider = Provider(Source("first"), Source("second"))
     shared = SharedCredentials(provider)
     keys = [(await shared.get_frozen_credentials()).access_key for _ in range(3)]
@@ -68,7 +68,7 @@ async def test_good_credentials_are_loaded_once():
 
 
 async def test_a_thousand_first_callers_share_one_load():
-    """On one event loop, one load answers everybody who came while it ran."""
+    """On one event loop, all callers that come during a load get its result."""
     provider = Provider(Source("first"))
     provider.gate = asyncio.Event()
     shared = SharedCredentials(provider)
@@ -80,7 +80,7 @@ async def test_a_thousand_first_callers_share_one_load():
 
 
 async def test_static_credentials_need_no_renewal():
-    """Those without an end are good for good; botocore's own synchronous class will do."""
+    """They do not expire. botocore's own synchronous class works too."""
     provider = Provider(Credentials("static", "secret"))
     shared = SharedCredentials(provider)
     await shared.get_frozen_credentials()
@@ -88,23 +88,23 @@ async def test_static_credentials_need_no_renewal():
     assert provider.loads == 1
 
 
-async def test_ageing_credentials_are_renewed_before_they_end():
-    """The first caller near their end brings new ones."""
+async def test_credentials_are_renewed_before_they_expire():
+    """The first caller near their end waits for new ones."""
     provider = Provider(ageing := Source("old"), Source("new"))
     clock = Monotonic()
     shared = SharedCredentials(provider, monotonic=clock)
     await shared.get_frozen_credentials()
-    ageing.remaining, clock.now = 800, PAUSE + 1
+    ageing.remaining, clock.now = 800, RENEWAL_INTERVAL + 1
     assert (await shared.get_frozen_credentials()).access_key == "new"
 
 
-async def test_only_one_caller_renews_what_still_works():
-    """The others go on with what is held while the renewal runs."""
+async def test_only_one_caller_renews_working_credentials():
+    """The others use the held ones while the renewal runs."""
     provider = Provider(ageing := Source("old"), Source("new"))
     clock = Monotonic()
     shared = SharedCredentials(provider, monotonic=clock)
     await shared.get_frozen_credentials()
-    ageing.remaining, clock.now, provider.gate = 800, PAUSE + 1, asyncio.Event()
+    ageing.remaining, clock.now, provider.gate = 800, RENEWAL_INTERVAL + 1, asyncio.Event()
     first = asyncio.create_task(shared.get_frozen_credentials())
     await asyncio.sleep(0)
     assert (await shared.get_frozen_credentials()).access_key == "old"
@@ -114,13 +114,13 @@ async def test_only_one_caller_renews_what_still_works():
 
 
 async def test_a_slow_renewal_is_not_waited_for(monkeypatch):
-    """The caller gets what is held; the renewal goes on, and what it finds is used."""
-    monkeypatch.setattr(module, "PATIENCE", 0.001)
+    """The caller gets the held credentials; the renewal goes on, and its result is used later."""
+    monkeypatch.setattr(module, "RENEWAL_WAIT", 0.001)
     provider = Provider(ageing := Source("old"), Source("new"))
     clock = Monotonic()
     shared = SharedCredentials(provider, monotonic=clock)
     await shared.get_frozen_credentials()
-    ageing.remaining, clock.now, provider.gate = 800, PAUSE + 1, asyncio.Event()
+    ageing.remaining, clock.now, provider.gate = 800, RENEWAL_INTERVAL + 1, asyncio.Event()
     assert (await shared.get_frozen_credentials()).access_key == "old"
     provider.gate.set()
     while provider.ended < 2 or asyncio.all_tasks() - {asyncio.current_task()}:
@@ -128,35 +128,35 @@ async def test_a_slow_renewal_is_not_waited_for(monkeypatch):
     assert (await shared.get_frozen_credentials()).access_key == "new"
 
 
-async def test_a_failed_renewal_is_not_repeated_at_once():
-    """What is held serves; the next attempt comes PAUSE seconds later."""
+async def test_a_failed_renewal_is_not_repeated_immediately():
+    """The held credentials are used; the next attempt comes RENEWAL_INTERVAL seconds later."""
     provider = Provider(ageing := Source("old"), OSError("down"), OSError("down"))
     clock = Monotonic()
     shared = SharedCredentials(provider, monotonic=clock)
     await shared.get_frozen_credentials()
-    ageing.remaining, clock.now = EXPIRED + 1, PAUSE + 1
+    ageing.remaining, clock.now = EXPIRED + 1, RENEWAL_INTERVAL + 1
     loads = []
     for _ in range(3):
         assert (await shared.get_frozen_credentials()).access_key == "old"
         loads.append(provider.loads)
-    clock.now += PAUSE + 1
+    clock.now += RENEWAL_INTERVAL + 1
     await shared.get_frozen_credentials()
     assert [*loads, provider.loads] == [2, 2, 2, 3]
 
 
-async def test_a_renewal_that_brings_nothing_better_changes_nothing():
-    """What still works is not given up for what has ended already."""
+async def test_a_renewal_with_expired_credentials_changes_nothing():
+    """The held ones still work, and stay."""
     provider = Provider(ageing := Source("old"), Source("dead", remaining=-1))
     clock = Monotonic()
     shared = SharedCredentials(provider, monotonic=clock)
     await shared.get_frozen_credentials()
-    ageing.remaining, clock.now = 800, PAUSE + 1
+    ageing.remaining, clock.now = 800, RENEWAL_INTERVAL + 1
     keys = [(await shared.get_frozen_credentials()).access_key for _ in range(2)]
     assert (keys, provider.loads) == (["old"] * 2, 2)
 
 
 async def test_expired_credentials_are_never_used():
-    """Everybody waits for the new ones."""
+    """Every caller waits for the new ones."""
     provider = Provider(old := Source("old"), Source("new"))
     shared = SharedCredentials(provider)
     await shared.get_frozen_credentials()
@@ -165,8 +165,8 @@ async def test_expired_credentials_are_never_used():
     assert ({frozen.access_key for frozen in found}, provider.loads) == ({"new"}, 2)
 
 
-async def test_a_failure_is_an_exception_of_its_own_for_each_who_waited():
-    """A shared one would collect everybody's traceback."""
+async def test_each_caller_gets_its_own_exception_for_a_failed_load():
+    """A shared one would collect the tracebacks of all callers."""
     cause = CredentialRetrievalError(provider="test", error_msg="down")
     shared = SharedCredentials(Provider(cause))
     errors = await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(2)), return_exceptions=True)
@@ -174,39 +174,40 @@ async def test_a_failure_is_an_exception_of_its_own_for_each_who_waited():
     assert errors[0] is not errors[1]
 
 
-async def test_a_library_error_of_the_provider_is_raised_anew_for_each():
-    """It says the same, without pointing at itself as its cause."""
+async def test_each_caller_gets_its_own_copy_of_a_library_error():
+    """With the same message, and without itself as its cause."""
     shared = SharedCredentials(Provider(CredentialsError("not now")))
     errors = await asyncio.gather(*(shared.get_frozen_credentials() for _ in range(2)), return_exceptions=True)
     assert [str(error) for error in errors] == ["not now"] * 2
+    assert [error.__cause__ for error in errors] == [None] * 2
     assert errors[0] is not errors[1]
 
 
 async def test_a_wrong_setting_is_a_configuration_error():
-    """A profile that does not exist will not exist a moment later."""
-    shared = SharedCredentials(Provider(ProfileNotFound(profile="nobody")))
-    with pytest.raises(ConfigurationError, match="profile nobody"):
+    """A later attempt would not find the profile either."""
+    shared = SharedCredentials(Provider(ProfileNotFound(profile="unknown")))
+    with pytest.raises(ConfigurationError, match="profile unknown"):
         await shared.get_frozen_credentials()
 
 
-async def test_no_credentials_at_all_is_botocores_own_error():
-    """Where nothing ever gave any, botocore's word for it is the right one for every client."""
+async def test_missing_credentials_are_botocores_own_error():
+    """Every client expects botocore's own error here."""
     shared = SharedCredentials(Provider(None))
     with pytest.raises(NoCredentialsError):
         await shared.get_frozen_credentials()
 
 
-async def test_a_source_that_ran_dry_is_an_outage_not_a_mistake():
-    """There were credentials before: a metadata service that is down must not look like a missing setting."""
+async def test_a_source_that_no_longer_returns_any_is_an_outage():
+    """A metadata service that is down must not look like a missing setting."""
     shared = SharedCredentials(Provider(Source("first"), None))
     await shared.get_frozen_credentials()
     shared.drop()
-    with pytest.raises(CredentialsError, match="gives none any more"):
+    with pytest.raises(CredentialsError, match="no longer returns any"):
         await shared.get_frozen_credentials()
 
 
-async def test_credentials_that_come_expired_are_an_error():
-    """They are not signed with, and not kept."""
+async def test_newly_loaded_but_expired_credentials_are_an_error():
+    """They are neither used nor kept."""
     provider = Provider(Source("dead", remaining=-1), Source("alive"))
     shared = SharedCredentials(provider)
     with pytest.raises(CredentialsError, match="expired"):
@@ -214,8 +215,8 @@ async def test_credentials_that_come_expired_are_an_error():
     assert (await shared.get_frozen_credentials()).access_key == "alive"
 
 
-async def test_one_who_leaves_does_not_end_the_load_of_the_others():
-    """Cancelling is private."""
+async def test_cancelling_one_caller_does_not_end_the_load():
+    """The other caller gets its result."""
     provider = Provider(Source("first"))
     provider.gate = asyncio.Event()
     shared = SharedCredentials(provider)
@@ -228,24 +229,24 @@ async def test_one_who_leaves_does_not_end_the_load_of_the_others():
     assert (leaver.cancelled(), provider.loads) == (True, 1)
 
 
-async def test_the_last_who_leaves_ends_the_load():
-    """Nothing runs on for nobody, and the next caller begins anew."""
+async def test_cancelling_the_last_caller_ends_the_load():
+    """The next caller starts a new one."""
     provider = Provider(Source("first"))
     provider.gate = asyncio.Event()
     shared = SharedCredentials(provider)
-    leavers = [asyncio.create_task(shared.get_frozen_credentials()) for _ in range(2)]
+    cancelled = [asyncio.create_task(shared.get_frozen_credentials()) for _ in range(2)]
     while not provider.loads:
         await asyncio.sleep(0)
-    for leaver in leavers:
-        leaver.cancel()
-    await asyncio.wait(leavers)
+    for caller in cancelled:
+        caller.cancel()
+    await asyncio.wait(cancelled)
     assert (provider.loads, provider.ended) == (1, 1)
     provider.gate.set()
     assert (await shared.get_frozen_credentials()).access_key == "first"
 
 
-async def test_a_load_that_hangs_is_given_up(monkeypatch):
-    """A credential process that never ends must not hold its callers for good."""
+async def test_a_load_that_hangs_times_out(monkeypatch):
+    """A credential process that never ends must not block its callers forever."""
     monkeypatch.setattr(module, "LOAD_TIMEOUT", 0.001)
     provider = Provider(Source("never"))
     provider.gate = asyncio.Event()
@@ -253,7 +254,7 @@ async def test_a_load_that_hangs_is_given_up(monkeypatch):
         await SharedCredentials(provider).get_frozen_credentials()
 
 
-async def test_dropped_credentials_are_loaded_anew():
+async def test_dropped_credentials_are_loaded_again():
     """As after a restored snapshot."""
     shared = SharedCredentials(Provider(Source("before"), Source("after")))
     before = await shared.get_frozen_credentials()
@@ -261,19 +262,20 @@ async def test_dropped_credentials_are_loaded_anew():
     assert (before.access_key, (await shared.get_frozen_credentials()).access_key) == ("before", "after")
 
 
-async def test_only_the_rejected_ones_are_dropped():
-    """Late refusals of the old ones must not throw away the new ones."""
+async def test_only_rejected_credentials_are_dropped():
+    """A late refusal of the old ones must not drop the new ones."""
     provider = Provider(Source("old"), Source("new"))
     shared = SharedCredentials(provider)
-    old = await shared.get_frozen_credentials()
+    await shared.get_frozen_credentials()
+    old = shared.held
     shared.drop(old)
     await shared.get_frozen_credentials()
     shared.drop(old)
     assert ((await shared.get_frozen_credentials()).access_key, provider.loads) == ("new", 2)
 
 
-async def test_a_load_from_before_the_drop_is_not_kept():
-    """It answers those who waited for it, and no one else, even where it ends last."""
+async def test_a_load_that_began_before_the_drop_is_not_kept():
+    """Only its own callers get its result, even if it ends last."""
     provider = Provider(Source("before"), Source("after"))
     provider.gate = gate = asyncio.Event()
     shared = SharedCredentials(provider)
@@ -288,9 +290,9 @@ async def test_a_load_from_before_the_drop_is_not_kept():
     assert (await shared.get_frozen_credentials()).access_key == "after"
 
 
-async def test_a_load_sees_no_callers_context():
-    """It serves everybody, so the request that happened to begin it must not be visible in it."""
-    request = contextvars.ContextVar("request", default="nobody")
+async def test_a_load_does_not_see_a_callers_context():
+    """It serves all callers, so the request that began it must not be visible in it."""
+    request = contextvars.ContextVar("request", default="unset")
     seen = []
 
     async def load():
@@ -299,18 +301,18 @@ async def test_a_load_sees_no_callers_context():
 
     request.set("caller")
     await SharedCredentials(load).get_frozen_credentials()
-    assert seen == ["nobody"]
+    assert seen == ["unset"]
 
 
-async def test_botocore_gets_single_values_later():
-    """The account and any other value are asked for by name, when botocore needs them."""
+async def test_botocore_gets_single_values_on_demand():
+    """The account and any other value by name, when it needs them."""
     shared = SharedCredentials(Provider(AioCredentials("key", "secret", account_id="123456789012")))
     assert await shared.get_account_id() == "123456789012"
     assert await shared.get_deferred_property("access_key")() == "key"
 
 
-def test_successive_loops_share_what_is_held():
-    """Values belong to the process: no loop asks twice, and no loop's lock is in the way."""
+def test_successive_loops_share_the_held_credentials():
+    """They belong to the process, and no lock of an earlier loop is in the way."""
     provider = Provider(Source("first"))
     shared = SharedCredentials(provider)
 
@@ -322,8 +324,8 @@ def test_successive_loops_share_what_is_held():
     assert provider.loads == 1
 
 
-def test_threads_that_renew_at_the_same_time_are_all_right():
-    """Each loop renews for itself; none waits for another's."""
+def test_threads_can_renew_at_the_same_time():
+    """Each loop renews by itself and waits for no other."""
     provider = Provider(Source("first"), *(Source(f"new {number}") for number in range(6)))
     shared = SharedCredentials(provider)
     asyncio.run(shared.get_frozen_credentials())
@@ -344,8 +346,8 @@ def test_threads_that_renew_at_the_same_time_are_all_right():
     assert 2 <= provider.loads <= 7
 
 
-def test_a_loop_that_died_in_a_load_holds_nobody_up():
-    """Its load is forgotten with it; another loop loads for itself."""
+def test_a_loop_that_stopped_during_a_load_blocks_no_other():
+    """The other loop starts a load of its own."""
     provider = Provider(Source("first"))
     shared = SharedCredentials(provider)
     dead = asyncio.new_event_loop()
@@ -365,8 +367,8 @@ def test_a_loop_that_died_in_a_load_holds_nobody_up():
     dead.close()
 
 
-def test_after_a_fork_the_values_stay_and_the_loads_go():
-    """The parent's loads belong to the parent's loops."""
+def test_after_a_fork_the_values_stay():
+    """Only the loads under way belong to the parent."""
     provider = Provider(Source("first"))
     shared = SharedCredentials(provider)
     asyncio.run(shared.get_frozen_credentials())

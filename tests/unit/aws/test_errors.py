@@ -1,3 +1,5 @@
+"""Each exception of botocore, aiohttp and the system, and each of AWS's codes, has its error class."""
+
 from __future__ import annotations
 
 import errno
@@ -20,7 +22,7 @@ URL = "https://user:TOPSECRET@data-servicediscovery.eu-west-1.amazonaws.com/"
 
 
 def refusal(code: str, status: int = 400, **metadata: object) -> ClientError:
-    """What botocore makes of AWS's refusal."""
+    """The exception that botocore raises when AWS refuses a call."""
     response = {
         "Error": {"Code": code, "Message": "TOPSECRET"},
         "ResponseMetadata": {"HTTPStatusCode": status, **metadata},
@@ -29,18 +31,18 @@ def refusal(code: str, status: int = 400, **metadata: object) -> ClientError:
 
 
 def translated(error: Exception) -> errors.CloudMapError:
-    """What it means for a question about shop/orders."""
+    """The error of a failed call for shop/orders."""
     return from_call(error, service=ORDERS, region="eu-west-1")
 
 
 def wrapping(error: Exception) -> botocore_errors.HTTPClientError:
-    """Botocore's word for what it did not expect."""
+    """botocore's wrapper around an unexpected exception."""
     return botocore_errors.HTTPClientError(error=error)
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_code_becomes_the_class_of_its_row(code):
-    """Built without trouble, with advice, and the code where the class has one."""
+def test_every_code_becomes_the_error_of_its_row(code):
+    """With its advice, and with the code if the class has one."""
     meaning = translated(refusal(code))
     assert (type(meaning), meaning.advice, meaning.service) == (CODES[code].kind, CODES[code].advice, str(ORDERS))
     assert getattr(meaning, "code", code) == code
@@ -48,47 +50,41 @@ def test_every_code_becomes_the_class_of_its_row(code):
     assert ("TOPSECRET" in str(meaning)) == (type(meaning) is errors.AccessDeniedError)
 
 
-def test_what_botocore_retries_as_throttled_is_throttled_here():
-    """But for two codes that are about a single transaction of other services."""
+def test_codes_that_botocore_retries_as_throttled_are_throttled_errors():
+    """Except two codes about single transactions of other services."""
     codes = set(ThrottledRetryableChecker._THROTTLED_ERROR_CODES)
     codes -= {"TransactionInProgressException", "PriorRequestNotComplete"}
     assert {CODES[code].kind for code in codes} == {errors.ThrottledError}
 
 
-def test_every_failure_of_a_server_is_an_outage():
-    """Whatever its code says, unless it throttles."""
+def test_every_status_500_is_unavailable():
+    """Whatever its code, unless it means throttling."""
     kinds = {type(translated(refusal(code, 500))) for code in CODES if CODES[code].kind is not errors.ThrottledError}
     assert kinds == {errors.UnavailableError}
 
 
 def test_the_message_counts_the_attempts():
-    """Where botocore tried again."""
+    """If botocore tried again."""
     assert "after 3 attempts" in str(translated(refusal("RequestLimitExceeded", RetryAttempts=2)))
 
 
 def test_not_found_names_the_region():
-    """Looking in the wrong one is the most common cause."""
+    """The wrong Region is the most common cause."""
     assert "in eu-west-1" in str(translated(refusal("ServiceNotFound")))
 
 
-def test_namespace_not_found_names_its_four_causes():
-    """Absent here, another name than HttpName, another account's, too new."""
+def test_namespace_not_found_names_four_possible_causes():
+    """Not in this Region, another HttpName, another account, too new."""
     message = str(translated(refusal("NamespaceNotFound")))
     assert all(cause in message for cause in ("account and Region", "HttpName", "owner_account", "takes a moment"))
 
 
 @pytest.mark.parametrize("response", [{}, {"Error": None}, {"Error": {"Code": None}}, {"Error": {"Code": 7}}])
-def test_a_refusal_that_says_nothing_is_a_request_error(response):
-    """Half an answer must not end in an error of Python's own."""
-    assert type(
-        translated(ClientError({"Error": {}} | response, "X") if response != {"Error": None} else _nothing())
-    ) is (errors.RequestError)
-
-
-def _nothing() -> ClientError:
+def test_a_refusal_without_a_code_is_a_request_error(response):
+    """An incomplete answer must not end in an error of Python's own."""
     error = ClientError({}, "X")
-    error.response["Error"] = None
-    return error
+    error.response = {"Error": {}} | response
+    assert type(translated(error)) is errors.RequestError
 
 
 EXPECTED = [
@@ -138,21 +134,21 @@ EXPECTED = [
 
 @pytest.mark.parametrize(("error", "kind"), EXPECTED, ids=[f"{error!r:.60}" for error, _ in EXPECTED])
 def test_each_exception_has_its_class(error, kind):
-    """The one class, and nothing secret in the message."""
+    """And nothing secret is in the message."""
     meaning = translated(error)
     assert (type(meaning), meaning.service) == (kind, str(ORDERS))
     assert "TOPSECRET" not in str(meaning)
 
 
-def test_the_endpoint_and_the_reason_are_told():
-    """What one needs to see in a log."""
+def test_the_message_names_the_endpoint_and_the_reason():
+    """Both help in a log."""
     error = botocore_errors.EndpointConnectionError(endpoint_url=URL)
     error.__cause__ = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
     assert "(data-servicediscovery.eu-west-1.amazonaws.com, ECONNREFUSED)" in str(translated(error))
 
 
-def test_a_name_that_is_not_resolved_says_so():
-    """The resolver's codes are not the system's."""
+def test_an_unresolved_host_name_is_in_the_message():
+    """The resolver's error numbers are not the system's."""
     error = botocore_errors.EndpointConnectionError(endpoint_url=URL)
     error.__cause__ = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     assert "Name or service not known" in str(translated(error))
@@ -160,34 +156,34 @@ def test_a_name_that_is_not_resolved_says_so():
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 @pytest.mark.parametrize("translate", [translated, from_setup, from_credentials])
-def test_too_many_open_files_is_found_wherever_it_is_wrapped(number, translate):
-    """It is the one thing worth knowing, and botocore calls it a connection error."""
+def test_too_many_open_files_is_found_in_any_wrapper(number, translate):
+    """botocore only reports a connection error."""
     error = botocore_errors.EndpointConnectionError(endpoint_url=URL, error=wrapping(OSError(number, "x")))
     assert type(translate(error)) is errors.TooManyOpenFilesError
 
 
-def test_an_error_of_ours_comes_through_as_it_is():
-    """With the service filled in where it has none."""
+def test_a_library_error_stays_as_it_is():
+    """Only a missing service is filled in."""
     own = errors.ConnectionLimitError("16 of 16 connections are in use")
     assert translated(own) is own
     assert own.service == str(ORDERS)
 
 
-def test_an_error_of_ours_is_found_where_botocore_wrapped_it():
-    """As a fresh exception, which can be raised from the wrapper."""
+def test_a_library_error_that_botocore_wrapped_is_found():
+    """It is a new exception, so it can be raised from the wrapper."""
     own = errors.ConnectionLimitError("16 of 16 connections are in use")
     meaning = translated(wrapping(own))
     assert (type(meaning), meaning.what, meaning is own) == (errors.ConnectionLimitError, own.what, False)
 
 
-def test_a_chain_that_bites_its_tail_ends():
-    """Causes may form a ring."""
+def test_a_cycle_of_causes_ends():
+    """Each error is visited once."""
     first, second = ValueError(), KeyError()
     first.__cause__, second.__cause__ = second, first
     assert type(translated(first)) is errors.ProtocolError
 
 
-def test_what_a_stranger_says_is_made_harmless():
+def test_text_from_outside_is_made_harmless():
     """One line, printable, short."""
     response = {"Error": {"Code": "AccessDenied", "Message": "no\x1b[31m\n" + "x" * 900}, "ResponseMetadata": {}}
     message = str(translated(ClientError(response, "X")))
@@ -205,8 +201,8 @@ def test_what_a_stranger_says_is_made_harmless():
         botocore_errors.UnknownServiceError(service_name="x", known_service_names="y"),
     ],
 )
-def test_a_client_that_cannot_be_made_is_a_matter_of_settings(error):
-    """Whatever botocore finds wrong with them."""
+def test_a_client_that_cannot_be_made_is_a_configuration_error(error):
+    """Whatever botocore raises."""
     assert type(from_setup(error)) is errors.ConfigurationError
 
 
@@ -222,15 +218,15 @@ def test_a_client_that_cannot_be_made_is_a_matter_of_settings(error):
         (botocore_errors.SSOTokenLoadError(error_msg="x"), errors.CredentialsError),
     ],
 )
-def test_credentials_that_cannot_be_loaded_are_an_outage_or_a_setting(error, kind):
-    """A setting only where botocore says that one is wrong."""
+def test_credentials_that_cannot_be_loaded_are_usually_an_outage(error, kind):
+    """A ConfigurationError only if botocore reports a wrong setting."""
     meaning = from_credentials(error)
     assert type(meaning) is kind
     assert "TOPSECRET" not in str(meaning)
 
 
-def test_no_row_is_out_of_reach():
-    """An exception listed twice, or after its base, would never be read."""
+def test_every_row_can_be_reached():
+    """An exception listed twice, or after its base class, would never be used."""
     seen: list[type[Exception]] = []
     for kinds, _ in EXCEPTIONS:
         for kind in kinds:
@@ -238,18 +234,18 @@ def test_no_row_is_out_of_reach():
             seen.append(kind)
 
 
-def test_an_argument_that_a_client_does_not_take_is_named():
-    """Python's words for it hold no value."""
+def test_an_unknown_client_argument_is_named():
+    """Python's message does not contain the value."""
     error = from_setup(TypeError("create_client() got an unexpected keyword argument 'foo'"))
     assert type(error) is errors.ConfigurationError
     assert "unexpected keyword argument 'foo'" in str(error)
 
 
-def test_the_text_of_other_errors_stays_out_of_the_message():
-    """It may quote what was given, and that may be a key."""
-    assert "hunter2" not in str(from_setup(ValueError("hunter2 is no such thing")))
+def test_the_text_of_other_errors_is_not_in_the_message():
+    """It may quote the value, which may be a key."""
+    assert "hunter2" not in str(from_setup(ValueError("hunter2 is invalid")))
 
 
-def test_an_answer_nested_too_deeply_to_read_is_no_network_trouble():
-    """botocore wraps whatever its parser raises."""
+def test_an_answer_nested_too_deeply_is_a_protocol_error():
+    """botocore wraps every exception of its parser as a connection error."""
     assert type(translated(wrapping(RecursionError("maximum recursion depth exceeded")))) is errors.ProtocolError

@@ -1,4 +1,4 @@
-"""From names to ids: by a world's own ListNamespaces and ListServices, page by page."""
+"""From names to ids, through a local world's ListNamespaces and ListServices, page by page."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ ORDERS = AttributesQuery(ServiceName("shop", "orders"))
 
 
 class Asking:
-    """Answers out of a world, writes down what was asked, and holds answers while `gate` is closed."""
+    """Answers from a world, records the calls, and holds answers while `gate` is closed."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -77,8 +77,8 @@ NAMESPACES_BY_NAME = "list_namespaces NAME"
 SERVICES = "list_services NAMESPACE_ID"
 
 
-async def test_an_id_is_learnt_once(ids, asking, world):
-    """And with it those of all services of the namespace."""
+async def test_an_id_is_looked_up_once(ids, asking, world):
+    """Together with those of all services in the namespace."""
     found = await ids.find(ORDERS)
     assert (owner_of(world, found.value), found.value[:4], found.remembered) == ("team-a", "srv-", False)
     assert await ids.find(ORDERS) == (found.value, True)
@@ -86,8 +86,8 @@ async def test_an_id_is_learnt_once(ids, asking, world):
     assert asking.asked == [NAMESPACES, SERVICES]
 
 
-async def test_all_pages_are_read_empty_ones_too(asking, ids, world):
-    """AWS filters after reading a page, so the service may stand behind pages without any."""
+async def test_all_pages_are_read_even_empty_ones(asking, ids, world):
+    """AWS filters after reading a page, so the service may come after empty pages."""
     for number in range(250):
         world.add_service(f"other/service-{number}")
     world.add_service("shop/late", attributes={"OWNER": "team-late"})
@@ -105,7 +105,7 @@ async def test_all_pages_are_read_empty_ones_too(asking, ids, world):
 
 
 async def test_a_namespace_is_found_by_its_http_name(asking, ids, world):
-    """A name that was used twice has a hash in the second one's HttpName; each name finds its own."""
+    """If a name is used twice, the second HttpName has a hash in it. Each name finds its own namespace."""
     for kind, extra in (("Public", {}), ("Private", {"Vpc": "vpc-1"})):
         world.call(f"Create{kind}DnsNamespace", {"Name": "pass.private", **extra})
     described = world.call("ListNamespaces", {})["Namespaces"]
@@ -120,8 +120,8 @@ async def test_a_namespace_is_found_by_its_http_name(asking, ids, world):
         assert owner_of(world, found.value) == name
 
 
-async def test_a_name_alone_does_not_find_a_namespace_that_answers_to_another(asking, ids, world):
-    """DiscoverInstances would not find it either: instances and attributes are of one service."""
+async def test_a_namespace_with_another_http_name_is_not_found(asking, ids, world):
+    """DiscoverInstances would not find it either."""
     world.call("CreatePublicDnsNamespace", {"Name": "pass.private"})
     world.remove_namespace("pass.private")
     world.call("CreatePublicDnsNamespace", {"Name": "pass.private"})
@@ -131,8 +131,8 @@ async def test_a_name_alone_does_not_find_a_namespace_that_answers_to_another(as
     assert asking.asked == [NAMESPACES, NAMESPACES_BY_NAME]
 
 
-async def test_a_namespace_without_an_http_name_is_found_by_its_name():
-    """As emulators have them."""
+async def test_a_namespace_without_an_http_name_is_found_by_name():
+    """Some emulators have such namespaces."""
     asked = []
 
     async def answer(operation, service, parameters):
@@ -154,8 +154,8 @@ async def test_a_namespace_without_an_http_name_is_found_by_its_name():
     ]
 
 
-async def test_an_unknown_namespace_and_an_unknown_service_are_told_apart(asking, ids):
-    """And nothing is remembered of either."""
+async def test_unknown_namespaces_and_services_are_different_errors(asking, ids):
+    """Neither is remembered."""
     for _ in range(2):
         with pytest.raises(NamespaceNotFoundError):
             await ids.find(AttributesQuery(ServiceName("unknown", "orders")))
@@ -166,8 +166,8 @@ async def test_an_unknown_namespace_and_an_unknown_service_are_told_apart(asking
     assert asking.asked[4:] == [NAMESPACES, SERVICES, SERVICES, NAMESPACES]
 
 
-async def test_a_shared_namespace_is_known_by_arns(asking, ids, world):
-    """One's own of the same name is another one."""
+async def test_services_of_a_shared_namespace_have_arns(asking, ids, world):
+    """The account's own namespace of the same name is another one."""
     world.add_service("shop/orders", attributes={"OWNER": "theirs"}, owner_account=OWNER)
     shared = await ids.find(AttributesQuery(ORDERS.service, OWNER))
     assert shared.value.startswith(f"arn:aws:servicediscovery:eu-west-1:{OWNER}:service/srv-")
@@ -179,27 +179,27 @@ async def test_a_shared_namespace_is_known_by_arns(asking, ids, world):
 
 
 async def test_a_shared_namespace_is_not_found_without_its_owner(ids, world):
-    """As with DiscoverInstances."""
+    """DiscoverInstances does not find it either."""
     world.add_service("theirs/orders", owner_account=OWNER)
     with pytest.raises(NamespaceNotFoundError):
         await ids.find(AttributesQuery(ServiceName("theirs", "orders")))
 
 
-async def test_a_forgotten_id_is_learnt_anew_its_namespace_too(asking, ids, world):
-    """Both may have been deleted and made again."""
+async def test_a_forgotten_id_is_looked_up_again_with_its_namespace(asking, ids, world):
+    """Both may have been deleted and created again."""
     old = await ids.find(ORDERS)
     world.remove_namespace("shop")
     world.add_service("shop/orders", attributes={"OWNER": "new"})
     ids.forget(ORDERS, old)
     new = await ids.find(ORDERS)
     assert (owner_of(world, new.value), new.remembered) == ("new", False)
-    ids.forget(ORDERS, old)  # somebody who is late: the new one stays
+    ids.forget(ORDERS, old)  # a late caller: the new one stays
     assert await ids.find(ORDERS) == (new.value, True)
     assert asking.asked == [NAMESPACES, SERVICES] * 2
 
 
-async def test_a_service_that_came_with_a_new_namespace_is_found(asking, ids, world):
-    """The namespace's id was remembered, and is another one now."""
+async def test_a_service_in_a_recreated_namespace_is_found(asking, ids, world):
+    """The remembered id of the namespace is out of date."""
     await ids.find(ORDERS)
     world.remove_namespace("shop")
     world.add_service("shop/late", attributes={"OWNER": "late"})
@@ -208,8 +208,8 @@ async def test_a_service_that_came_with_a_new_namespace_is_found(asking, ids, wo
     assert asking.asked == [NAMESPACES, SERVICES, SERVICES, NAMESPACES, SERVICES]
 
 
-async def test_who_comes_at_once_shares_one_walk(asking, ids, world):
-    """Fifty services of one namespace: two calls."""
+async def test_simultaneous_callers_share_one_reading(asking, ids, world):
+    """Fifty services of one namespace cost two calls."""
     for number in range(50):
         world.add_service(f"shop/service-{number}")
     asking.gate.clear()
@@ -222,8 +222,8 @@ async def test_who_comes_at_once_shares_one_walk(asking, ids, world):
     assert asking.asked == [NAMESPACES, SERVICES]
 
 
-async def test_a_failed_walk_is_everybodys(asking, ids):
-    """A throttled control plane is not asked again by each of those who waited."""
+async def test_all_waiting_callers_share_a_failure(asking, ids):
+    """A throttled control plane is not called again by each of them."""
     asking.gate.clear()
     asking.error = ThrottledError("slow down")
     callers = [asyncio.ensure_future(ids.find(ORDERS)) for _ in range(10)]
@@ -237,8 +237,8 @@ async def test_a_failed_walk_is_everybodys(asking, ids):
     assert not (await ids.find(ORDERS)).remembered
 
 
-async def test_who_is_cancelled_while_reading_leaves_it_to_the_next(asking, ids):
-    """The others still get their answer."""
+async def test_cancelling_a_caller_leaves_the_reading_to_the_others(asking, ids):
+    """The list is not read a second time."""
     asking.gate.clear()
     first, second = (asyncio.ensure_future(ids.find(ORDERS)) for _ in range(2))
     await asyncio.sleep(0)
@@ -247,11 +247,11 @@ async def test_who_is_cancelled_while_reading_leaves_it_to_the_next(asking, ids)
     asking.gate.set()
     assert (await second).value
     assert first.cancelled()
-    assert asking.asked == [NAMESPACES, NAMESPACES, SERVICES]
+    assert asking.asked == [NAMESPACES, SERVICES]
 
 
 def test_ids_outlive_event_loops(asking, ids):
-    """One loop per invocation: learnt once all the same."""
+    """With one loop per invocation, each is looked up once."""
 
     async def find():
         asking.gate = asyncio.Event()
@@ -272,10 +272,10 @@ def test_ids_outlive_event_loops(asking, ids):
         {"Namespaces": [{"Name": "shop"}]},
         {"Namespaces": [], "NextToken": "again"},
     ],
-    ids=["nothing", "no list", "no objects", "no id", "the same page for ever"],
+    ids=["nothing", "no list", "no objects", "no id", "an endless page"],
 )
-async def test_what_aws_does_not_send_is_an_error_of_its_own(answer):
-    """Not an endless walk, and nothing of Python's."""
+async def test_an_invalid_answer_is_a_protocol_error(answer):
+    """Not an endless loop, and not an error of Python's own."""
 
     async def answering(operation, service, parameters):
         return answer

@@ -1,4 +1,4 @@
-"""The session of one engine: made once, with what the application has set on it."""
+"""The session of one engine: made once, with the settings of the application."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from aiocloudmap.errors import ConfigurationError
 REGION = "eu-west-1"
 
 
-def test_making_one_does_nothing(opened):
-    """No session, no event loop, no file is needed."""
-    opened(session_factory=lambda: pytest.fail("too early"), region=None)
+def test_constructing_it_does_nothing(opened):
+    """It needs no session, no event loop and no file."""
+    opened(session_factory=lambda: pytest.fail("called too early"), region=None)
 
 
 async def test_a_thousand_first_calls_make_one_session_and_one_client(opened):
-    """However many come at once."""
+    """The others wait for the first one."""
     made = []
 
     def factory():
@@ -36,7 +36,7 @@ async def test_a_thousand_first_calls_make_one_session_and_one_client(opened):
 
 
 def test_six_threads_at_once_make_one_session_and_one_client(opened):
-    """A botocore session is not safe for two threads that make clients; they wait their turn."""
+    """A botocore session is not safe for two threads that make clients, so one waits for the other."""
     made, clients, together = [], [], threading.Barrier(6, timeout=60)
 
     def factory():
@@ -59,7 +59,7 @@ def test_six_threads_at_once_make_one_session_and_one_client(opened):
 
 
 def test_successive_loops_use_the_same_client(opened):
-    """It is made once per engine."""
+    """One client per engine."""
     session = opened()
     assert asyncio.run(session.discovery_client()) is asyncio.run(session.discovery_client())
 
@@ -84,9 +84,9 @@ async def test_a_cancelled_first_call_leaves_nothing_half_made(opened, monkeypat
     assert (task.cancelled(), (await session.discovery_client()).meta.region_name) == (True, REGION)
 
 
-async def test_one_who_stopped_in_the_middle_does_not_block_the_others(opened, monkeypatch):
-    """They say so after a while."""
-    monkeypatch.setattr("aiocloudmap.aws.session._TURN_TIMEOUT", 0.02)
+async def test_a_caller_that_never_finishes_does_not_block_others_forever(opened, monkeypatch):
+    """They fail after a time-out."""
+    monkeypatch.setattr("aiocloudmap.aws.session._LOCK_TIMEOUT", 0.02)
     entered = asyncio.Event()
 
     class Stuck(AioSession):
@@ -101,14 +101,14 @@ async def test_one_who_stopped_in_the_middle_does_not_block_the_others(opened, m
     session = opened(session_factory=Stuck)
     stuck = asyncio.create_task(session.discovery_client())
     await entered.wait()
-    with pytest.raises(TimeoutError, match="never ended"):
+    with pytest.raises(TimeoutError, match="did not finish"):
         await session.client("sqs")
     stuck.cancel()
     await asyncio.wait({stuck})
 
 
-async def test_after_a_fork_the_child_makes_clients_of_its_own_accord(opened):
-    """A lock that the parent held at that moment does not matter."""
+async def test_a_forked_child_does_not_wait_for_the_parent(opened):
+    """A lock that the parent held at that moment does not matter, and clients stay."""
     session = opened()
     client = await session.discovery_client()
     session.forget_after_fork()
@@ -116,9 +116,11 @@ async def test_after_a_fork_the_child_makes_clients_of_its_own_accord(opened):
 
 
 @pytest.mark.parametrize("name", [[], {}, 5, None, b"sqs"])
-async def test_a_service_whose_name_is_no_string_is_refused(opened, name):
-    """With what would be one."""
-    with pytest.raises(ConfigurationError, match="is no AWS service. Give botocore's name of one, like 'sqs'"):
+async def test_a_service_name_that_is_not_a_string_is_refused(opened, name):
+    """The message says what is expected."""
+    with pytest.raises(
+        ConfigurationError, match="^invalid AWS service .*: expected botocore's name of one, like 'sqs'$"
+    ):
         await opened().client(name)
 
 
@@ -127,7 +129,7 @@ async def test_a_service_whose_name_is_no_string_is_refused(opened, name):
 
 @pytest.mark.parametrize("config_class", [AioConfig, Config])
 async def test_the_sessions_default_config_is_kept(opened, config_class, is_shared):
-    """Proxies, say; our own settings go over it, and the connections stay ours."""
+    """For example proxies. Our own settings take precedence, and the connections stay ours."""
 
     def factory():
         session = AioSession()
@@ -152,7 +154,7 @@ async def test_the_sessions_default_config_is_kept(opened, config_class, is_shar
     ],
 )
 async def test_a_default_config_with_a_transport_is_refused(opened, default):
-    """It would open connections that nobody counts."""
+    """It would open connections outside of the bound."""
 
     def factory():
         session = AioSession()
@@ -164,7 +166,7 @@ async def test_a_default_config_with_a_transport_is_refused(opened, default):
 
 
 async def test_credentials_set_on_the_session_are_used(opened, request_of):
-    """Who sets them means them."""
+    """They take precedence over the environment."""
 
     def factory():
         session = AioSession()
@@ -176,13 +178,13 @@ async def test_credentials_set_on_the_session_are_used(opened, request_of):
 
 
 async def test_the_credentials_of_the_environment_are_used(opened, request_of):
-    """The chain of botocore, asked at the first request."""
+    """botocore's own chain is read at the first request."""
     request = await request_of(await opened().discovery_client())
     assert "Credential=AKIDEXAMPLE/" in request.headers["Authorization"].decode()
 
 
 async def test_dropped_credentials_are_read_again(opened, request_of, monkeypatch):
-    """By the same client."""
+    """The client stays the same."""
     session = opened()
     client = await session.discovery_client()
     await request_of(client)
@@ -193,7 +195,7 @@ async def test_dropped_credentials_are_read_again(opened, request_of, monkeypatc
 
 
 async def test_two_engines_may_be_given_one_session(opened, request_of, monkeypatch):
-    """Each has clients of its own; the credentials are the session's, and either may have them loaded anew."""
+    """Each has its own clients; they share the session's credentials, and either may drop them."""
     shared = AioSession()
     first, second = (opened(session_factory=lambda: shared) for _ in range(2))
     clients = [await first.discovery_client(), await second.discovery_client()]
@@ -205,14 +207,14 @@ async def test_two_engines_may_be_given_one_session(opened, request_of, monkeypa
 
 
 @pytest.mark.parametrize("result", [None, object(), "session"])
-async def test_a_factory_that_makes_something_else_is_refused(opened, result):
-    """With what it should make."""
+async def test_a_factory_that_returns_something_else_is_refused(opened, result):
+    """The message says what is expected."""
     with pytest.raises(ConfigurationError, match="AioSession"):
         await opened(session_factory=lambda: result).discovery_client()
 
 
 async def test_an_asynchronous_factory_is_refused(opened):
-    """Without a coroutine that was never awaited."""
+    """Its coroutine is closed, so Python does not warn about it."""
 
     async def factory():
         return AioSession()
@@ -221,7 +223,7 @@ async def test_an_asynchronous_factory_is_refused(opened):
         await opened(session_factory=factory).discovery_client()
 
 
-async def test_a_factory_that_fails_is_named(opened):
+async def test_a_failing_factory_is_a_configuration_error(opened):
     """Its own error is the cause."""
 
     def factory():
@@ -233,21 +235,21 @@ async def test_a_factory_that_fails_is_named(opened):
 
 
 async def test_a_profile_that_does_not_exist_is_a_configuration_error(opened, monkeypatch):
-    """Named, so that the typing error is seen."""
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
-    with pytest.raises(ConfigurationError, match="profile nobody"):
+    """The message names the profile."""
+    monkeypatch.setenv("AWS_PROFILE", "unknown")
+    with pytest.raises(ConfigurationError, match="profile unknown"):
         await opened().discovery_client()
 
 
-async def test_a_configuration_file_that_is_none_is_a_configuration_error(opened, profile):
-    """Before anything is asked."""
+async def test_an_invalid_configuration_file_is_a_configuration_error(opened, profile):
+    """Before anything is sent."""
     profile("[default\nregion")
     with pytest.raises(ConfigurationError, match="config"):
         await opened().discovery_client()
 
 
 async def test_nothing_is_logged_above_info(opened, request_of, caplog):
-    """A client in good health makes no noise."""
+    """A successful call is quiet."""
     with caplog.at_level(logging.DEBUG):
         await request_of(await opened().discovery_client())
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []

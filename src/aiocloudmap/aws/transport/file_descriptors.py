@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
+
 from aiocloudmap.aws.errors import causes
 from aiocloudmap.errors import TooManyOpenFilesError
 
@@ -57,13 +59,13 @@ class Watch:
 def find_descriptor_error(error: BaseException) -> OSError | None:
     """The error that says so, anywhere in the chain of causes; None where descriptors are not the reason.
 
-    A failed name look-up says only that it failed: then it is tried whether one more descriptor can be had.
+    A failed name look-up may raise any OSError or gaierror, so then one more descriptor is opened to find out.
     """
     resolving = False
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED and not isinstance(cause, socket.gaierror):
             return cause
-        resolving = resolving or isinstance(cause, socket.gaierror)
+        resolving = resolving or isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError)
     return _probe() if resolving else None
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import botocore.httpsession
 
+from aiocloudmap.aws.shared_call import SharedCalls
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error
 from aiocloudmap.errors import ConfigurationError
 
@@ -158,22 +159,21 @@ class ContextsOfLoop:
 
     def __init__(self, build: Callable[[], TlsContexts]) -> None:
         self._build = build
-        self._building: asyncio.Future[TlsContexts] | None = None
+        self._built: TlsContexts | None = None
+        self._calls = SharedCalls()
 
     async def get(self) -> TlsContexts:
-        """Built once, for all who wait for it; not stopped by the cancellation of one; a failure is not kept.
+        """Return the contexts. They are built once; cancelling a caller does not stop it, and a failure is not kept.
 
         Raises:
             ConfigurationError: As `TlsSettings.contexts`.
         """
-        if self._building is None:
-            self._building = asyncio.get_running_loop().run_in_executor(None, self._build)
-            self._building.add_done_callback(self._built)
-        return await asyncio.shield(self._building)
+        if self._built is None:
+            self._built = await self._calls.get("contexts", self._in_thread, keep=True)
+        return self._built
 
-    def _built(self, building: asyncio.Future[TlsContexts]) -> None:
-        if building.cancelled() or building.exception() is not None:
-            self._building = None
+    async def _in_thread(self) -> TlsContexts:
+        return await asyncio.get_running_loop().run_in_executor(None, self._build)
 
 
 def _certificate(value: Any) -> str | tuple[str, str | None] | None:
