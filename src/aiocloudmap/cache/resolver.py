@@ -96,6 +96,7 @@ class Resolver:
         self._store = MemoryStore()
         self._calls = SingleFlight(self.counts, timeout)
         self._cancelled: set[asyncio.Task[None]] = set()
+        self._is_shut_down = False
         self._lookup = Lookup(self._calls, self.counts, timeout)
         self._update = Update(self._store, self.counts, listeners)
         # Reentrant, because a signal handler may invalidate in the middle of a decision on the same thread.
@@ -111,7 +112,8 @@ class Resolver:
     def list_entry(self, entry: Entry) -> Entry:
         """List the entry, and return it; or return the one that is listed for the same question and policy."""
         with self._lock:
-            return self._store.list_entry(entry)
+            # After shut_down, another thread's caller may still come. Nothing would end an answer written for it.
+            return entry if self._is_shut_down else self._store.list_entry(entry)
 
     # --- a miss, from top to bottom ---
 
@@ -183,6 +185,8 @@ class Resolver:
             name=f"aiocloudmap {service.namespace}/{service.service}",
             context=contextvars.Context(),
         )
+        # A task that is cancelled before its first step never enters `_run`.
+        call.task.add_done_callback(lambda _: self._complete(call, None, loop_is_ending=True))
 
     async def _run(self, call: Call) -> None:
         """The call, in a task of its own."""
@@ -251,9 +255,11 @@ class Resolver:
 
     def _write(self, call: Call, outcome: Outcome) -> tuple[dict[Waiter, Outcome], list[Event]]:
         """Write the outcome. Returns what each waiter gets, and the events to report."""
-        if isinstance(outcome, CloudMapError | None):  # the clock was checked when an answer arrived
-            self.check_clock()
+        jumps: list[Event] = []
         with self._lock:
+            # The clock was checked when an answer arrived.
+            if isinstance(outcome, CloudMapError | None) and (jump := self._add_unseen_age()) is not None:
+                jumps.append(jump)
             now = self.clock.monotonic()
             result = UnavailableError("the call was cancelled with its event loop") if outcome is None else outcome
             if isinstance(result, CloudMapError) and result.service is None:
@@ -270,7 +276,7 @@ class Resolver:
             for waiter in call.waiters:
                 is_bounded = waiter.max_age is not None
                 outcomes[waiter] = outcome_for_max_age(result, waiter, now) if is_bounded else results[waiter.entry]
-        return outcomes, events
+        return outcomes, jumps + events
 
     # --- waits and calls that end early ---
 
@@ -313,8 +319,8 @@ class Resolver:
             f"no answer within {waiter.timeout:g} s", advice="Check the network path to AWS, or ask again later."
         )
         outcome: Answer | CloudMapError = error
+        task = self._leave(waiter)
         with self._lock:
-            task = self._leave(waiter)
             now = self.clock.monotonic()
             answer = entry.usable(now)
             if answer is not None and (max_age is None or entry.is_young(max_age, now)):
@@ -357,30 +363,37 @@ class Resolver:
 
     def shut_down(self) -> None:
         """Another resolver takes over: forget every answer, and cancel the calls in flight, each on its own loop."""
-        self.clear()
+        with self._lock:
+            self._is_shut_down = True
+            self.clear()
         for call in self._calls.calls():
-            if call.task is not None:
+            # Read once: on another thread, the call may end at any moment.
+            if (task := call.task) is not None:
                 # A closed loop has nothing in flight.
                 with contextlib.suppress(RuntimeError):
-                    call.loop.call_soon_threadsafe(call.task.cancel)
+                    call.loop.call_soon_threadsafe(task.cancel)
 
     def check_clock(self) -> None:
         """Notice time that passed unseen: the process was frozen or restored, or the wall clock was set forward.
 
         Every answer then counts as that much older.
         """
+        if (jump := self._add_unseen_age()) is not None:
+            self._emit(jump)
+
+    def _add_unseen_age(self) -> ClockJumped | None:
         with self._lock:
             difference = self.clock.time() - self.clock.monotonic()
             unseen, self._clock_difference = difference - self._clock_difference, difference
             if unseen <= FREEZE_THRESHOLD:
-                return
+                return None
             for entry in self._store.entries():
                 entry.add_age(unseen)
             for limiter in self._limiters:
                 limiter.add_age(unseen)
             for call in self._calls.calls():
                 call.age += unseen
-        self._emit(ClockJumped(unseen))
+        return ClockJumped(unseen)
 
     def forget_after_fork(self) -> None:
         """In the child: the calls in flight are the parent's, and its lock may be held."""

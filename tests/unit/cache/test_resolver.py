@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import weakref
 from dataclasses import replace
 
@@ -12,16 +13,19 @@ import pytest
 from aiocloudmap import (
     AnswerTruncated,
     CachePolicy,
+    ClockJumped,
     ConnectError,
     DeadlineError,
     Discovery,
     Instance,
     Query,
     Refreshed,
+    RefreshFailed,
     ServiceName,
     Snapshot,
     UnavailableError,
 )
+from aiocloudmap.cache.entry import NEVER
 from aiocloudmap.cache.resolver import Rate, Resolver
 from aiocloudmap.local import LocalBackend, World
 from aiocloudmap.testing import ManualClock
@@ -356,3 +360,88 @@ async def test_a_success_makes_no_event_unless_it_is_heard_but_warnings_do(is_he
     await resolver.resolve(resolver.list_entry(resolver.find(ORDERS, CachePolicy())))
     expected = [Refreshed] * is_heard + [AnswerTruncated] * (instances == 1000)
     assert [type(event) for event in events] == expected
+
+
+async def test_a_call_cancelled_before_its_first_step_ends_at_once(desk):
+    """Its task never runs, so nothing but the task's end can wake the caller."""
+    caller = desk.ask()
+    await asyncio.sleep(0)
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == "aiocloudmap shop/orders"]
+    task.cancel()
+    await settle()
+    assert caller.done()
+    with pytest.raises(UnavailableError, match="cancelled with its event loop"):
+        await caller
+    assert not desk.in_flight()
+    assert desk.clock.timers == 0
+
+
+async def test_events_are_reported_without_holding_the_lock(desk):
+    """A listener may wait for another thread that reads the cache, even if a freeze is noticed at a time-out."""
+    caller = desk.ask(policy=INLINE)
+    await settle()
+    desk.calls.pop().set_result(found())
+    await caller
+    desk.clock.tick(100)
+    caller = desk.ask(policy=INLINE)
+    await settle()
+    blocked, events = [], []
+
+    def listen(event):
+        events.append(type(event))
+        reader = threading.Thread(target=lambda: desk.resolver.usable_entries)
+        reader.start()
+        reader.join(1)
+        blocked.append(reader.is_alive())
+
+    desk.resolver._emit = listen
+    desk.clock.freeze(45)
+    desk.clock.tick(1)
+    await settle()
+    assert len(await caller) == 1
+    assert events == [ClockJumped, RefreshFailed]
+    assert blocked == [False, False]
+
+
+async def test_a_resolver_that_was_shut_down_keeps_no_answer(desk):
+    """A caller on another thread may come too late. A handle must not go on serving its answer."""
+    entry = desk.resolver.find(ORDERS, BACKGROUND)
+    desk.resolver.shut_down()
+    caller = asyncio.ensure_future(desk.resolver.resolve(desk.resolver.list_entry(entry)))
+    await settle()
+    desk.calls[0].set_result(found())
+    assert len(await caller) == 1
+    assert entry.serve_until == NEVER
+    assert desk.resolver.usable_entries == 0
+
+
+async def test_shutting_down_cancels_the_calls_in_flight(desk):
+    """Their callers get an error at once."""
+    callers = [desk.ask(ORDERS), desk.ask(CARTS)]
+    await settle()
+    desk.resolver.shut_down()
+    await settle()
+    assert all(call.cancelled() for call in desk.calls)
+    for caller in callers:
+        with pytest.raises(UnavailableError, match="cancelled with its event loop"):
+            await caller
+
+
+async def test_a_call_may_end_on_its_thread_while_another_shuts_down(desk):
+    """Its task is gone from one look to the next."""
+    caller = desk.ask()
+    await settle()
+    [call] = desk.resolver._calls.calls()
+    looks = [call.task]
+
+    class Ending:
+        """The call, whose task is gone after one look."""
+
+        loop = call.loop
+        task = property(lambda self: looks.pop() if looks else None)
+
+    desk.resolver._calls.calls = lambda: [Ending()]
+    desk.resolver._calls.invalidate = lambda matches: None
+    desk.resolver.shut_down()
+    with pytest.raises(UnavailableError):
+        await caller
