@@ -59,8 +59,8 @@ class Resolver:
     """Answers from memory if it can, and from the backend if it must.
 
     Args:
-        make_backend: Returns the source of truth. Called on the first miss, since making it may be expensive.
-        backend: The source of truth, if it has been made.
+        make_backend: Returns the backend. Called on the first miss, since making it may be expensive.
+        backend: The backend, if it has been made.
         clock: The source of time.
         timeout: Seconds that one call may take.
         data_plane: The rate of questions for instances.
@@ -152,7 +152,7 @@ class Resolver:
         return outcome
 
     def _prepare(self, entry: Entry) -> None:
-        """What has to be there before any call.
+        """Check the loop and the clock, and make the backend on the first miss.
 
         Raises:
             ConfigurationError: No asyncio event loop is running, or the backend cannot be made.
@@ -234,7 +234,7 @@ class Resolver:
         return ServiceAttributes(query.service, attributes, clock=clock, elapsed=call.age)
 
     def _complete(self, call: Call, outcome: Outcome, *, loop_is_ending: bool = False) -> None:
-        """Write what the call brought, wake its waiters, start its successor, and report."""
+        """Write the outcome, wake the waiters, start the successor, and report."""
         if call.done:
             return
         call.done = True
@@ -265,7 +265,7 @@ class Resolver:
             if isinstance(result, CloudMapError) and result.service is None:
                 result = result.again(service=str(call.query.service))
             events: list[Event] = []
-            # A call that gave up its turn under a throttle has asked nothing, so nothing is learnt from it.
+            # A call that gave up its turn under a throttle has not asked AWS, so it says nothing about the question.
             if outcome is None or (isinstance(result, ThrottledError) and not call.began):
                 results = {entry: result_or_old(result, entry, now) for entry in call.entries}
                 for entry in call.entries:
@@ -362,7 +362,7 @@ class Resolver:
             return usable
 
     def shut_down(self) -> None:
-        """Another resolver takes over: forget every answer, and cancel the calls in flight, each on its own loop."""
+        """Before another resolver takes over: forget every answer, and cancel each call in flight, on its own loop."""
         with self._lock:
             self._is_shut_down = True
             self.clear()
@@ -374,7 +374,7 @@ class Resolver:
                     call.loop.call_soon_threadsafe(task.cancel)
 
     def check_clock(self) -> None:
-        """Notice time that passed unseen: the process was frozen or restored, or the wall clock was set forward.
+        """Notice time that the clock did not count: the process was frozen, or the wall clock was set forward.
 
         Every answer then counts as that much older.
         """
@@ -411,7 +411,7 @@ class Resolver:
             return sum(now < entry.hard for entry in self._store.entries())
 
     def explain(self, entry: Entry) -> Explanation:
-        """Why the entry's answer is what it is at this moment."""
+        """The state of the entry's answer at this moment."""
         assert isinstance(entry.query, Query)
         with self._lock:
             now = self.clock.monotonic()

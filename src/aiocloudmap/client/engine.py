@@ -39,7 +39,7 @@ def loading_aws() -> Iterator[None]:
     """Around an import of `aiocloudmap.aws`, since opening its files needs file descriptors.
 
     Raises:
-        TooManyOpenFilesError: None is left.
+        TooManyOpenFilesError: No file descriptor is left.
     """
     try:
         yield
@@ -85,7 +85,7 @@ class EngineKey(NamedTuple):
 
 
 _CONTROL_PLANE_RATE: Final = 5.0
-"""Questions a second for the attributes of services. AWS publishes no rate; its own controllers ask about as often."""
+"""Calls a second for the attributes of services. AWS publishes no rate; its own controllers make about as many."""
 _CONTROL_PLANE_BURST: Final = 40.0
 
 
@@ -111,9 +111,9 @@ class Engine:
     Args:
         key: The settings.
         clock: The source of time.
-        backend: The source of truth; None for AWS.
+        backend: Answers the questions; None for AWS.
         transport: Returns the connections of the process.
-        override: Replaces the backend, unless one is given, and the clock, unless it is not the system's.
+        override: A test's backend and clock. It does not replace a backend given here, nor a clock of your own.
     """
 
     def __init__(
@@ -217,6 +217,7 @@ class Engine:
 
     def emit(self, event: Event) -> None:
         """Log the event, and notify the listeners."""
+        # Servers and proxies close connections that were idle during a freeze.
         if isinstance(event, ClockJumped) and self._aws is not None:
             self._transport().drop_idle()
         log(event)

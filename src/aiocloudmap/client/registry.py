@@ -1,8 +1,8 @@
 """The engines of the process, and what happens to all of them at once: forks, snapshots, the start and end of a test.
 
 An engine outlives its users, so a `CloudMap` made for one request finds the answers of the previous one. There is one
-engine per combination of settings, usually a few. Each has a session and clients, some megabytes. So a program that
-makes many gets a warning, and of those without users only the most recently used are kept.
+engine per combination of settings, usually a few. Each has a session and clients, which take some megabytes. So a
+program that makes many gets a warning, and only the most recently used ones are kept without users.
 """
 
 from __future__ import annotations

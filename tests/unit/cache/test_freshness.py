@@ -119,7 +119,7 @@ def test_the_backoff_is_at_least_half_of_the_longest(failures, u):
 
 
 @pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (610.0, 630.0), (630.0, NEVER), (700.0, NEVER)])
-def test_a_new_hold_lasts_for_its_time_or_to_the_hard_end(now, end):
+def test_a_new_hold_ends_at_the_hard_end_at_latest(now, end):
     """Whichever is earlier."""
     assert hold_end(entry_of(CachePolicy(jitter=0)), now) == end
 

@@ -91,7 +91,7 @@ def test_after_a_throttle_the_rate_grows_with_each_answer(limiter):
     assert turns(limiter, 200.0, 9) == [0.0] * 8 + [0.125]
 
 
-def test_an_answer_to_a_call_from_before_the_throttle_does_not_count(limiter):
+def test_an_answer_from_before_the_throttle_does_not_count(limiter):
     """AWS accepted that call before it throttled."""
     limiter.on_throttled(100.0)
     limiter.on_answer(100.0, 100.0)
