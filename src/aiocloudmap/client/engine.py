@@ -130,6 +130,8 @@ class Engine:
         self._transport = transport
         self._lock = threading.RLock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        # Not `_lock`, which is held while the AWS libraries are imported. That may take seconds.
+        self._listeners_lock = threading.RLock()
         self._set_up(override)
 
     def _set_up(self, override: Override | None) -> None:
@@ -212,7 +214,8 @@ class Engine:
     def listen(self, on_event: Callable[[Event], None]) -> Listener:
         """Call `on_event` with each event, for as long as the caller keeps the returned object."""
         listener = Listener(on_event)
-        self._listeners.add(listener)
+        with self._listeners_lock:
+            self._listeners.add(listener)
         return listener
 
     def emit(self, event: Event) -> None:
@@ -225,7 +228,9 @@ class Engine:
 
     def notify(self, event: Event) -> None:
         """Call the listeners. One that raises is logged, and disturbs nothing else."""
-        for listener in list(self._listeners):
+        with self._listeners_lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
             try:
                 listener.on_event(event)
             except Exception:
@@ -249,7 +254,7 @@ class Engine:
 
     def forget_after_fork(self) -> None:
         """In the child: answers stay; locks, calls in flight and connections are the parent's."""
-        self._lock = threading.RLock()
+        self._lock, self._listeners_lock = threading.RLock(), threading.RLock()
         self.resolver.forget_after_fork()
         if self._aws is not None:
             self._aws.forget_after_fork()

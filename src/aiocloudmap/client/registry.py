@@ -56,8 +56,13 @@ class Registry:
     def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
         """A new engine that is not shared."""
         engine = Engine(key, clock=clock, backend=backend, transport=self.transport, override=self._override)
-        self._all.add(engine)
+        with self._lock:
+            self._all.add(engine)
         return engine
+
+    def _engines(self) -> list[Engine]:
+        with self._lock:
+            return list(self._all)
 
     def transport(self) -> Transport:
         """The connections of the process, per event loop."""
@@ -73,29 +78,29 @@ class Registry:
     def _announce(self, event: Event) -> None:
         """Log an event of the whole process once, and notify the listeners of every engine."""
         log(event)
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.notify(event)
 
     def check_clocks(self) -> None:
         """Every engine checks whether time passed unseen."""
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.resolver.check_clock()
 
     def before_snapshot(self) -> None:
         """Prepare every engine for a snapshot of the process."""
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.before_snapshot()
 
     def after_restore(self) -> None:
         """Every engine continues from a restored snapshot."""
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.after_restore()
 
     def reset(self) -> None:
         """Start every engine that asks AWS over, and drop unused ones. Connections close with their loops."""
         with self._lock:
             self._shared.clear()
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.start_over(self._override)
 
     @contextlib.contextmanager
@@ -128,7 +133,7 @@ class Registry:
         self._lock = threading.RLock()
         if self._transport is not None:
             self._transport.forget_after_fork()
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.forget_after_fork()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
+import weakref
 
 import pytest
 
@@ -106,6 +108,28 @@ def test_a_listener_that_raises_disturbs_no_other(caplog):
     assert events == [ClockJumped(5.0)]
     assert [record.getMessage() for record in caplog.records] == ["on_event raised an exception for ClockJumped"] * 2
     del listeners
+
+
+def test_a_listener_may_be_added_during_an_event():
+    """On another thread, where a request makes a CloudMap."""
+    engine, events, kept = engine_of(), [], []
+
+    class Interrupted(weakref.WeakSet):
+        """A set whose iteration lets another thread add a listener."""
+
+        def __iter__(self):
+            for each in super().__iter__():
+                adding.start()
+                adding.join(0.2)
+                yield each
+
+    adding = threading.Thread(target=lambda: kept.append(engine.listen(events.append)))
+    engine._listeners = Interrupted()
+    kept.append(engine.listen(events.append))
+    engine.notify(ClockJumped(5.0))
+    adding.join()
+    assert events == [ClockJumped(5.0)]
+    assert len(kept) == 2
 
 
 def test_a_snapshot_of_an_unused_engine_needs_no_connections():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+import weakref
 
 import pytest
 
@@ -42,10 +44,33 @@ def test_an_event_of_the_process_reaches_every_engine(registry, caplog):
     del listeners
 
 
+def test_an_engine_may_be_made_while_all_are_visited(registry):
+    """On another thread."""
+    made = [engine_in(registry)]
+
+    class Interrupted(weakref.WeakSet):
+        """A set whose iteration lets another thread make an engine."""
+
+        def __iter__(self):
+            for each in super().__iter__():
+                making.start()
+                making.join(0.2)
+                yield each
+
+    making = threading.Thread(target=lambda: made.append(engine_in(registry)))
+    registry._all = Interrupted(registry._all)
+    registry.check_clocks()
+    making.join()
+    assert len(made) == 2
+
+
 def test_after_a_fork_the_locks_of_the_parent_are_not_used(registry):
     """A thread of the parent may have held them."""
     engine = engine_in(registry)
-    locks = registry._lock, engine._lock, engine.resolver._lock
+
+    def locks():
+        return [registry._lock, engine._lock, engine._listeners_lock, engine.resolver._lock]
+
+    before = locks()
     registry.forget_after_fork()
-    for before, after in zip(locks, (registry._lock, engine._lock, engine.resolver._lock), strict=True):
-        assert after is not before
+    assert all(new is not old for new, old in zip(locks(), before, strict=True))
