@@ -177,16 +177,13 @@ class Resolver:
                 call.turn_at += limiter.reserve(now)
         call.timer = Deadline(self.clock, self._timeout, lambda: self._expire(call))
         service = call.query.service
-        # A plain Task, whatever task factory the program has set. In an empty context, since the call is shared and
-        # must not inherit the request that happened to cause it.
-        call.task = asyncio.Task(
-            self._run(call),
-            loop=call.loop,
-            name=f"aiocloudmap {service.namespace}/{service.service}",
-            context=contextvars.Context(),
-        )
+        name = f"aiocloudmap {service.namespace}/{service.service}"
+        # An empty context, since the call is shared and must not inherit the request that happened to cause it.
+        context = contextvars.Context()
+        # A plain Task, whatever task factory the program has set.
+        call.task = asyncio.Task(self._run(call), loop=call.loop, name=name, context=context)
         # A task that is cancelled before its first step never enters `_run`.
-        call.task.add_done_callback(lambda _: self._complete(call, None, loop_is_ending=True))
+        call.task.add_done_callback(lambda _: self._complete(call, None, loop_is_ending=True), context=context)
 
     async def _run(self, call: Call) -> None:
         """The call, in a task of its own."""

@@ -84,7 +84,7 @@ def bench() -> Bench:
 
 
 async def test_callers_of_one_question_get_the_same_answer(bench):
-    """Ten callers, one call, the same object for all."""
+    """Ten callers share one call, and get the same object."""
     callers = [bench.ask() for _ in range(10)]
     await settle()
     assert len(bench.calls) == 1
@@ -96,7 +96,7 @@ async def test_callers_of_one_question_get_the_same_answer(bench):
 
 
 async def test_another_question_is_another_call(bench):
-    """Two questions, two calls."""
+    """Calls are shared only by callers of the same question."""
     callers = [bench.ask(ORDERS), bench.ask(CARTS)]
     await settle()
     assert len(bench.calls) == 2
@@ -178,7 +178,7 @@ async def test_after_an_invalidation_callers_get_the_successor(bench):
 
 
 async def test_a_successor_that_all_callers_left_never_starts(bench):
-    """No call without a caller, and the first one is not disturbed."""
+    """The call in flight is not disturbed."""
     early = bench.ask(policy=INLINE)
     await settle()
     late = bench.ask(max_age=0, policy=INLINE)
@@ -428,17 +428,17 @@ async def test_shutting_down_cancels_the_calls_in_flight(bench):
 
 
 async def test_a_call_may_end_on_its_thread_while_another_shuts_down(bench):
-    """Its task is gone from one look to the next."""
+    """The task of a call may become None between two reads."""
     caller = bench.ask()
     await settle()
     [call] = bench.resolver._calls.calls()
-    looks = [call.task]
+    reads = [call.task]
 
     class Ending:
-        """The call, whose task is gone after one look."""
+        """A call whose task is None at the second read."""
 
         loop = call.loop
-        task = property(lambda self: looks.pop() if looks else None)
+        task = property(lambda self: reads.pop() if reads else None)
 
     bench.resolver._calls.calls = lambda: [Ending()]
     bench.resolver._calls.invalidate = lambda matches: None
