@@ -137,7 +137,8 @@ BREAKS = [
         "a wrong setting hides behind an old answer",
         "cache/update.py",
         "        if isinstance(outcome, ConfigurationError):\n            if is_newest:\n",
-        "        if isinstance(outcome, ConfigurationError) and entry.usable(now) is None:\n            if is_newest:\n",
+        "        if isinstance(outcome, ConfigurationError) and entry.usable(now) is None:\n"
+        "            if is_newest:\n",
     ),
     Break(
         "a call that began before clear() is written",

@@ -18,25 +18,25 @@ from aiocloudmap.model.policy import CachePolicy
 __all__ = ["NEVER", "Entry", "Failures"]
 
 NEVER: Final = float("-inf")
-"""A moment that has passed, whatever the clock says."""
+"""A time in the past, whatever the clock says."""
 
 
 class Failures(NamedTuple):
-    """What went wrong since the answer was written. Most entries share the empty value."""
+    """What failed since the answer was written. Entries without failures share one value."""
 
     error: CloudMapError | None = None
     in_a_row: int = 0
     retry_at: float = NEVER
     """No call is made before then."""
     empty_since: float = NEVER
-    """When the first of the empty answers arrived that are being held off, else NEVER."""
+    """When the first empty answer arrived that is held off; NEVER if no empty answer is."""
 
 
 _NO_FAILURES: Final = Failures()
 
 
 class Entry:
-    """The answer to one question under one policy, and what became of the attempts to renew it."""
+    """The answer to one question under one policy, and the failures since it was written."""
 
     __slots__ = (
         "_rotation",
@@ -57,7 +57,7 @@ class Entry:
         self.query: Final = query
         self.policy: Final = policy
         self.inline: Final = policy.inline
-        """Whether no call may outlive its callers. Looked up once, since a process does not move."""
+        """Whether a call ends with its last caller. Looked up once, since it depends on where the process runs."""
         self.listed = False
         """Whether the memory store holds this entry. An unlisted entry is never written."""
         self.answer: Answer | None = None
@@ -98,7 +98,7 @@ class Entry:
         self.serve_until = soft
 
     def write_not_found(self, error: CloudMapError, *, until: float, started: float) -> None:
-        """AWS says that there is nothing: the old answer ends, and the error is repeated until then."""
+        """AWS says that it does not exist: drop the old answer, and repeat the error until then."""
         self.serve_until = self.soft = self.hard = NEVER
         self.failures = Failures(error, retry_at=until)
         self.started = started
@@ -132,14 +132,14 @@ class Entry:
     def unlist(self) -> None:
         """The memory store dropped the entry. Handles that hold it find it empty and look up the listed one.
 
-        It may be listed again, so nothing of its past may come back then.
+        It may be listed again, so nothing of its past must remain.
         """
         self.listed = False
         self.serve_until = self.soft = self.hard = self.written = NEVER
         self.failures = _NO_FAILURES
 
     def add_age(self, seconds: float) -> None:
-        """Time passed that the clock did not count: move every moment that much earlier."""
+        """The clock did not count this time: move every moment that much earlier."""
         self.serve_until -= seconds
         self.soft -= seconds
         self.hard -= seconds

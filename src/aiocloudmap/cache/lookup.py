@@ -2,8 +2,8 @@
 
 | the answer is | the caller gets | what else happens |
 |---|---|---|
-| fresh | it | |
-| stale | it | one refresh in the background |
+| fresh | the answer | |
+| stale | the answer | one refresh in the background |
 | fallback | the new answer; the old one if the call fails or takes over soft_timeout | the call goes on |
 | absent | the new answer, or the error | the error is repeated for negative_ttl, or until the backoff ends |
 
@@ -75,7 +75,7 @@ class Lookup:
             retry_at = max(entry.failures.retry_at, limiter.retry_at(now))
             return self._serve_old(entry, answer, until=min(retry_at, entry.hard))
         if isinstance(entry.failures.error, ConfigurationError) or (max_age is not None and entry.inline):
-            # An old answer must not hide a wrong setting, and one that is young enough now may not be so later.
+            # An old answer must not hide a wrong setting, and a young one may be too old by the time the call fails.
             return self._await_call(entry, max_age)
         if freshness is Freshness.FALLBACK or entry.inline:
             return self._await_call_or_serve_old(entry, answer, now)
@@ -84,13 +84,13 @@ class Lookup:
         return self._serve_old(entry, answer, until=min(now + self._timeout, stale_end), call=call)
 
     def _refuse(self, entry: Entry, max_age: float | None, now: float, limiter: RateLimiter) -> Decision:
-        """No call is made now: return what satisfies the caller, or else raise the current error."""
+        """No call is made now: return the answer if it is young enough for the caller, else raise the current error."""
         answer = entry.usable(now)
         if answer is not None and max_age is not None and entry.is_young(max_age, now):
             return Decision(answer)
         error = entry.failures.error if now < entry.failures.retry_at else None
         if max_age is not None and isinstance(error, NotFoundError):
-            error = None  # the not-found is older than the caller accepts
+            error = None  # this answer of AWS is older than the caller accepts
         raise error_for_caller(error or limiter.refusal(), entry, now, limiter)
 
     def _serve_old(self, entry: Entry, answer: Answer, *, until: float, call: Call | None = None) -> Decision:
@@ -105,7 +105,7 @@ class Lookup:
 
     def _await_call_or_serve_old(self, entry: Entry, answer: Answer, now: float) -> Decision:
         if entry.inline and entry.policy.soft_timeout == 0:
-            # No caller would wait for the call, and it may not outlive them. So there is none before the hard end.
+            # No caller would wait for the call, and it may not outlive them. So no call is made before the hard end.
             return self._serve_old(entry, answer, until=entry.hard)
         call = self._calls.join(entry, keep=not entry.inline)
         started = call.started if call.task is not None else now

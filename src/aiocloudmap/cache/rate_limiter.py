@@ -1,9 +1,9 @@
 """When calls may be made: at most so many a second, and slowly at first after AWS has throttled one.
 
-| the plane | calls |
+| when | calls |
 |---|---|
 | usually | `burst` of them at once after a pause, then `rate` a second |
-| was throttled, until `throttled_until` | none |
+| after a throttle, until `throttled_until` | none |
 | after that | five at once, then two a second; each answer from AWS allows one more a second, up to `rate` |
 
 A call that has to wait for its turn queues. One that would queue for too long is not made (`blocked_until`). The token
@@ -113,7 +113,7 @@ class RateLimiter:
         self._update_burst()
 
     def add_age(self, seconds: float) -> None:
-        """Time passed that the clock did not count."""
+        """The clock did not count this time."""
         self.throttled_until -= seconds
         self._full_at -= seconds
 

@@ -59,8 +59,8 @@ class Resolver:
     """Answers from memory if it can, and from the backend if it must.
 
     Args:
-        make_backend: Returns the source of truth. Called on the first miss, since making it may be expensive.
-        backend: The source of truth, if it has been made.
+        make_backend: Returns the backend. Called on the first miss, since making it may be expensive.
+        backend: The backend, if it has been made.
         clock: The source of time.
         timeout: Seconds that one call may take.
         data_plane: The rate of questions for instances.
@@ -96,6 +96,7 @@ class Resolver:
         self._store = MemoryStore()
         self._calls = SingleFlight(self.counts, timeout)
         self._cancelled: set[asyncio.Task[None]] = set()
+        self._is_shut_down = False
         self._lookup = Lookup(self._calls, self.counts, timeout)
         self._update = Update(self._store, self.counts, listeners)
         # Reentrant, because a signal handler may call anything in the middle of a change on the same thread.
@@ -113,7 +114,8 @@ class Resolver:
     def list_entry(self, entry: Entry) -> Entry:
         """List the entry, and return it; or return the one that is listed for the same question and policy."""
         with self._change():
-            return self._store.list_entry(entry)
+            # After shut_down, another thread's caller may still come. Nothing would end an answer written for it.
+            return entry if self._is_shut_down else self._store.list_entry(entry)
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
@@ -177,7 +179,7 @@ class Resolver:
         return outcome
 
     def _prepare(self, entry: Entry) -> None:
-        """What has to be there before any call.
+        """Check the loop and the clock, and make the backend on the first miss.
 
         Raises:
             ConfigurationError: No asyncio event loop is running, or the backend cannot be made.
@@ -202,14 +204,13 @@ class Resolver:
                 call.turn_at += limiter.reserve(now)
         call.timer = Deadline(self.clock, self._timeout, lambda: self._expire(call))
         service = call.query.service
-        # A plain Task, whatever task factory the program has set. In an empty context, since the call is shared and
-        # must not inherit the request that happened to cause it.
-        call.task = asyncio.Task(
-            self._run(call),
-            loop=call.loop,
-            name=f"aiocloudmap {service.namespace}/{service.service}",
-            context=contextvars.Context(),
-        )
+        name = f"aiocloudmap {service.namespace}/{service.service}"
+        # An empty context, since the call is shared and must not inherit the request that happened to cause it.
+        context = contextvars.Context()
+        # A plain Task, whatever task factory the program has set.
+        call.task = asyncio.Task(self._run(call), loop=call.loop, name=name, context=context)
+        # A task that is cancelled before its first step never enters `_run`.
+        call.task.add_done_callback(lambda _: self._complete(call, None, loop_is_ending=True), context=context)
 
     async def _run(self, call: Call) -> None:
         """The call, in a task of its own."""
@@ -257,7 +258,7 @@ class Resolver:
         return ServiceAttributes(query.service, attributes, clock=clock, elapsed=call.age)
 
     def _complete(self, call: Call, outcome: Outcome, *, loop_is_ending: bool = False) -> None:
-        """Write what the call brought, wake its waiters, start its successor, and report."""
+        """Write the outcome, wake the waiters, start the successor, and report."""
         if call.done:
             return
         call.done = True
@@ -278,15 +279,17 @@ class Resolver:
 
     def _write(self, call: Call, outcome: Outcome) -> tuple[dict[Waiter, Outcome], list[Event]]:
         """Write the outcome. Returns what each waiter gets, and the events to report."""
-        if isinstance(outcome, CloudMapError | None):  # the clock was checked when an answer arrived
-            self.check_clock()
+        jumps: list[Event] = []
+        # When an answer arrived, the clock was checked.
+        if isinstance(outcome, CloudMapError | None) and (jump := self._notice_clock_jump()) is not None:
+            jumps.append(jump)
         with self._change():
             now = self.clock.monotonic()
             result = UnavailableError("the call was cancelled with its event loop") if outcome is None else outcome
             if isinstance(result, CloudMapError) and result.service is None:
                 result = result.again(service=str(call.query.service))
             events: list[Event] = []
-            # A call that gave up its turn under a throttle has asked nothing, so nothing is learnt from it.
+            # A call that gave up its turn under a throttle has not asked AWS, so it says nothing about the question.
             if outcome is None or (isinstance(result, ThrottledError) and not call.began):
                 results = {entry: result_or_old(result, entry, now) for entry in call.entries}
                 for entry in call.entries:
@@ -297,7 +300,7 @@ class Resolver:
             for waiter in call.waiters:
                 is_bounded = waiter.max_age is not None
                 outcomes[waiter] = outcome_for_max_age(result, waiter, now) if is_bounded else results[waiter.entry]
-        return outcomes, events
+        return outcomes, jumps + events
 
     # --- waits and calls that end early ---
 
@@ -340,8 +343,8 @@ class Resolver:
             f"no answer within {waiter.timeout:g} s", advice="Check the network path to AWS, or ask again later."
         )
         outcome: Answer | CloudMapError = error
+        task = self._leave(waiter)
         with self._change():
-            task = self._leave(waiter)
             now = self.clock.monotonic()
             answer = entry.usable(now)
             if answer is not None and (max_age is None or entry.is_young(max_age, now)):
@@ -390,26 +393,33 @@ class Resolver:
             return usable
 
     def shut_down(self) -> None:
-        """Another resolver takes over: forget every answer, and cancel the calls in flight, each on its own loop."""
-        self.clear()
+        """Before another resolver takes over: forget every answer, and cancel each call in flight, on its own loop."""
+        with self._lock:
+            self._is_shut_down = True
+            self.clear()
         for call in self._calls.calls():
-            if call.task is not None:
+            # Read once: on another thread, the call may end at any moment.
+            if (task := call.task) is not None:
                 # A closed loop has nothing in flight.
                 with contextlib.suppress(RuntimeError):
-                    call.loop.call_soon_threadsafe(call.task.cancel)
+                    call.loop.call_soon_threadsafe(task.cancel)
 
     def check_clock(self) -> None:
-        """Notice time that passed unseen: the process was frozen or restored, or the wall clock was set forward.
+        """Notice time that the clock did not count: the process was frozen, or the wall clock was set forward.
 
         Every answer then counts as that much older.
         """
+        if (jump := self._notice_clock_jump()) is not None:
+            self._emit(jump)
+
+    def _notice_clock_jump(self) -> ClockJumped | None:
         with self._lock:
             difference = self.clock.time() - self.clock.monotonic()
             unseen, self._clock_difference = difference - self._clock_difference, difference
             if unseen <= FREEZE_THRESHOLD:
-                return
+                return None
             self._change_all(lambda: self._add_age(unseen))
-        self._emit(ClockJumped(unseen))
+        return ClockJumped(unseen)
 
     def _add_age(self, seconds: float) -> None:
         for entry in self._store.entries():
@@ -439,7 +449,7 @@ class Resolver:
         return sum(now < entry.hard for entry in self._store.entries() if matches(entry.query))
 
     def explain(self, entry: Entry) -> Explanation:
-        """Why the entry's answer is what it is at this moment."""
+        """The state of the entry's answer at this moment."""
         assert isinstance(entry.query, Query)
         with self._lock:
             now = self.clock.monotonic()

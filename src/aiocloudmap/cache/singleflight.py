@@ -1,4 +1,4 @@
-"""One call per question and event loop, shared by every caller who asks while it runs. The books only.
+"""One call per question and event loop, shared by every caller who asks while it runs.
 
 Every caller waits on a future of its own, so cancelling one disturbs neither the call nor the others. A caller who may
 not join the running call (it began too early, or before an invalidation) shares one successor, which starts when that
@@ -11,7 +11,7 @@ call has ended: two calls for one question never run at the same time.
 | done | its outcome is known, and no caller may join it |
 
 Outcomes travel as values, not as exceptions of futures or tasks, so asyncio never reports one as "never retrieved".
-`aiocloudmap.cache.resolver` runs the calls.
+This module records who waits for which call. `aiocloudmap.cache.resolver` runs the calls.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from aiocloudmap.model.stats import Counts
 __all__ = ["Call", "Outcome", "SingleFlight", "Waiter"]
 
 Outcome = Answer | CloudMapError | None
-"""What a call brought; None if it was cancelled, which says nothing about the question."""
+"""The result of a call; None if it was cancelled, which says nothing about the question."""
 
 
 class Waiter:
-    """One caller that waits for a call, on behalf of an entry.
+    """One caller that waits for a call.
 
     Args:
-        call: What it waits for.
-        entry: The entry it was asked through.
+        call: The call that it waits for.
+        entry: The entry of its handle.
         max_age: As given to `resolve`.
         timeout: Seconds that it waits at most; None to wait until the call ends.
     """
@@ -59,7 +59,7 @@ class Waiter:
             self.future.set_result(outcome)
 
     async def outcome_in_time(self, clock: Clock) -> Outcome:
-        """What the call brings, or None after `timeout` seconds."""
+        """The outcome of the call, or None after `timeout` seconds."""
         assert self.timeout is not None
         timer = Deadline(clock, self.timeout, lambda: self.set_outcome(None))
         try:
@@ -140,7 +140,7 @@ class SingleFlight:
         """The call that a caller on the running loop may share: one in flight, its successor, or a new one.
 
         Args:
-            entry: Where the outcome is to be written.
+            entry: The outcome is written there.
             keep: Whether the call is to go on when the last waiter has left.
             fresh: Whether a call that has begun is too old.
         """
@@ -253,4 +253,4 @@ def _end_on_closed_loop(task: asyncio.Task[None]) -> None:
 
 
 _NO_CALLS: Final[dict[Question, Call]] = {}
-"""The calls of a loop that has none. Never written."""
+"""For a loop without calls. Never changed."""

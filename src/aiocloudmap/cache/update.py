@@ -1,14 +1,14 @@
-"""The write side: what a call brought, written into the entries that asked. Synchronous, under the resolver's lock.
+"""The write side: what the outcome of a call changes in the entries that asked. Synchronous, under the resolver's lock.
 
-| the call brought | the old answer | then |
+| the outcome | the old answer | then |
 |---|---|---|
-| instances, or attributes (even none) | | they are the answer |
+| instances, or attributes (even no attributes) | | they are the answer |
 | no instances, or not-found | not empty, usable | it is kept for empty_hold_time, then an empty one is believed |
 | no instances, or not-found | otherwise | that is the answer for negative_ttl |
 | a failure | usable | it is served, and no call is made before the backoff |
 | a failure | otherwise | the error is repeated until the backoff |
 | ConfigurationError | | every caller gets it; it is never remembered |
-| cancellation | | nothing is learnt |
+| cancellation | | nothing changes |
 
 A call that is older than the entry's answer, or began before an invalidation, answers its waiters and writes nothing.
 """
@@ -67,10 +67,10 @@ class Update:
         """Write the outcome.
 
         Args:
-            call: Has just ended.
-            outcome: What it brought.
+            call: The call that has just ended.
+            outcome: Its outcome.
             now: When it ended.
-            limiter: Learns from the outcome.
+            limiter: Notified of the outcome.
 
         Returns:
             What the waiters of each entry get, and the events to report.
@@ -142,7 +142,7 @@ class Update:
         return answer
 
     def _success_events(self, call: Call, answer: Answer, now: float) -> list[Event]:
-        # Making an event costs a tenth of all else that is done about an answer.
+        # Making an event takes a tenth as long as everything else that is done with an answer.
         is_heard = bool(self._listeners) or LOGGER.isEnabledFor(logging.DEBUG)
         query, duration = call.query, now - call.started
         if isinstance(query, AttributesQuery):
@@ -156,7 +156,7 @@ class Update:
 
 
 def may_write(call: Call, entry: Entry) -> bool:
-    """Whether the call is newer than what the entry knows, and than every invalidation."""
+    """Whether the call is newer than the entry's answer, and than every invalidation."""
     return not call.invalidated and entry.listed and entry.started <= call.started
 
 
@@ -167,7 +167,7 @@ def result_or_old(result: Result, entry: Entry, now: float) -> Result:
 
 
 def outcome_for_max_age(outcome: Result, waiter: Waiter, now: float) -> Result:
-    """For a caller with a max_age: what the call brought; if it failed, an answer that is young enough."""
+    """For a caller with a max_age: the outcome; if the call failed, an answer in memory that is young enough."""
     assert waiter.max_age is not None
     if not _is_failure(outcome) or isinstance(outcome, ConfigurationError):
         return outcome

@@ -52,8 +52,8 @@ class CloudMap:
         connections: How the network is used.
         session_factory: Makes the aiobotocore session; None is aiobotocore's own `get_session`. Objects with different
             factories share nothing, so keep one factory object per tenant.
-        backend: A source of truth in place of AWS; implies `shared=False`.
-        clock: A source of time in place of the system's; implies `shared=False`.
+        backend: Answers the questions in place of AWS; implies `shared=False`.
+        clock: A clock in place of the system's; implies `shared=False`.
         shared: False for an engine of its own, with its own session and answers.
         on_event: Called with every `Event` of the engine while this object or one of its handles lives. Called on the
             thread of the event. It must not block.
@@ -165,7 +165,7 @@ class CloudMap:
         """Keep the handle for the next call. The oldest one makes room for it."""
         handles = self._handles
         if len(handles) >= MAX_ENTRIES:
-            # Another thread may have removed the oldest one, or changed the dict.
+            # Another thread may remove the oldest one, or change the dict.
             with contextlib.suppress(KeyError, RuntimeError, StopIteration):
                 del handles[next(iter(handles))]
         handles[name] = handle

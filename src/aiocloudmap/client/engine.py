@@ -39,7 +39,7 @@ def loading_aws() -> Iterator[None]:
     """Around an import of `aiocloudmap.aws`, since opening its files needs file descriptors.
 
     Raises:
-        TooManyOpenFilesError: None is left.
+        TooManyOpenFilesError: No file descriptor is left.
     """
     try:
         yield
@@ -85,7 +85,7 @@ class EngineKey(NamedTuple):
 
 
 _CONTROL_PLANE_RATE: Final = 5.0
-"""Questions a second for the attributes of services. AWS publishes no rate; its own controllers ask about as often."""
+"""Calls a second for the attributes of services. AWS publishes no rate; its own controllers make about as many."""
 _CONTROL_PLANE_BURST: Final = 40.0
 
 
@@ -111,9 +111,9 @@ class Engine:
     Args:
         key: The settings.
         clock: The source of time.
-        backend: The source of truth; None for AWS.
+        backend: Answers the questions; None for AWS.
         transport: Returns the connections of the process.
-        override: Replaces the backend, unless one is given, and the clock, unless it is not the system's.
+        override: A test's backend and clock. It does not replace a backend given here, nor a clock of your own.
     """
 
     def __init__(
@@ -130,6 +130,8 @@ class Engine:
         self._transport = transport
         self._lock = threading.RLock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
+        # Not `_lock`, which is held while the AWS libraries are imported. That may take seconds.
+        self._listeners_lock = threading.RLock()
         self._set_up(override)
 
     def _set_up(self, override: Override | None) -> None:
@@ -212,11 +214,13 @@ class Engine:
     def listen(self, on_event: Callable[[Event], None]) -> Listener:
         """Call `on_event` with each event, for as long as the caller keeps the returned object."""
         listener = Listener(on_event)
-        self._listeners.add(listener)
+        with self._listeners_lock:
+            self._listeners.add(listener)
         return listener
 
     def emit(self, event: Event) -> None:
         """Log the event, and notify the listeners."""
+        # Servers and proxies close connections that were idle during a freeze.
         if isinstance(event, ClockJumped) and self._aws is not None:
             self._transport().drop_idle()
         log(event)
@@ -224,7 +228,9 @@ class Engine:
 
     def notify(self, event: Event) -> None:
         """Call the listeners. One that raises is logged, and disturbs nothing else."""
-        for listener in list(self._listeners):
+        with self._listeners_lock:
+            listeners = list(self._listeners)
+        for listener in listeners:
             try:
                 listener.on_event(event)
             except (KeyboardInterrupt, SystemExit):
@@ -250,7 +256,7 @@ class Engine:
 
     def forget_after_fork(self) -> None:
         """In the child: answers stay; locks, calls in flight and connections are the parent's."""
-        self._lock = threading.RLock()
+        self._lock, self._listeners_lock = threading.RLock(), threading.RLock()
         self.resolver.forget_after_fork()
         if self._aws is not None:
             self._aws.forget_after_fork()

@@ -1,8 +1,8 @@
 """The engines of the process, and what happens to all of them at once: forks, snapshots, the start and end of a test.
 
 An engine outlives its users, so a `CloudMap` made for one request finds the answers of the previous one. There is one
-engine per combination of settings, usually a few. Each has a session and clients, some megabytes. So a program that
-makes many gets a warning, and of those without users only the most recently used are kept.
+engine per combination of settings, usually a few. Each has a session and clients, which take some megabytes. So a
+program that makes many gets a warning, and only the most recently used ones are kept without users.
 """
 
 from __future__ import annotations
@@ -57,8 +57,13 @@ class Registry:
     def unshared(self, key: EngineKey, *, clock: Clock, backend: Backend | None) -> Engine:
         """A new engine that is not shared."""
         engine = Engine(key, clock=clock, backend=backend, transport=self.transport, override=self._override)
-        self._all.add(engine)
+        with self._lock:
+            self._all.add(engine)
         return engine
+
+    def _engines(self) -> list[Engine]:
+        with self._lock:
+            return list(self._all)
 
     def transport(self) -> Transport:
         """The connections of the process, per event loop."""
@@ -74,29 +79,29 @@ class Registry:
     def _announce(self, event: Event) -> None:
         """Log an event of the whole process once, and notify the listeners of every engine."""
         log(event)
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.notify(event)
 
     def check_clocks(self) -> None:
         """Every engine checks whether time passed unseen."""
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.resolver.check_clock()
 
     def before_snapshot(self) -> None:
         """Prepare every engine for a snapshot of the process."""
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.before_snapshot()
 
     def after_restore(self) -> None:
         """Every engine continues from a restored snapshot."""
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.after_restore()
 
     def reset(self) -> None:
         """Start every engine that asks AWS over, and drop unused ones. Connections close with their loops."""
         with self._lock:
             self._shared.clear()
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.start_over(self._override)
 
     @contextlib.contextmanager
@@ -129,7 +134,7 @@ class Registry:
         self._lock = threading.RLock()
         if self._transport is not None:
             self._transport.forget_after_fork()
-        for engine in list(self._all):
+        for engine in self._engines():
             engine.forget_after_fork()
 
 

@@ -210,7 +210,7 @@ class Service:
         self._engine.resolver.invalidate(questions.__contains__)
 
     def explain(self) -> Explanation:
-        """Why the answer is what it is: state, age, next refresh, last error, call in flight. No I/O."""
+        """The state and age of the answer, the next refresh, the last error, and any call in flight. No I/O."""
         return self._current_resolver().explain(self._listed_entry())
 
     def _miss(self, max_age: float | None = None) -> Awaitable[Snapshot]:

@@ -1,4 +1,4 @@
-"""A entry: what each change does to the answer, to until when it is given, and to what is remembered."""
+"""An entry: what each change does to the answer, its times, and the remembered failures."""
 
 import math
 from collections import Counter
@@ -15,46 +15,46 @@ LIFETIME = {"soft": 30.0, "hard": 630.0}
 
 @pytest.fixture
 def entry() -> Entry:
-    """A entry without an answer."""
+    """An entry without an answer."""
     return Entry(Query(ORDERS), CachePolicy())
 
 
 @pytest.fixture
 def written(entry) -> Entry:
-    """A entry with an answer of moment 0, whose fetch began a second before."""
+    """An entry with an answer written at 0, from a call that began one second before."""
     entry.write(ANSWER, **LIFETIME, written=0.0, started=-1.0)
     return entry
 
 
-NONE = Failures(None, 0, NEVER, NEVER)
+NO_FAILURES = Failures(None, 0, NEVER, NEVER)
 
 
-def test_a_new_cell_gives_nothing_whatever_the_clock_says(entry):
-    """Clocks may start anywhere, below 0 as well: no moment is before NEVER."""
+def test_a_new_entry_serves_nothing_at_any_time(entry):
+    """Clocks may start anywhere, even below 0, and no time is before NEVER."""
     assert entry.serve_until == NEVER == -math.inf
     assert entry.answer is None
-    assert entry.failures == NONE
+    assert entry.failures == NO_FAILURES
     assert not entry.listed
 
 
-def test_writing_gives_an_answer_until_its_soft_end(written):
-    """And keeps when it was asked for."""
+def test_a_written_answer_is_served_until_its_soft_end(written):
+    """The start of its call is kept."""
     assert written.answer is ANSWER
     assert (written.serve_until, written.soft, written.hard) == (30, 30, 630)
     assert (written.written, written.started) == (0, -1)
 
 
-def test_writing_ends_all_troubles(written):
-    """A new answer wipes errors, backoff and doubt."""
+def test_writing_forgets_past_failures(written):
+    """Errors, backoff and a hold."""
     written.write_failure(ConnectError("x"), until=31)
     written.hold(since=40, until=45)
     written.write_failure(ConnectError("x"), until=50)
     written.write(ANSWER, **LIFETIME, written=0, started=0)
-    assert written.failures == NONE
+    assert written.failures == NO_FAILURES
 
 
-def test_a_failure_gives_the_old_answer_until_the_next_attempt(written):
-    """Failures count up; the answer is given unasked until then."""
+def test_after_a_failure_the_old_answer_is_served_until_the_retry(written):
+    """Failures are counted."""
     for count, until in enumerate((61.0, 63.0, 70.0), 1):
         error = ConnectError(str(count))
         written.write_failure(error, until=until)
@@ -63,28 +63,28 @@ def test_a_failure_gives_the_old_answer_until_the_next_attempt(written):
     assert written.answer is ANSWER
 
 
-def test_a_failure_never_gives_the_old_answer_beyond_its_hard_end(written):
-    """A backoff that reaches past hard does not prolong the answer."""
+def test_a_failure_never_serves_an_answer_past_its_hard_end(written):
+    """Even if the backoff ends later."""
     written.write_failure(ConnectError("x"), until=640)
     assert written.serve_until == 630
     assert written.failures.retry_at == 640
 
 
-def test_a_failure_never_shortens_what_is_fresh(written):
-    """A forced call that fails at 10 s leaves the answer to its soft end."""
+def test_a_failure_leaves_a_fresh_answer_fresh(written):
+    """A forced call that fails at 10 s does not change the soft end."""
     written.write_failure(ConnectError("x"), until=10.5)
     assert written.serve_until == 30
 
 
-def test_a_failure_without_an_answer_gives_nothing(entry):
-    """There is nothing to give until the next attempt."""
+def test_a_failure_without_an_answer_serves_nothing(entry):
+    """The error is repeated until the retry."""
     entry.write_failure(ConnectError("x"), until=5)
     assert entry.serve_until == NEVER
     assert entry.failures.retry_at == 5
 
 
-def test_a_denial_ends_the_answer(written):
-    """AWS is sure: the error stands for a while, the answer is over, its age is still known."""
+def test_a_not_found_ends_the_answer(written):
+    """The error is repeated for a while. The age of the old answer stays known."""
     error = ServiceNotFoundError("gone")
     written.write_not_found(error, until=65, started=59)
     assert written.serve_until == NEVER
@@ -93,39 +93,39 @@ def test_a_denial_ends_the_answer(written):
     assert (written.written, written.started) == (0, 59)
 
 
-def test_a_hold_gives_the_old_answer_for_a_while(written):
-    """Doubt ends errors: AWS has answered."""
+def test_a_hold_serves_the_old_answer_for_a_while(written):
+    """It forgets earlier errors, since AWS has answered."""
     written.write_failure(ConnectError("x"), until=61)
     written.hold(since=62, until=67)
     assert written.failures == (None, 0, NEVER, 62)
     assert written.serve_until == 67
 
 
-def test_a_hold_never_reaches_beyond_the_hard_end(written):
-    """As everything else."""
+def test_a_hold_never_serves_an_answer_past_its_hard_end(written):
+    """Whatever its length."""
     written.hold(since=628, until=633)
     assert written.serve_until == 630
 
 
-def test_a_failure_leaves_a_hold_what_it_is(written):
-    """When the first empty answer came is not forgotten."""
+def test_a_failure_does_not_restart_a_hold(written):
+    """The time of the first empty answer is kept."""
     written.hold(since=62, until=67)
     written.write_failure(ConnectError("x"), until=68)
     assert written.failures.empty_since == 62
 
 
-def test_expiring_leaves_the_answer_as_fallback_and_forgets_the_rest(written):
-    """Not given unasked any more, still good until its hard end."""
+def test_an_expired_answer_remains_as_a_fallback(written):
+    """Until its hard end. Hits do not serve it, and failures are forgotten."""
     written.write_failure(ConnectError("x"), until=61)
     written.expire()
     assert written.answer is ANSWER
     assert written.serve_until == NEVER
     assert (written.soft, written.hard) == (NEVER, 630)
-    assert written.failures == NONE
+    assert written.failures == NO_FAILURES
 
 
-def test_retiring_leaves_nothing_to_give(written):
-    """The table dropped it: who holds it must not be answered from it."""
+def test_an_unlisted_entry_serves_nothing(written):
+    """The store has dropped it, and handles may still hold it."""
     written.listed = True
     written.unlist()
     assert not written.listed
@@ -133,8 +133,8 @@ def test_retiring_leaves_nothing_to_give(written):
     assert written.hard == NEVER
 
 
-def test_unseen_time_moves_every_moment_back(written):
-    """So that the same clock reading finds everything that much older."""
+def test_unseen_time_moves_every_moment_earlier(written):
+    """At the same clock reading, everything is that much older."""
     written.write_failure(ConnectError("x"), until=61)
     written.hold(since=62, until=67)
     written.write_failure(ConnectError("x"), until=68)
@@ -144,21 +144,21 @@ def test_unseen_time_moves_every_moment_back(written):
     assert (written.failures.retry_at, written.failures.empty_since) == (23, 17)
 
 
-def test_unseen_time_moves_never_nowhere(entry):
-    """What has not happened is not moved into time."""
+def test_unseen_time_does_not_move_never(entry):
+    """It stays before any time."""
     entry.add_age(45)
     assert (entry.serve_until, entry.failures.retry_at, entry.failures.empty_since, entry.written) == (NEVER,) * 4
 
 
-def test_reopening_leaves_only_freshness_to_decide(written):
-    """Until its soft end, and no longer."""
+def test_an_entry_may_be_limited_to_its_soft_end(written):
+    """Hits serve the answer until then, and no longer."""
     written.serve_until = 100
     written.serve_while_fresh()
     assert written.serve_until == 30
 
 
-def test_turns_count_on_from_a_random_start(entry):
-    """Each turn is the next number; different entries begin anywhere."""
+def test_a_rotation_counts_up_from_a_random_start(entry):
+    """Entries start at different numbers."""
     first = entry.next_turn()
     assert [entry.next_turn() for _ in range(3)] == [first + 1, first + 2, first + 3]
     starts = Counter(Entry(entry.query, entry.policy).next_turn() for _ in range(100))
@@ -166,5 +166,5 @@ def test_turns_count_on_from_a_random_start(entry):
 
 
 def test_the_repr_shows_the_times(written):
-    """State is visible."""
+    """And the service."""
     assert "shop/orders serve_until=30.000" in repr(written)

@@ -1,4 +1,4 @@
-"""The arithmetic of freshness: pure, so every number can be had exactly, and any number can be tried."""
+"""The rules of freshness: exact numbers for examples, and properties for any numbers."""
 
 import math
 
@@ -26,7 +26,7 @@ POLICIES = st.builds(
 
 
 def entry_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, instances=1, written=0.0, u=0.0) -> Entry:
-    """A entry with an answer of so many instances."""
+    """An entry with an answer of so many instances."""
     entry = Entry(Query(ORDERS, health=health), policy)
     snapshot = Snapshot(ORDERS, [Instance(str(n), ORDERS) for n in range(instances)])
     soft, hard = lifetime(policy, written, empty=not instances, u=u)
@@ -51,22 +51,22 @@ def entry_of(policy: CachePolicy, *, health=HealthFilter.HEALTHY_OR_ELSE_ALL, in
         ({"refresh": "inline"}, 0.0, (130, 130, 730)),
     ],
 )
-def test_the_times_of_an_answer_are_those_of_the_formulas(policy, u, expected):
-    """soft = written + ttl·(1 - jitter·U); hard = written + ttl + stale_if_error; stale to the earlier of its ends."""
+def test_an_answer_has_the_times_of_the_formulas(policy, u, expected):
+    """Soft end, end of the stale period, and hard end, as in the module's table."""
     entry = entry_of(CachePolicy(**{"refresh": "background", **policy}), written=100.0, u=u)
     assert (entry.soft, stale_until(entry), entry.hard) == pytest.approx(expected)
 
 
-def test_an_empty_answer_lives_for_negative_ttl_and_has_no_stale_period():
-    """Its three ends are one; ttl, jitter and stale do not touch it."""
+def test_an_empty_answer_lives_for_negative_ttl_only():
+    """Its three ends are the same. ttl, jitter and the stale times do not count."""
     for negative_ttl, end in ((5, 105), (0, 100)):
         entry = entry_of(CachePolicy(negative_ttl=negative_ttl), instances=0, written=100.0, u=0.7)
         assert (entry.soft, stale_until(entry), entry.hard) == (end, end, end)
 
 
 @given(POLICIES, st.floats(-1e6, 1e6), st.booleans(), UNIT)
-def test_soft_stale_and_hard_come_in_this_order(policy, written, empty, u):
-    """Whatever the policy: an answer is never given unasked after it may be given at all, nor before it was written."""
+def test_an_answer_ends_soft_then_stale_then_hard(policy, written, empty, u):
+    """For any policy."""
     entry = entry_of(policy, instances=0 if empty else 1, written=written, u=u)
     assert written <= entry.soft + 1e-6
     assert entry.soft <= stale_until(entry) + 1e-6
@@ -76,24 +76,24 @@ def test_soft_stale_and_hard_come_in_this_order(policy, written, empty, u):
 
 
 @given(POLICIES, SECONDS)
-def test_a_state_ends_where_the_next_one_begins(policy, moment):
-    """At every moment exactly one state, by the first end that is still to come."""
+def test_an_answer_has_exactly_one_state_at_any_time(policy, moment):
+    """Each state ends when the next one begins."""
     entry = entry_of(policy)
     soft, stale, hard = entry.soft, stale_until(entry), entry.hard
-    judged = state(entry, moment)
-    assert (judged is Freshness.FRESH) == (moment < soft)
-    assert (judged is Freshness.STALE) == (soft <= moment < stale)
-    assert (judged is Freshness.FALLBACK) == (max(soft, stale) <= moment < hard)
-    assert (judged is Freshness.ABSENT) == (moment >= max(soft, stale, hard))
+    current = state(entry, moment)
+    assert (current is Freshness.FRESH) == (moment < soft)
+    assert (current is Freshness.STALE) == (soft <= moment < stale)
+    assert (current is Freshness.FALLBACK) == (max(soft, stale) <= moment < hard)
+    assert (current is Freshness.ABSENT) == (moment >= max(soft, stale, hard))
 
 
 @given(POLICIES.filter(lambda policy: policy.inline), SECONDS)
 def test_inline_has_no_stale_state(policy, moment):
-    """Its time is fallback."""
+    """That time is fallback."""
     assert state(entry_of(policy), moment) is not Freshness.STALE
 
 
-def test_what_was_never_written_is_absent():
+def test_an_answer_that_was_never_written_is_absent():
     """Whatever the clock says."""
     entry = Entry(Query(ORDERS), CachePolicy())
     assert {state(entry, now) for now in (-1e300, 0.0, 1e300)} == {Freshness.ABSENT}
@@ -104,51 +104,51 @@ def test_what_was_never_written_is_absent():
     [(1, 0.5), (2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 30), (8, 30), (1000, 30), (10**9, 30)],
 )
 def test_the_backoff_doubles_to_thirty_seconds(failures, longest):
-    """min(30, 0.5·2ⁿ⁻¹), of which between the half and the whole is waited; however long it goes on."""
+    """The wait is between half of that and all of it, after any number of failures."""
     assert backoff(failures, 0.0) == longest / 2
     assert backoff(failures, 0.5) == longest * 0.75
     assert backoff(failures, 1.0) == longest
 
 
 @given(st.integers(1, 10**6), UNIT)
-def test_the_backoff_lies_between_the_half_and_the_whole(failures, u):
-    """U[½, 1): never nothing, never more than 30 s."""
+def test_the_backoff_is_at_least_half_of_the_longest(failures, u):
+    """It is never 0, never over 30 s, and never shrinks with more failures."""
     longest = min(30.0, 0.5 * 2.0 ** min(failures - 1, 100))
     assert longest / 2 <= backoff(failures, u) < longest + 1e-9
     assert backoff(failures, u) <= backoff(failures + 1, u)
 
 
 @pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (610.0, 630.0), (630.0, NEVER), (700.0, NEVER)])
-def test_a_hold_that_begins_lasts_for_its_time_or_to_the_hard_end(now, end):
-    """The earlier of hard and empty_hold_time after the first empty answer."""
+def test_a_new_hold_ends_at_the_hard_end_at_latest(now, end):
+    """Whichever is earlier."""
     assert hold_end(entry_of(CachePolicy(jitter=0)), now) == end
 
 
 @pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (89.9, 90.0), (90.0, NEVER), (100.0, NEVER)])
-def test_a_hold_that_goes_on_ends_by_its_first_empty_answer(now, end):
-    """At its end the next empty answer is believed."""
+def test_further_empty_answers_do_not_prolong_a_hold(now, end):
+    """At its end, the next empty answer is believed."""
     entry = entry_of(CachePolicy(jitter=0))
     entry.hold(since=60.0, until=65.0)
     assert hold_end(entry, now) == end
 
 
 @pytest.mark.parametrize("health", list(HealthFilter))
-def test_a_health_filter_is_believed(health):
-    """HEALTHY and UNHEALTHY hold nothing off; the other two do."""
+def test_an_empty_answer_to_a_health_filter_is_believed(health):
+    """To HEALTHY and UNHEALTHY. With the other two filters it is held off."""
     held = hold_end(entry_of(CachePolicy(), health=health), 60.0) > NEVER
     assert held == (health in (HealthFilter.ALL, HealthFilter.HEALTHY_OR_ELSE_ALL))
 
 
-def test_there_is_no_hold_without_a_time_or_without_anything_to_keep():
-    """empty_hold_time=0, an empty answer before, or none at all."""
+def test_some_empty_answers_are_believed_at_once():
+    """With empty_hold_time=0, after another empty answer, and without an answer."""
     assert hold_end(entry_of(CachePolicy(empty_hold_time=0)), 60.0) == NEVER
     assert hold_end(entry_of(CachePolicy(), instances=0), 1.0) == NEVER
     assert hold_end(Entry(Query(ORDERS), CachePolicy()), 60.0) == NEVER
 
 
 @given(POLICIES, SECONDS, SECONDS)
-def test_a_hold_never_passes_hard_nor_its_own_time(policy, first, later):
-    """For any policy, and whenever the first and the present empty answer came."""
+def test_a_hold_never_outlasts_the_hard_end_or_its_time(policy, first, later):
+    """For any policy and any times of the empty answers."""
     entry = entry_of(policy)
     now = first + later
     entry.hold(since=first, until=first)

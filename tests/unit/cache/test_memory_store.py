@@ -1,4 +1,4 @@
-"""The store: bounded, one entry a question and policy, and nobody is answered from what it dropped."""
+"""The store: bounded, one entry per question and policy, and dropped entries are empty."""
 
 from aiocloudmap import CachePolicy, Instance, Query, ServiceName, Snapshot
 from aiocloudmap.cache.entry import NEVER, Entry
@@ -8,20 +8,20 @@ POLICY = CachePolicy()
 
 
 def query(number: int) -> Query:
-    """A question about a service of this number."""
+    """A question about the service with this number."""
     return Query(ServiceName("shop", f"s{number}"))
 
 
 def entry(number: int) -> Entry:
-    """A entry with an answer."""
+    """An entry with an answer."""
     made = Entry(query(number), POLICY)
     service = made.query.service
     made.write(Snapshot(service, [Instance("a", service)]), soft=30, hard=630, written=0, started=0)
     return made
 
 
-def test_the_first_cell_of_a_question_is_adopted_and_the_next_one_finds_it():
-    """Two handles made at once end up with one entry."""
+def test_the_first_entry_of_a_question_is_listed_for_all():
+    """Two handles made at the same time share it."""
     store, first, second = MemoryStore(), entry(1), entry(1)
     assert store.find(query(1), POLICY) is None
     assert store.list_entry(first) is first
@@ -30,8 +30,8 @@ def test_the_first_cell_of_a_question_is_adopted_and_the_next_one_finds_it():
     assert (first.listed, second.listed, len(store)) == (True, False, 1)
 
 
-def test_another_question_or_policy_is_another_cell():
-    """The key has both."""
+def test_another_question_or_policy_is_another_entry():
+    """The key consists of both."""
     store = MemoryStore()
     one, two, three = entry(1), entry(2), Entry(query(1), CachePolicy(ttl=5))
     for each in (one, two, three):
@@ -39,13 +39,13 @@ def test_another_question_or_policy_is_another_cell():
     assert set(store.entries()) == {one, two, three}
 
 
-def test_the_bound_is_4096():
+def test_the_store_holds_4096_entries():
     """As documented."""
     assert MAX_ENTRIES == 4096
 
 
-def test_one_too_many_drops_the_one_written_longest_ago():
-    """And retires it: who holds it finds nothing in it."""
+def test_a_full_store_evicts_the_entry_written_longest_ago():
+    """And unlists it, so a handle that holds it finds it empty."""
     store = MemoryStore(max_entries=3)
     entries = [store.list_entry(entry(number)) for number in range(3)]
     store.touch(entries[0])
@@ -57,8 +57,8 @@ def test_one_too_many_drops_the_one_written_longest_ago():
     assert len(store) == 3
 
 
-def test_a_dropped_cell_is_adopted_again():
-    """It is as good as any other empty one."""
+def test_an_evicted_entry_may_be_listed_again():
+    """It is empty, like a new one."""
     store = MemoryStore(max_entries=1)
     first, second = store.list_entry(entry(1)), entry(2)
     store.list_entry(second)
@@ -69,8 +69,8 @@ def test_a_dropped_cell_is_adopted_again():
     assert first.serve_until == NEVER
 
 
-def test_looking_at_all_cells_is_no_use_of_any():
-    """What invalidate and stats do must not change who is dropped next."""
+def test_listing_the_entries_does_not_change_what_is_evicted():
+    """As invalidate and stats do."""
     store = MemoryStore(max_entries=2)
     first, second = store.list_entry(entry(1)), store.list_entry(entry(2))
     store.entries()
@@ -79,8 +79,8 @@ def test_looking_at_all_cells_is_no_use_of_any():
     assert second.listed
 
 
-def test_clearing_retires_all():
-    """And tells how many there were."""
+def test_clearing_unlists_every_entry():
+    """And returns how many there were."""
     store = MemoryStore()
     entries = [store.list_entry(entry(number)) for number in range(3)]
     assert store.clear() == 3

@@ -1,4 +1,4 @@
-"""CloudMap and its handles: what is refused at once, and what costs nothing."""
+"""CloudMap and its handles: which arguments are refused at once, and what needs no event loop."""
 
 import copy
 import pickle
@@ -12,11 +12,11 @@ from aiocloudmap.cache.memory_store import MAX_ENTRIES
 
 @pytest.fixture
 def cloud_map() -> CloudMap:
-    """One with an engine of its own; nothing is asked through it."""
+    """A CloudMap with an engine of its own, which makes no call."""
     return CloudMap(shared=False)
 
 
-def test_making_one_and_a_handle_needs_no_event_loop(cloud_map):
+def test_making_a_cloud_map_and_a_handle_needs_no_event_loop(cloud_map):
     """At import, in a request, anywhere."""
     service = cloud_map.service("shop/orders")
     assert isinstance(service, Service)
@@ -25,12 +25,12 @@ def test_making_one_and_a_handle_needs_no_event_loop(cloud_map):
 
 
 def test_a_name_may_be_a_service_name(cloud_map):
-    """As the text that it stands for."""
+    """It makes the same question as its text."""
     assert cloud_map.service(ServiceName("shop", "orders")).query == cloud_map.service("shop/orders").query
 
 
 def test_filters_become_the_question(cloud_map):
-    """Health, where, prefer and owner, in the form that equal questions share."""
+    """Sorted, so that equal filters make equal questions."""
     query = cloud_map.service(
         "shop/orders", health="ALL", where={"B": "2", "A": "1"}, prefer={"Z": "1"}, owner_account="123456789012"
     ).query
@@ -52,8 +52,8 @@ def test_filters_become_the_question(cloud_map):
         ({"cache": 0}, "invalid cache 0: expected CachePolicy"),
     ],
 )
-def test_a_wrong_question_is_refused_at_once(cloud_map, arguments, message):
-    """When the handle is made, not at the first call."""
+def test_an_invalid_question_is_refused_at_once(cloud_map, arguments, message):
+    """When the handle is made, and not at its first call."""
     with pytest.raises(ConfigurationError, match=message):
         cloud_map.service(**{"name": "shop/orders", **arguments})
 
@@ -69,8 +69,8 @@ def test_a_wrong_question_is_refused_at_once(cloud_map, arguments, message):
         ({"endpoint_url": "127.0.0.1:5000"}, "invalid endpoint_url"),
     ],
 )
-def test_a_wrong_setting_is_refused_at_once(arguments, message):
-    """When the CloudMap is made, with what would be right."""
+def test_an_invalid_setting_is_refused_at_once(arguments, message):
+    """When the CloudMap is made."""
     with pytest.raises(ConfigurationError, match=message):
         CloudMap(**arguments)
 
@@ -86,28 +86,28 @@ def test_a_wrong_setting_is_refused_at_once(arguments, message):
     ],
 )
 def test_a_field_beside_its_whole_policy_is_refused(overrides, message):
-    """from_env takes either; one of the two would be lost without a word."""
+    """Otherwise from_env would ignore one of them silently."""
     with pytest.raises(ConfigurationError, match=message):
         CloudMap.from_env(**overrides)
 
 
-def test_a_policy_as_a_whole_wins_over_the_environment(monkeypatch):
-    """What is said in code is what counts."""
+def test_a_policy_takes_precedence_over_the_environment(monkeypatch):
+    """from_env accepts a whole policy."""
     monkeypatch.setenv("AIOCLOUDMAP_TTL", "7")
     assert isinstance(CloudMap.from_env(cache=CachePolicy(ttl=5)), CloudMap)
 
 
 @pytest.mark.parametrize("copying", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_what_stays_in_its_process_says_what_to_do_in_another(cloud_map, copying):
-    """A lock cannot travel, and need not."""
+def test_copying_or_pickling_is_refused_with_advice(cloud_map, copying):
+    """The message says what to write instead."""
     with pytest.raises(TypeError, match=r"make a CloudMap\(\) where it is needed"):
         copying(cloud_map)
     with pytest.raises(TypeError, match=r"write CloudMap\(\)\.service\('shop/orders'\) where it is needed"):
         copying(cloud_map.service("shop/orders"))
 
 
-def test_of_more_handles_than_are_kept_the_oldest_goes_first(cloud_map):
-    """A name that came last is still at hand, however many came before it."""
+def test_the_oldest_handles_are_dropped_first(cloud_map):
+    """As many are kept as the store has entries."""
     names = [f"shop/orders-{number}" for number in range(MAX_ENTRIES + 10)]
     made = [cloud_map.service(name) for name in names]
     assert all(cloud_map.service(name) is handle for name, handle in list(zip(names, made, strict=True))[10:])
@@ -115,8 +115,8 @@ def test_of_more_handles_than_are_kept_the_oldest_goes_first(cloud_map):
     assert cloud_map.service(names[-1]) is made[-1]
 
 
-def test_handles_are_kept_by_several_threads_at_once(cloud_map):
-    """None of them stumbles over what another has just dropped."""
+def test_several_threads_may_make_handles_at_once(cloud_map):
+    """One thread may drop a handle while another looks for it."""
 
     def make(thread: int) -> int:
         names = [f"shop/orders-{thread}-{number}" for number in range(2000)]
@@ -126,8 +126,8 @@ def test_handles_are_kept_by_several_threads_at_once(cloud_map):
         assert list(threads.map(make, range(4))) == [2000] * 4
 
 
-async def test_a_call_without_asyncio_is_told_so(cloud_map):
-    """No running asyncio loop: the message says what to do. Driven by hand here, as another framework would."""
+async def test_a_call_without_a_running_asyncio_loop_is_refused(cloud_map):
+    """The message says what to do. The coroutine is driven by hand, as another framework would."""
     import threading
 
     caught: list[BaseException] = []

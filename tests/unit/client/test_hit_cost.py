@@ -1,7 +1,7 @@
-"""A hit stays cheap: how many steps the interpreter takes for one, against the least that awaiting anything takes.
+"""A hit stays cheap: how many steps the interpreter takes, compared with awaiting the smallest coroutine.
 
-Steps are the same on every machine, so that this can fail where a hit costs a third more than it did, and nowhere else.
-What it takes in time is measured by `nox -s bench`.
+Steps are the same on every machine, so a failure means that a hit has become more expensive. `nox -s bench` measures
+its time.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _STORE = {"key": "value"}
 
 
 class Steps(NamedTuple):
-    """What the interpreter did.
+    """What the interpreter executed.
 
     Args:
-        instructions: Of bytecode, in every function that was called.
-        calls: Of functions, those written in C included.
+        instructions: Bytecode instructions, in every function that was called.
+        calls: Calls of functions, including those written in C.
     """
 
     instructions: int
@@ -34,7 +34,7 @@ class Steps(NamedTuple):
 
 
 def traced(hit: Callable[[], object]) -> Steps:
-    """One hit, seen by the tracer and the profiler of Python 3.11."""
+    """Count one hit with the tracer and the profiler of Python 3.11."""
     instructions = calls = 0
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -59,7 +59,7 @@ def traced(hit: Callable[[], object]) -> Steps:
 
 
 def monitored(hit: Callable[[], object]) -> Steps:
-    """One hit, seen by the monitoring of Python 3.12 and later."""
+    """Count one hit with the monitoring of Python 3.12 and later."""
     monitoring = sys.monitoring
     events = monitoring.events
     counted = {events.INSTRUCTION: 0, events.CALL: 0}
@@ -85,7 +85,7 @@ def monitored(hit: Callable[[], object]) -> Steps:
 
 
 def steps(function: Callable[[], Any]) -> Steps:
-    """One call of it, and the one turn of the coroutine that it may give; beyond what calling nothing takes."""
+    """One call, and the first step of the coroutine that it may return, less the steps of an empty function."""
 
     def nothing() -> None:
         pass
@@ -101,13 +101,13 @@ def steps(function: Callable[[], Any]) -> Steps:
 
 
 async def floor() -> str:
-    """The least there is to await."""
+    """The smallest coroutine: the floor of the comparison."""
     return _STORE["key"]
 
 
 @pytest.fixture
 def cloud_map():
-    """One that knows `shop/orders`, and has handed out its handle."""
+    """A CloudMap with a fresh answer for `shop/orders`."""
     world = World()
     world.register("shop/orders", "orders-1", {"QUEUE_URL": "https://queue"})
     known = CloudMap(backend=LocalBackend(world))
@@ -115,8 +115,8 @@ def cloud_map():
     return known
 
 
-# What it is today, on all supported Pythons; a tenth more is let pass, which is less than a hit counter would be.
-WAYS = {
+# The highest values of all supported Pythons. A tenth more is allowed, which is less than a counter of hits would cost.
+HITS = {
     "resolve": (1.41, 1, lambda cloud_map: cloud_map.service("shop/orders").resolve),
     "peek": (0.93, 0, lambda cloud_map: cloud_map.service("shop/orders").peek),
     "resolve by name": (2.43, 3, lambda cloud_map: lambda: cloud_map.service("shop/orders").resolve()),
@@ -125,17 +125,17 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_hit_takes_no_more_steps_than_it_did(way: str, cloud_map: CloudMap):
-    """Instructions against those of the floor, and calls of functions beyond the floor's own."""
-    instructions, calls, made = WAYS[way]
+@pytest.mark.parametrize("kind", HITS)
+def test_a_hit_takes_no_more_steps_than_before(kind: str, cloud_map: CloudMap):
+    """Instructions relative to the floor, and calls in addition to those of the floor."""
+    instructions, calls, made = HITS[kind]
     hit, least = steps(made(cloud_map)), steps(floor)
     assert hit.instructions <= 1.1 * instructions * least.instructions, f"{hit}, the floor {least}"
     assert hit.calls <= calls + least.calls, f"{hit}, the floor {least}"
 
 
-def test_the_same_count_sees_a_hit_that_does_its_work_twice(cloud_map: CloudMap):
-    """The count itself works: twice the work is far beyond what is let pass."""
+def test_the_count_notices_a_hit_that_works_twice(cloud_map: CloudMap):
+    """Twice the work is far over the limit."""
     service = cloud_map.service("shop/orders")
 
     async def twice():

@@ -1,9 +1,9 @@
-"""The road of a miss stays short: how many files it runs through, and how often it changes from one to another.
+"""A miss runs through few files, and seldom changes from one to another.
 
 Counted by the interpreter's profiler during one `await service.resolve()` of an unknown service. A change is a call or
-a return that enters another file of ours than the last one. `local` and `testing` are left out. The numbers are the
-same on every machine. They leave a little room for growth; the bounds that were agreed on are 12 files and 38 changes
-in process, 22 files and 80 changes over the wire.
+a return that enters another file of the package. `local` and `testing` do not count. The numbers are the same on every
+machine. The limits below leave a little room for growth over the goals: 12 files and 38 changes in process, 22 files
+and 80 changes over the wire.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ SOURCES = Path(aiocloudmap.__file__).parent
 NOT_COUNTED = ("local", "testing")
 
 
-class Road(NamedTuple):
-    """What a call ran through."""
+class Trace(NamedTuple):
+    """The files that a call ran through, and how often it changed between them."""
 
     files: list[str]
     changes: int
 
 
-async def road_of(call: Callable[[], Awaitable[object]]) -> Road:
-    """The road of one call."""
+async def trace_of(call: Callable[[], Awaitable[object]]) -> Trace:
+    """What one call ran through."""
     visited: list[str] = []
 
     def profile(frame: FrameType, event: str, _: object) -> None:
@@ -47,29 +47,29 @@ async def road_of(call: Callable[[], Awaitable[object]]) -> Road:
         await call()
     finally:
         sys.setprofile(before)
-    return Road(sorted(set(visited)), len(visited))
+    return Trace(sorted(set(visited)), len(visited))
 
 
-async def test_a_miss_in_process_has_a_short_road():
+async def test_a_miss_in_process_runs_through_few_files():
     """From the handle to a backend in the same process, and back."""
     world = World()
     world.register("shop/orders", "orders-1", {})
     service = CloudMap(backend=LocalBackend(world)).service("shop/orders")
-    road = await road_of(service.resolve)
-    assert len(road.files) <= 13, road.files
-    assert road.changes <= 42, road
+    trace = await trace_of(service.resolve)
+    assert len(trace.files) <= 13, trace.files
+    assert trace.changes <= 42, trace
 
 
-async def test_a_miss_over_the_wire_has_a_short_road():
+async def test_a_miss_over_the_wire_runs_through_few_files():
     """From the handle over an open connection to the server, and back."""
     async with LocalCloudMap() as local:
         for name in ("shop/first", "shop/orders"):
             local.world.register(name, "orders-1", {})
         async with local.cloud_map() as cloud_map:
             await cloud_map.service("shop/first").resolve()
-            road = await road_of(cloud_map.service("shop/orders").resolve)
-    assert len(road.files) <= 24, road.files
-    assert road.changes <= 88, road
+            trace = await trace_of(cloud_map.service("shop/orders").resolve)
+    assert len(trace.files) <= 24, trace.files
+    assert trace.changes <= 88, trace
 
 
 async def test_a_hit_stays_in_one_file():
@@ -78,4 +78,4 @@ async def test_a_hit_stays_in_one_file():
     world.register("shop/orders", "orders-1", {})
     service = CloudMap(backend=LocalBackend(world)).service("shop/orders")
     await service.resolve()
-    assert await road_of(service.resolve) == Road(["client/service.py"], 1)
+    assert await trace_of(service.resolve) == Trace(["client/service.py"], 1)
