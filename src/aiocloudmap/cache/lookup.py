@@ -20,9 +20,10 @@ from aiocloudmap.cache.rate_limiter import RateLimiter
 from aiocloudmap.cache.singleflight import Call, SingleFlight, Waiter
 from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, UnavailableError
 from aiocloudmap.model.answer import Answer
-from aiocloudmap.model.stats import Counts, Freshness
+from aiocloudmap.model.query import Query
+from aiocloudmap.model.stats import Counts, Explanation, Freshness
 
-__all__ = ["Decision", "Lookup", "error_for_caller"]
+__all__ = ["Decision", "Lookup", "error_for_caller", "explain"]
 
 _SERVED_AT_ONCE: Final = (Freshness.FRESH, Freshness.STALE)
 
@@ -123,3 +124,22 @@ def error_for_caller(error: CloudMapError, entry: Entry, now: float, limiter: Ra
         wait = max(entry.failures.retry_at, limiter.blocked_until) - now
         changes["retry_after"] = wait if wait > 0 else None
     return error.again(**changes)
+
+
+def explain(entry: Entry, now: float, limiter: RateLimiter, *, in_flight: bool) -> Explanation:
+    """The state of the entry's answer at this moment."""
+    assert isinstance(entry.query, Query)
+    answer, failures = entry.usable(now), entry.failures
+    next_call = max(entry.serve_until, failures.retry_at, limiter.blocked_until)
+    return Explanation(
+        query=entry.query,
+        state=state(entry, now),
+        instances=None if answer is None else len(answer),
+        age=None if answer is None else now - entry.written,
+        expires_in=None if answer is None else entry.hard - now,
+        refresh_in=max(0.0, next_call - now),
+        failures=failures.in_a_row,
+        last_error=failures.error,
+        held_empty=failures.empty_since > NEVER,
+        in_flight=in_flight,
+    )

@@ -6,6 +6,7 @@ is the order of use, to within a ttl.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import cachetools
@@ -62,6 +63,10 @@ class MemoryStore:
         key = (entry.query, entry.policy)
         self._entries.pop(key, None)
         self._entries[key] = self._newest = entry
+
+    def count_usable(self, now: float, matches: Callable[[Question], bool] = lambda _: True) -> int:
+        """How many answers to these questions could be served now."""
+        return sum(now < entry.hard for entry in self.entries() if matches(entry.query))
 
     def entries(self) -> list[Entry]:
         """All listed entries, the one written longest ago first."""

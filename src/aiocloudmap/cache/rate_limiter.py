@@ -13,19 +13,31 @@ bucket is stored as the moment at which it will be full again (the generic cell 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiocloudmap.balancing.rotation import draw
 from aiocloudmap.cache.entry import NEVER
 from aiocloudmap.cache.freshness import backoff
 from aiocloudmap.errors import ThrottledError
 
-__all__ = ["RateLimiter"]
+__all__ = ["Rate", "RateLimiter"]
 
 _SLOW_RATE: Final = 2.0
 _SLOW_BURST: Final = 5.0
 _MIN_WAIT: Final = 0.001
 """Seconds below which a wait is not worth a timer: sums of floats are off by less, and event loops by more."""
+
+
+class Rate(NamedTuple):
+    """Calls a second to one of AWS's planes.
+
+    Args:
+        per_second: More than 0.
+        burst: Calls that may be made at once after a pause, 1 or more.
+    """
+
+    per_second: float
+    burst: float
 
 
 class RateLimiter:
@@ -51,7 +63,7 @@ class RateLimiter:
         "throttled_until",
     )
 
-    def __init__(self, rate: float, *, burst: float, max_queue_time: float, draw: Callable[[], float] = draw) -> None:
+    def __init__(self, rate: float, burst: float, *, max_queue_time: float, draw: Callable[[], float] = draw) -> None:
         self._draw = draw
         self._max_rate = self._rate = rate
         self._burst = burst

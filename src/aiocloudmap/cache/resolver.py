@@ -14,13 +14,12 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Collection, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-from aiocloudmap.cache.entry import NEVER, Entry
-from aiocloudmap.cache.freshness import state
-from aiocloudmap.cache.lookup import Lookup, error_for_caller
+from aiocloudmap.cache.entry import Entry
+from aiocloudmap.cache.lookup import Lookup, error_for_caller, explain
 from aiocloudmap.cache.memory_store import MemoryStore
-from aiocloudmap.cache.rate_limiter import RateLimiter
+from aiocloudmap.cache.rate_limiter import Rate, RateLimiter
 from aiocloudmap.cache.singleflight import Call, Outcome, SingleFlight, Waiter
 from aiocloudmap.cache.update import Update, may_write, outcome_for_max_age, result_or_old
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError, ThrottledError, UnavailableError
@@ -40,19 +39,7 @@ from aiocloudmap.model.query import AttributesQuery, Query
 from aiocloudmap.model.stats import Counts, Explanation
 from aiocloudmap.model.validation import check_max_age
 
-__all__ = ["Rate", "Resolver"]
-
-
-class Rate(NamedTuple):
-    """Calls a second to one of AWS's planes.
-
-    Args:
-        per_second: More than 0.
-        burst: Calls that may be made at once after a pause, 1 or more.
-    """
-
-    per_second: float
-    burst: float
+__all__ = ["Resolver"]
 
 
 class Resolver:
@@ -90,8 +77,7 @@ class Resolver:
         self._clock_difference = clock.time() - clock.monotonic()
         # A call that has queued for half of its time has the other half left.
         self._limiters: Final = tuple(
-            RateLimiter(rate.per_second, burst=rate.burst, max_queue_time=timeout / 2)
-            for rate in (data_plane, control_plane)
+            RateLimiter(*rate, max_queue_time=timeout / 2) for rate in (data_plane, control_plane)
         )
         self._store = MemoryStore()
         self._calls = SingleFlight(self.counts, timeout)
@@ -376,7 +362,7 @@ class Resolver:
             self._calls.invalidate(matches)
 
         with self._lock:
-            usable = self._count_usable(matches)
+            usable = self._store.count_usable(self.clock.monotonic(), matches)
             self._change_all(expire)
             return usable
 
@@ -442,31 +428,13 @@ class Resolver:
     def usable_entries(self) -> int:
         """How many answers could be served now."""
         with self._lock:
-            return self._count_usable(lambda _: True)
-
-    def _count_usable(self, matches: Callable[[Question], bool]) -> int:
-        now = self.clock.monotonic()
-        return sum(now < entry.hard for entry in self._store.entries() if matches(entry.query))
+            return self._store.count_usable(self.clock.monotonic())
 
     def explain(self, entry: Entry) -> Explanation:
         """The state of the entry's answer at this moment."""
-        assert isinstance(entry.query, Query)
         with self._lock:
-            now = self.clock.monotonic()
-            answer, failures = entry.usable(now), entry.failures
-            next_call = max(entry.serve_until, failures.retry_at, self._limiter(entry.query).blocked_until)
-            return Explanation(
-                query=entry.query,
-                state=state(entry, now),
-                instances=None if answer is None else len(answer),
-                age=None if answer is None else now - entry.written,
-                expires_in=None if answer is None else entry.hard - now,
-                refresh_in=max(0.0, next_call - now),
-                failures=failures.in_a_row,
-                last_error=failures.error,
-                held_empty=failures.empty_since > NEVER,
-                in_flight=self._calls.in_flight(entry.query),
-            )
+            in_flight = self._calls.in_flight(entry.query)
+            return explain(entry, self.clock.monotonic(), self._limiter(entry.query), in_flight=in_flight)
 
     def _limiter(self, query: Question) -> RateLimiter:
         return self._limiters[isinstance(query, AttributesQuery)]

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aiocloudmap.cache.resolver import Rate, Resolver
+from aiocloudmap.cache.rate_limiter import Rate
+from aiocloudmap.cache.resolver import Resolver
 from aiocloudmap.errors import TooManyOpenFilesError
 from aiocloudmap.model.events import LOGGER, ClockJumped, Event, log
 from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Backend, Clock

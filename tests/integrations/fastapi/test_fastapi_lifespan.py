@@ -183,7 +183,10 @@ async def plain(app):
         ({"prefetch": 5}, "^invalid prefetch 5: expected a list"),
         ({"prefetch": [5]}, "^invalid service name 5: expected a string"),
         ({"prefetch": "shop/orders"}, r"^invalid prefetch 'shop/orders': expected a list like \['shop/orders'\]$"),
-        ({"cloud_map": FastAPI()}, r"^invalid cloud_map .*: expected CloudMap\. Write FastAPI\(lifespan=lifespan\(\)\)\.$"),
+        (
+            {"cloud_map": FastAPI()},
+            r"^invalid cloud_map .*: expected CloudMap\. Write FastAPI\(lifespan=lifespan\(\)\)\.$",
+        ),
         ({"wrapping": undecorated}, "asynccontextmanager"),
         ({"wrapping": plain}, "asynccontextmanager"),
         ({"wrapping": partial(plain)}, "asynccontextmanager"),

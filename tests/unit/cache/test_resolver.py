@@ -26,7 +26,8 @@ from aiocloudmap import (
     UnavailableError,
 )
 from aiocloudmap.cache.entry import NEVER
-from aiocloudmap.cache.resolver import Rate, Resolver
+from aiocloudmap.cache.rate_limiter import Rate
+from aiocloudmap.cache.resolver import Resolver
 from aiocloudmap.local import LocalBackend, World
 from aiocloudmap.testing import ManualClock
 
