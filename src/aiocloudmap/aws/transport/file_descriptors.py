@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
+
 from aiocloudmap.aws.errors import causes
 from aiocloudmap.errors import TooManyOpenFilesError
 
@@ -60,13 +62,13 @@ class DescriptorWatch:
 def find_descriptor_error(error: BaseException) -> OSError | None:
     """The error that says that descriptors ran out, anywhere in the chain of causes, or None.
 
-    A failed name look-up does not say why, so this opens one more descriptor to find out.
+    A failed name look-up may raise any OSError or gaierror, so then one more descriptor is opened to find out.
     """
     resolving = False
     for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED and not isinstance(cause, socket.gaierror):
             return cause
-        resolving = resolving or isinstance(cause, socket.gaierror)
+        resolving = resolving or isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError)
     return _probe() if resolving else None
 
 
