@@ -16,6 +16,7 @@ import trustme
 from callers import RUNNERS, Callers
 from counting_server import Servers
 
+from aiocloudmap.aws.transport.pool import PoolRequest
 from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.errors import ConnectionLimitError
 from aiocloudmap.model.policy import ConnectionPolicy
@@ -193,6 +194,32 @@ async def test_discovery_cancelled_in_the_queue_leaves_it():
         await asyncio.gather(*held)
         await callers.discover(servers.url)
         assert servers.accepted == 3
+        await callers.transport.aclose(callers.holder)
+
+
+async def test_a_connection_returned_by_a_cancelled_call_expires(monkeypatch):
+    """A call that is cancelled just after it was assigned an idle connection returns it."""
+    assign = PoolRequest.assign
+
+    def assign_and_cancel(self, permit) -> None:
+        assign(self, permit)
+        queued.cancel()
+
+    monkeypatch.setattr(PoolRequest, "assign", assign_and_cancel)
+    with Servers() as servers:
+        callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3, keepalive_timeout=0.05))
+        poll = asyncio.create_task(callers.call(servers.url + "/hold"))
+        await servers.until("/hold", 1)
+        queued = asyncio.create_task(callers.call(servers.url))
+        while "1 waiting" not in repr(connector_of(callers)):
+            await asyncio.sleep(0.001)
+        servers.release()
+        await poll
+        await asyncio.wait([queued])
+        assert queued.cancelled()
+        async with asyncio.timeout(10):
+            while callers.transport.open_connections:
+                await asyncio.sleep(0.001)
         await callers.transport.aclose(callers.holder)
 
 

@@ -137,6 +137,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         except BaseException as error:
             self._opening -= 1
             self._report_change()
+            self._schedule_expiry()  # a cancelled call may have returned an idle connection
             if (translated := self._translate(error)) is None:
                 raise
             raise translated from error
@@ -280,6 +281,8 @@ class BoundedConnector(aiohttp.TCPConnector):
 
     def _schedule_expiry(self) -> None:
         """One timer for all idle connections: they become idle in order."""
+        if self._loop.is_closed():
+            return
         if self._expiry is None and (oldest := next(iter(self._pool.idle), None)) is not None:
             self._expiry = self._loop.call_at(oldest.idle_since + self._policy.keepalive_timeout, self._expire)
 
