@@ -1,4 +1,4 @@
-"""Counts the sockets that this process holds open towards some ports, from the kernel's own table."""
+"""Counts this process's open sockets to some ports, from the kernel's table."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ __all__ = ["Peak", "client_sockets", "watching"]
 def client_sockets(ports: Iterable[int]) -> int:
     """Sockets of this process whose peer listens on one of the ports.
 
-    The kernel's table has those of every process, which may hold one to a server that had the port before.
+    The kernel's table lists all processes. Another one may have a socket to an earlier server on the same port.
     """
     wanted, inodes = set(ports), set()
     for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
@@ -24,14 +24,14 @@ def client_sockets(ports: Iterable[int]) -> int:
 
 
 def _own() -> Iterator[str]:
-    """What the descriptors of this process lead to."""
+    """The targets of this process's descriptors."""
     for number in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):
             yield os.readlink(f"/proc/self/fd/{number}")
 
 
 class Peak:
-    """The most that was seen."""
+    """The highest count, and the number of counts."""
 
     value = 0
     looks = 0
@@ -39,7 +39,7 @@ class Peak:
 
 @contextlib.asynccontextmanager
 async def watching(ports: Iterable[int]) -> AsyncIterator[Peak]:
-    """Look every millisecond until the block ends."""
+    """Count every millisecond until the block ends."""
     peak, wanted = Peak(), set(ports)
 
     async def look() -> None:

@@ -1,4 +1,4 @@
-"""The faults that end a call in an error, with the class of each: the same in this process and over the wire."""
+"""The faults that fail a call, with their error classes: the same in process and over the wire."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A TCP proxy whose wires can be delayed, cut, half-closed and swallowed, either direction, while bytes flow."""
+"""A TCP proxy that can delay, cut, half-close or swallow the bytes of either direction."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Wire:
-    """One direction of every connection. What is set holds for all bytes that come from now on.
+    """One direction of every connection. A fault applies to all bytes that arrive after it was set.
 
     Args:
-        name: Which direction, for the repr.
+        name: The direction, for the repr.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,7 +30,7 @@ class Wire:
         self.mend()
 
     def mend(self) -> None:
-        """Pass everything on, at once."""
+        """Pass bytes on without delay."""
         self.cut_at: int | None = None
         self.resets = False
         self.half = False
@@ -38,32 +38,32 @@ class Wire:
         self._open.set()
 
     def hold(self) -> None:
-        """Delay what comes until `mend`."""
+        """Delay bytes until `mend`."""
         self._open.clear()
 
     def cut(self, after: int = 0, *, reset: bool = False) -> None:
-        """After so many bytes of a connection, counted from now, close both its ends: with FIN, or with RST."""
+        """After this many more bytes of a connection, close both its ends: with FIN, or with RST."""
         self.cut_at, self.resets, self.half = after, reset, False
 
     def half_close(self, after: int = 0) -> None:
-        """After so many bytes, counted from now, say goodbye in this direction; the other one goes on."""
+        """After this many more bytes, send FIN in this direction; the other one stays open."""
         self.cut_at, self.resets, self.half = after, False, True
 
     def swallow(self) -> None:
-        """Black hole: bytes are taken and go nowhere, and nobody is told."""
+        """Accept bytes and drop them."""
         self.swallows = True
 
     async def through(self) -> None:
-        """Wait for as long as bytes are held."""
+        """Wait while bytes are held."""
         self.met += not self._open.is_set()
         await self._open.wait()
 
     def __repr__(self) -> str:
-        return f"<Wire {self.name}, {self.passed} bytes passed, trouble met {self.met} times>"
+        return f"<Wire {self.name}, {self.passed} bytes passed, {self.met} fault(s)>"
 
 
 class TcpProxy:
-    """Listens on the loopback and passes bytes on to a server. `async with`; its end cuts every connection.
+    """Listens on the loopback and passes bytes on to a server. The end of its `async with` cuts every connection.
 
     Args:
         upstream_url: URL of the server.
@@ -80,13 +80,13 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        """What to give a client instead of the server's."""
+        """The URL for clients, instead of the server's."""
         assert self._listener is not None
         return f"http://127.0.0.1:{self._listener.sockets[0].getsockname()[1]}"
 
     @property
     def met(self) -> int:
-        """How many times trouble has met bytes, in both directions."""
+        """How many times a fault has affected bytes, in both directions."""
         return self.to_server.met + self.to_client.met
 
     def mend(self) -> None:
@@ -123,7 +123,7 @@ class TcpProxy:
                 both.create_task(_pump(self.to_server, reader, server_writer, writers))
                 both.create_task(_pump(self.to_client, server_reader, writer, writers))
         except (asyncio.CancelledError, OSError):
-            # The proxy ends, or nobody listens there: the client sees its connection go.
+            # The proxy ends, or the server does not listen: the client's connection is closed.
             pass
         finally:
             self._tasks.discard(task)

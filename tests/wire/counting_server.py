@@ -1,6 +1,6 @@
-"""HTTP servers on loopback that count what is open, exactly, and an HTTP proxy that tunnels.
+"""HTTP servers on the loopback that count open connections exactly, and an HTTP proxy.
 
-They run on one event loop in a thread of their own, so that they outlive the loops of what is tested.
+They run on one event loop in a thread of their own, so they outlive the event loops of the tested code.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ _ESTABLISHED = 1
 
 
 async def _end(servers: list[asyncio.Server], writers: set[asyncio.StreamWriter]) -> None:
-    """Close the servers and what they have accepted.
+    """Close the servers and their connections.
 
-    asyncio makes the transport of a connection some turns after it has accepted it, which fails where the server has
-    been closed between; the connection is then nobody's. So nothing is accepted any more before they close.
+    asyncio creates the transport of a connection some iterations after accepting it. That fails if the server was
+    closed in between, and the connection stays open. So accepting is stopped first.
     """
     for server in servers:
         for sock in server.sockets:
             asyncio.get_running_loop().remove_reader(sock)
-    await _turns()
+    await _iterations()
     for server in servers:
         server.close()
     for writer in list(writers):
         writer.transport.abort()
-    await _turns()
+    await _iterations()
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()
 
 
-async def _turns() -> None:
+async def _iterations() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 class Servers:
-    """Servers that answer `{"Instances": []}` to everything but these paths.
+    """Servers that answer `{"Instances": []}` to every path except these.
 
-    `/hold` is answered after `release()`, `/begun` gets half an answer, `/close` an answer and the end, `/silent`
-    nothing at all, `/echo/...` the path. CONNECT is never answered: this is no proxy.
+    `/hold` is answered after `release()`, `/begun` with a part of an answer, `/close` with an answer and a close,
+    `/silent` not at all, `/echo/...` with the path. CONNECT is never answered.
 
     Args:
-        count: How many, each on a port of its own.
-        tls: The servers' side of TLS, None for plain.
+        count: The number of servers, each on its own port.
+        tls: The servers' TLS context, None for plain.
     """
 
     def __init__(self, count: int = 1, *, tls: ssl.SSLContext | None = None) -> None:
@@ -71,7 +71,7 @@ class Servers:
 
     @property
     def urls(self) -> list[str]:
-        """One for each server; `localhost` where a certificate has to name it."""
+        """One for each server; with `localhost` for TLS, because certificates name it."""
         return [f"http://127.0.0.1:{port}" if self._tls is None else f"https://localhost:{port}" for port in self.ports]
 
     @property
@@ -80,19 +80,19 @@ class Servers:
 
     @property
     def open(self) -> int:
-        """Connections whose other end is open."""
+        """Connections that neither end has closed."""
         return sum(map(_is_established, list(self.connections)))
 
     def seen_by_the_system(self) -> int:
-        """Client sockets of this process towards these servers that are open, by the kernel's own list."""
+        """Open client sockets of this process to these servers, from the kernel's table."""
         return client_sockets(self.ports)
 
     def release(self) -> None:
-        """Answer those who are on hold, and all who ask later."""
+        """Answer held requests, and all later ones."""
         self._loop.call_soon_threadsafe(self._released.set)
 
     def drop_idle(self) -> None:
-        """Close every connection, and return when that has been done."""
+        """Close every connection, and wait until they are closed."""
 
         async def drop() -> None:
             for writer in list(self._writers):
@@ -102,7 +102,7 @@ class Servers:
         asyncio.run_coroutine_threadsafe(drop(), self._loop).result()
 
     async def until(self, path: str, count: int) -> None:
-        """Wait until as many requests for the path have arrived."""
+        """Wait until `count` requests for the path have arrived."""
 
         def wait() -> None:
             with self._changed:
@@ -121,7 +121,7 @@ class Servers:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Clients that go away in a handshake are what tests are about.
+        # Tests disconnect clients during the handshake.
         self._loop.set_exception_handler(lambda *_: None)
         self._released, self._ended = asyncio.Event(), asyncio.Event()
         servers = [await asyncio.start_server(self._accept, sock=sock, ssl=self._tls) for sock in self._sockets]
@@ -169,11 +169,11 @@ class Servers:
 
 
 class Proxy:
-    """An HTTP proxy that leads every call to loopback, whatever the host: CONNECT by a tunnel, the rest as it is.
+    """An HTTP proxy that sends every call to the loopback, whatever the host, with or without CONNECT.
 
     Args:
-        tls: Its own side of TLS, None for plain.
-        credentials: What it asks for, as "user:word"; None asks for none.
+        tls: The proxy's TLS context, None for plain.
+        credentials: Required credentials, as "user:password", or None.
     """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None, credentials: str | None = None) -> None:
@@ -242,7 +242,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def _is_established(sock: socket.socket) -> bool:
-    """Whether neither end has closed; the peer's end counts from the moment it is sent."""
+    """Whether neither end has sent a close."""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _ESTABLISHED
     except OSError:

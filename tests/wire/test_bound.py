@@ -1,4 +1,4 @@
-"""Open sockets never pass the bound, by the servers' count, by the kernel's and by our own."""
+"""Open sockets never exceed the limit, as counted by the servers, the kernel and this library."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import trustme
 from callers import RUNNERS, Callers
 from counting_server import Servers
 
+from aiocloudmap.aws.transport.pool import PoolRequest
 from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.errors import ConnectionLimitError
 from aiocloudmap.model.policy import ConnectionPolicy
@@ -42,7 +43,7 @@ def trust(request, authority, tmp_path):
 @pytest.fixture(params=RUNNERS)
 def run(request):
     """asyncio.run or uvloop.run."""
-    # uvloop complains when a call is cancelled in the moment its TLS handshake ends, whoever made the connector.
+    # uvloop logs an error when a call is cancelled just as its TLS handshake ends, with any connector.
     expected = "Fatal error on SSL protocol" if request.param == "uvloop" else "nothing"
     logger = logging.getLogger("asyncio")
 
@@ -55,7 +56,7 @@ def run(request):
 
 
 class Watch:
-    """Looks at the kernel's and our own count again and again while it is entered."""
+    """Polls the kernel's and this library's count while it is entered."""
 
     def __init__(self, callers: Callers, servers: Servers) -> None:
         self._callers, self._servers = callers, servers
@@ -82,8 +83,8 @@ def unused_port() -> int:
         return sock.getsockname()[1]
 
 
-def test_the_bound_holds_over_twelve_hosts_and_whatever_goes_wrong(run, trust):
-    """300 calls, a storm of cancellations, refused connections and calls that give up, all at once."""
+def test_the_limit_holds_over_twelve_hosts_and_all_failures(run, trust):
+    """300 calls, many cancellations, refused connections and calls that give up, all at once."""
     tls, verify = trust
     policy = ConnectionPolicy(max_connections=LIMIT, max_connections_per_host=3)
     chance = random.Random(7)
@@ -107,7 +108,7 @@ def test_the_bound_holds_over_twelve_hosts_and_whatever_goes_wrong(run, trust):
                 for task in chance.sample(tasks, 10):
                     task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            # Nothing was lost on the way: as many as the clients' share can be used at once.
+            # No permit was lost: the clients' whole share can still be used at once.
             urls = servers.urls[: LIMIT - 2]
             await asyncio.gather(*(callers.call(url) for url in urls))
         assert 0 < servers.peak <= LIMIT
@@ -120,8 +121,8 @@ def test_the_bound_holds_over_twelve_hosts_and_whatever_goes_wrong(run, trust):
         assert servers.open == 0
 
 
-async def test_clients_alone_never_pass_the_limit_per_host():
-    """Nor do they take the last two connections."""
+async def test_clients_alone_never_exceed_the_limit_per_host():
+    """Nor do they use the last two connections."""
     with Servers(3) as servers:
         callers = Callers(ConnectionPolicy(max_connections=7, max_connections_per_host=2))
         await asyncio.gather(*(callers.call(url) for url in servers.urls * 20))
@@ -131,8 +132,8 @@ async def test_clients_alone_never_pass_the_limit_per_host():
 
 
 @pytest.mark.parametrize("hosts", [1, 4], ids=["same host", "other hosts"])
-async def test_long_polls_do_not_hold_up_discovery(hosts):
-    """More of them than there are connections, to the very host that discovery asks too."""
+async def test_long_polls_do_not_block_discovery(hosts):
+    """Even if there are more than connections, and to the host that discovery asks."""
     with Servers(hosts) as servers:
         callers = Callers(ConnectionPolicy(max_connections=5, max_connections_per_host=3), timeout=(30, 30))
         polls = [asyncio.create_task(callers.call(servers.urls[n % hosts] + "/hold")) for n in range(8)]
@@ -148,23 +149,25 @@ async def test_long_polls_do_not_hold_up_discovery(hosts):
         await callers.transport.aclose(callers.holder)
 
 
-async def test_a_client_gives_up_at_its_connect_time_out():
-    """With the limit's own error, not wrapped and not retried, that says how things stand."""
+async def test_a_client_gives_up_at_its_connect_timeout():
+    """With ConnectionLimitError, not wrapped and not retried, which names the limits."""
     with Servers() as servers:
         callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3), timeout=(0.05, 30))
         poll = asyncio.create_task(callers.call(servers.url + "/hold"))
         await servers.until("/hold", 1)
-        with pytest.raises(ConnectionLimitError, match=r"0\.1 s; of 3 \(3 per host, 2 kept for discovery\)"):
+        with pytest.raises(
+            ConnectionLimitError, match=r"0\.1 s, with a limit of 3 \(3 per host, 2 reserved for discovery\)"
+        ):
             await callers.call(servers.url)
         servers.release()
         await poll
         await callers.transport.aclose(callers.holder)
 
 
-# Of the total, the limit's own error has to come first: it has a twentieth of it, which a loaded machine may need.
+# ConnectionLimitError has to come before the total timeout: 5 % earlier, which a loaded machine may need.
 @pytest.mark.parametrize(("field", "seconds"), [("total", 2), ("connect", 0.1), ("sock_connect", 0.1)])
-async def test_an_http_session_gives_up_at_whatever_time_out_it_has(field, seconds):
-    """aiohttp's own error would not tell the reason."""
+async def test_an_http_session_gives_up_at_its_timeout(field, seconds):
+    """With ConnectionLimitError: aiohttp's own error would not name the reason."""
     with Servers() as servers:
         callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3))
         poll = asyncio.create_task(callers.call(servers.url + "/hold"))
@@ -177,8 +180,8 @@ async def test_an_http_session_gives_up_at_whatever_time_out_it_has(field, secon
         await callers.transport.aclose(callers.holder)
 
 
-async def test_discovery_that_is_cancelled_in_the_queue_leaves_no_trace():
-    """Its place goes to the next."""
+async def test_discovery_cancelled_in_the_queue_leaves_it():
+    """And costs no permit."""
     with Servers() as servers:
         callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3))
         held = [asyncio.create_task(callers.discover(servers.url + "/hold")) for _ in range(3)]
@@ -194,8 +197,34 @@ async def test_discovery_that_is_cancelled_in_the_queue_leaves_no_trace():
         await callers.transport.aclose(callers.holder)
 
 
+async def test_a_connection_returned_by_a_cancelled_call_expires(monkeypatch):
+    """A call that is cancelled just after it was assigned an idle connection returns it."""
+    assign = PoolRequest.assign
+
+    def assign_and_cancel(self, permit) -> None:
+        assign(self, permit)
+        queued.cancel()
+
+    monkeypatch.setattr(PoolRequest, "assign", assign_and_cancel)
+    with Servers() as servers:
+        callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3, keepalive_timeout=0.05))
+        poll = asyncio.create_task(callers.call(servers.url + "/hold"))
+        await servers.until("/hold", 1)
+        queued = asyncio.create_task(callers.call(servers.url))
+        while "1 waiting" not in repr(connector_of(callers)):
+            await asyncio.sleep(0.001)
+        servers.release()
+        await poll
+        await asyncio.wait([queued])
+        assert queued.cancelled()
+        async with asyncio.timeout(10):
+            while callers.transport.open_connections:
+                await asyncio.sleep(0.001)
+        await callers.transport.aclose(callers.holder)
+
+
 async def test_the_oldest_idle_connection_makes_room():
-    """The others stay, and are used again."""
+    """The others stay, and are reused."""
     with Servers(4) as servers:
         callers = Callers(ConnectionPolicy(max_connections=3, max_connections_per_host=3))
         for url in servers.urls[:3]:
@@ -212,15 +241,15 @@ async def test_the_oldest_idle_connection_makes_room():
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_an_idle_connection_that_the_peer_has_closed_is_not_used(runner, trust):
-    """Not even when the loop has had no chance to notice: no request is lost, none is sent twice."""
+def test_an_idle_connection_closed_by_the_peer_is_not_used(runner, trust):
+    """Even if the loop has not noticed yet: no request is lost or sent twice."""
     tls, verify = trust
 
     async def main(servers: Servers) -> None:
         callers = Callers(verify=verify)
         await asyncio.gather(*(callers.discover(servers.url) for _ in range(3)))
         before = servers.requests["/"]
-        servers.drop_idle()  # blocks this loop: what arrives meanwhile lies unread
+        servers.drop_idle()  # blocks this loop, which reads nothing until it returns
         assert await callers.discover(servers.url) == b'{"Instances": []}'
         assert servers.requests["/"] == before + 1
 
@@ -229,12 +258,12 @@ def test_an_idle_connection_that_the_peer_has_closed_is_not_used(runner, trust):
 
 
 def connector_of(callers: Callers):
-    """The one connector there is, for its repr."""
-    return next(iter(callers.transport._state().connectors.values()))
+    """The only connector, for its repr."""
+    return next(iter(callers.transport._loops.current().connectors.values()))
 
 
 async def test_other_tls_settings_mean_another_connector():
-    """With a bound of its own."""
+    """With a limit of its own."""
     with Servers() as servers:
         callers = Callers()
         await callers.discover(servers.url)
@@ -254,7 +283,7 @@ async def test_other_tls_settings_mean_another_connector():
     ["on_connection_create_start", "on_connection_create_end", "on_connection_reuseconn", "on_connection_queued_start"],
 )
 async def test_a_trace_that_raises_leaves_no_connection_behind(signal):
-    """Whatever moment it chose; the user's traces see those moments as aiohttp has them."""
+    """At any of the signals that aiohttp sends to the user's traces."""
 
     async def broken(*_):
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""One module-level CloudMap, and event loops that come and go."""
+"""One module-level CloudMap used by many event loops."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ RUNS = {"asyncio": asyncio.run, "uvloop": lambda main: uvloop.run(main)}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def what_libuv_opens_once():
-    """libuv opens a pipe for signals with its first loop and keeps it for the process: no test leaves that behind."""
+def libuv_pipe():
+    """libuv opens a pipe with its first loop and keeps it: open it before the first test counts descriptors."""
     uvloop.run(asyncio.sleep(0))
 
 
@@ -30,13 +30,13 @@ def local():
 
 
 def port(local):
-    """Where the server listens."""
+    """The port of the server."""
     return local.server.port
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_fifty_runs_half_of_them_failing_share_answers_and_leave_no_socket(local, run):
-    """The answer outlives the loops, the connections end with each: one AWS call within the ttl."""
+def test_fifty_runs_share_answers_and_leave_no_socket(local, run):
+    """Half of them fail. One AWS call within the ttl; connections are closed with each loop."""
     cloud_map = local.cloud_map()
 
     async def main(number: int) -> str:
@@ -55,8 +55,8 @@ def test_fifty_runs_half_of_them_failing_share_answers_and_leave_no_socket(local
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_fifty_runs_with_a_forced_miss_each_use_a_new_connection_and_one_session(local, run):
-    """Every run asks AWS: the same client works on every loop, and no loop leaves a socket."""
+def test_fifty_runs_with_forced_misses_share_one_client(local, run):
+    """Each run asks AWS on a new connection, and leaves no socket."""
     cloud_map = local.cloud_map()
 
     async def main() -> int:
@@ -73,7 +73,7 @@ def test_fifty_runs_with_a_forced_miss_each_use_a_new_connection_and_one_session
 
 @pytest.mark.parametrize("run", RUNS)
 def test_four_threads_with_a_loop_each_share_answers(local, run):
-    """Each loop has its own connection; what one has fetched, the others read."""
+    """Each loop has its own connection; an answer fetched by one serves all."""
     cloud_map = local.cloud_map()
     barrier = threading.Barrier(4)
     answers: list[str] = []
@@ -97,8 +97,8 @@ def test_four_threads_with_a_loop_each_share_answers(local, run):
     assert client_sockets([port(local)]) == 0
 
 
-def test_eight_forked_children_keep_answers_and_never_read_each_others(local):
-    """The children were forked while a connection was open: each asks for its own service, and gets that one."""
+def test_forked_children_keep_answers_and_use_their_own_connections(local):
+    """Eight children forked while a connection is open each get the answer for their own service."""
     cloud_map = local.cloud_map()
 
     async def parent() -> list[int]:
@@ -127,12 +127,12 @@ def in_child(cloud_map, number: int) -> None:
     """Runs in the child and never returns."""
     code = 1
     try:
-        # The parent's loop counts as running here; a worker that forks starts from nothing.
+        # The parent's loop counts as running here, unlike in a worker that is forked outside a loop.
         asyncio._set_running_loop(None)
 
         async def main() -> None:
             known = cloud_map.service("shop/orders-0").peek()
-            assert known is not None, "answers outlive a fork"
+            assert known is not None, "answers survive a fork"
             for _ in range(20):
                 answer = await cloud_map.service(f"shop/orders-{number}").resolve(max_age=0)
                 assert answer.values("QUEUE_URL") == (f"https://{number}",), answer

@@ -1,4 +1,4 @@
-"""Running out of file descriptors: told at once, with figures, wherever it shows first."""
+"""Running out of file descriptors is reported at once, with figures, wherever it happens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiobotocore.session import get_session
 from callers import Callers
 from counting_server import Servers
 
-from aiocloudmap.aws.transport.counted_socket import CountedSocket
+from aiocloudmap.aws.transport.connection import CountedSocket
 from aiocloudmap.aws.transport.transport import Purpose
 from aiocloudmap.errors import CloudMapError, TooManyOpenFilesError
 
@@ -60,8 +60,8 @@ RUNNERS[{runner!r}](main())
 
 @pytest.mark.parametrize("runner", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("where", ["socket", "name", "certificates"])
-def test_running_out_of_descriptors_is_told_with_figures(servers, runner, where):
-    """Wherever it happens: the socket, the look-up of the name, the certificate file. Calls work again afterwards."""
+def test_running_out_of_descriptors_is_reported_with_figures(servers, runner, where):
+    """For a socket, a name look-up or a certificate file. Calls work again afterwards."""
     bad = {
         "socket": servers.url + "/other",
         "name": "http://unheard-of.invalid:1/",
@@ -79,21 +79,21 @@ def test_running_out_of_descriptors_is_told_with_figures(servers, runner, where)
     assert f"{int(warm)} of them connections of aiocloudmap; the limit is 64" in ended.stdout
 
 
-def test_the_error_is_one_of_this_librarys():
-    """So that one except clause catches it."""
+def test_too_many_open_files_is_a_cloud_map_error():
+    """So one except clause catches it."""
     assert issubclass(TooManyOpenFilesError, CloudMapError)
     assert not issubclass(TooManyOpenFilesError, OSError)
 
 
 @pytest.mark.parametrize("mode", ["standard", "legacy"])
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-async def test_botocore_does_not_retry_it(monkeypatch, mode, number):
-    """It would be useless, and take seconds."""
+async def test_botocore_does_not_retry_without_descriptors(monkeypatch, mode, number):
+    """Retries would fail too, and take seconds."""
     attempts = []
 
     def refuse(self, *arguments):
         attempts.append(arguments)
-        raise OSError(number, "none left")
+        raise OSError(number, "no descriptor left")
 
     monkeypatch.setattr(CountedSocket, "__init__", refuse)
     callers = Callers()
@@ -107,5 +107,5 @@ async def test_botocore_does_not_retry_it(monkeypatch, mode, number):
         with pytest.raises(TooManyOpenFilesError) as caught:
             await client.discover_instances(NamespaceName="shop", ServiceName="orders")
     assert len(attempts) == 1
-    assert ("the system has no" in str(caught.value)) == (number == errno.ENFILE)
+    assert ("the system has run out" in str(caught.value)) == (number == errno.ENFILE)
     await callers.transport.aclose(callers.holder)

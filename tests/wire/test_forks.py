@@ -1,4 +1,4 @@
-"""A forked child starts with no connection of its parent's, and does its parent no harm."""
+"""A forked child starts without its parent's connections, and does not disturb them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from counting_server import Servers
 
 
 def in_child(work) -> int:
-    """Fork; the child works and ends at once, with 0 where all was well."""
+    """Fork; the child runs `work` and exits, with 0 on success."""
     pid = os.fork()
     if pid:
         return pid
@@ -32,8 +32,8 @@ def status_of(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def answers_name_their_questions(callers: Callers, servers: Servers, mark: str) -> None:
-    """Each call gets the answer of its own path."""
+def answers_match_their_requests(callers: Callers, servers: Servers, mark: str) -> None:
+    """Each call gets the answer for its own path."""
 
     async def main() -> None:
         for number in range(10):
@@ -50,8 +50,8 @@ def servers():
         yield running
 
 
-def test_eight_children_and_their_parent_never_get_each_others_answers(servers):
-    """Forked between two loops, with connections in the parent's runner."""
+def test_children_and_parent_never_get_each_others_answers(servers):
+    """Eight children, forked while the parent's runner has a connection."""
     callers = Callers()
     with asyncio.Runner() as runner:
         runner.run(callers.discover(servers.url))
@@ -59,7 +59,7 @@ def test_eight_children_and_their_parent_never_get_each_others_answers(servers):
         def work(number: int) -> None:
             callers.transport.forget_after_fork()
             assert callers.transport.open_connections == 0
-            answers_name_their_questions(callers, servers, f"child-{number}")
+            answers_match_their_requests(callers, servers, f"child-{number}")
 
         children = [in_child(lambda number=number: work(number)) for number in range(8)]
         for number in range(30):
@@ -67,22 +67,22 @@ def test_eight_children_and_their_parent_never_get_each_others_answers(servers):
             assert runner.run(callers.discover(servers.url + path)).decode() == path
         assert [status_of(pid) for pid in children] == [0] * 8
         assert callers.transport.open_connections == 1
-        # The parent's connection has lived through it all.
+        # The parent's connection is still open.
         runner.run(callers.discover(servers.url))
         assert servers.accepted == 1 + 8
 
 
-def test_a_child_forked_inside_a_running_loop_starts_anew(servers):
-    """As multiprocessing's fork does; a lock that another thread held is not waited for."""
+def test_a_child_forked_inside_a_running_loop_starts_fresh(servers):
+    """As multiprocessing forks. It does not wait for a lock held in the parent."""
     callers = Callers()
 
     async def main() -> None:
         await callers.discover(servers.url)
-        with callers.transport._lock:
+        with callers.transport._loops._lock:
 
             def work() -> None:
                 callers.transport.forget_after_fork()
-                answers_name_their_questions(callers, servers, "child")
+                answers_match_their_requests(callers, servers, "child")
 
             pid = in_child(work)
         assert await asyncio.to_thread(status_of, pid) == 0
@@ -93,8 +93,8 @@ def test_a_child_forked_inside_a_running_loop_starts_anew(servers):
     assert servers.accepted == 2
 
 
-def test_a_child_that_leaves_what_its_parent_entered_closes_nothing(servers):
-    """The parent's connection is as open as before."""
+def test_a_child_that_leaves_for_its_parent_closes_nothing(servers):
+    """The parent's connection stays open."""
     callers = Callers()
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Processes that are stopped and go on, while their peers close connections or just forget them.
+"""Processes that are stopped and continued, while their peers close or drop connections.
 
 Each stop takes a second; FREEZE_SECONDS=30 makes it thirty.
 """
@@ -24,7 +24,7 @@ DISCOVER = "DiscoverInstances"
 
 
 def until_held(local: LocalCloudMap, count: int = 1) -> None:
-    """Wait until so many calls have arrived and are held."""
+    """Wait until this many calls have arrived and are held."""
 
     async def wait() -> None:
         async with asyncio.timeout(60):
@@ -56,7 +56,7 @@ async def main():
         if warm:
             await orders.resolve()
             orders.invalidate()
-        say("begins")
+        say("started")
         told()
         answers = await asyncio.gather(*(ask(ttl + 600) for _ in range(100)))
         say(sorted(map(str, answers)))
@@ -68,11 +68,11 @@ asyncio.run(main())
 ANSWERED = [str(["one"])] * 100
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["who know nothing", "with an old answer"])
-def test_a_stop_in_the_middle_of_a_hundred_callers_fails_none_of_them(local, warm):
-    """The answer came while the process stood still: all have it, for one call, however long that was."""
+@pytest.mark.parametrize("warm", [False, True], ids=["without an answer", "with an old answer"])
+def test_a_stop_during_a_call_fails_none_of_its_callers(local, warm):
+    """The answer arrives during the stop, and all hundred get it from one call."""
     with ChildProcess(HUNDRED, url=local.endpoint_url, ttl=30, warm=warm) as child:
-        assert child.said() == "begins"
+        assert child.said() == "started"
         local.faults.hold()
         child.tell()
         until_held(local)
@@ -107,7 +107,7 @@ async def ask():
         except CloudMapError as error:
             wrong.append(repr(error))
         else:
-            # How old it was when it was asked for: the caller may have been stopped since.
+            # Its age when the call began: the caller may have been stopped since.
             if snapshot.age - (time.monotonic() - began) > 0.45 + 0.01:
                 wrong.append(f"{snapshot.age} s old")
         rounds.append(1)
@@ -129,8 +129,8 @@ asyncio.run(main())
 """
 
 
-def test_a_hundred_callers_that_never_pause_see_nothing_of_a_stop(local):
-    """Connections went while it lasted, and all answers are past their bound after it: they get new ones."""
+def test_a_hundred_busy_callers_get_new_answers_after_a_stop(local):
+    """Connections were closed during it, and all answers are too old after it."""
     with ChildProcess(BUSY, url=local.endpoint_url) as child:
         assert child.said() == "busy"
         child.stop()
@@ -158,7 +158,7 @@ async def main():
     async with cloud_map:
         await orders.resolve()
         say("idle")
-        told()  # the loop stands still: it sees nothing of what happens
+        told()  # blocks the loop, which notices nothing
         answers = await asyncio.gather(*(orders.resolve(max_age=0) for _ in range(100)))
         say([len(answer) for answer in answers] == [1] * 100)
         say(cloud_map.stats().open_connections)
@@ -169,7 +169,7 @@ FAR = 600.0
 
 
 def calls_after_a_stop(local: LocalCloudMap, *, silently: bool, keepalive: float, read_timeout: float) -> int:
-    """How many calls a hundred callers cost who ask after a stop in which idle connections went."""
+    """AWS calls made for a hundred callers after a stop in which idle connections were closed."""
     arguments = {"url": local.endpoint_url, "keepalive": keepalive, "read_timeout": read_timeout}
     with ChildProcess(IDLE, **arguments) as child:
         assert child.said() == "idle"
@@ -186,23 +186,23 @@ def calls_after_a_stop(local: LocalCloudMap, *, silently: bool, keepalive: float
     return local.stats.calls[DISCOVER] - before
 
 
-def test_connections_that_were_closed_during_a_stop_cost_no_retry(local):
-    """They are looked at before they are used: one call, one attempt."""
+def test_connections_closed_during_a_stop_cost_no_retry(local):
+    """They are checked before use: one call, one attempt."""
     assert calls_after_a_stop(local, silently=False, keepalive=FAR, read_timeout=FAR) == 1
 
 
-def test_connections_that_died_silently_during_a_stop_are_too_old_to_be_used(local):
-    """Nothing on them says that they are dead, but their time is over, though no timer has had a chance to say so."""
+def test_connections_lost_silently_during_a_stop_are_not_used(local):
+    """They are past keepalive_timeout, though its timer has not run yet."""
     assert calls_after_a_stop(local, silently=True, keepalive=STOP / 2, read_timeout=FAR) == 1
 
 
-def test_a_silent_death_that_nobody_could_know_of_costs_one_read_time_out(local):
-    """A stop shorter than keepalive_timeout, on the same clock: the second attempt has a new connection."""
+def test_an_undetectable_loss_costs_one_read_timeout(local):
+    """After a stop shorter than keepalive_timeout, the second attempt uses a new connection."""
     assert calls_after_a_stop(local, silently=True, keepalive=FAR, read_timeout=0.3) == 1
 
 
-async def test_a_connection_past_its_time_is_not_used_by_who_asks_before_any_timer(monkeypatch):
-    """A loop that stood still runs what was ready first: the call comes before the timer that closes the connection."""
+async def test_a_call_before_the_expiry_timer_uses_no_expired_connection(monkeypatch):
+    """A loop that was blocked may run the call before the timer that closes the connection."""
     with Servers() as servers:
         callers = Callers(ConnectionPolicy(keepalive_timeout=10))
         await callers.discover(servers.url)
@@ -211,7 +211,7 @@ async def test_a_connection_past_its_time_is_not_used_by_who_asks_before_any_tim
             now = loop.time()
             patched.setattr(loop, "time", lambda: now + 11)
             call = callers.discover(servers.url)
-            waiting = call.send(None)  # up to where it has to wait: past the choice of a connection
+            waiting = call.send(None)  # runs until it waits for the new connection
         assert callers.transport.open_connections == 2
         await rest_of(call, waiting)
         await callers.transport.aclose(callers.holder)
@@ -219,7 +219,7 @@ async def test_a_connection_past_its_time_is_not_used_by_who_asks_before_any_tim
 
 @types.coroutine
 def rest_of(call, waiting):
-    """Go on with a coroutine that was begun by hand and waits for this."""
+    """Continue a coroutine that was started by hand and waits for this."""
     while True:
         yield waiting
         try:
@@ -245,7 +245,7 @@ class WallClock:
 
 @pytest.mark.parametrize(("seconds", "new_connections"), [(3600, 1), (-3600, 0)], ids=["forward", "backward"])
 async def test_a_wall_clock_that_jumps_costs_no_retry(local, seconds, new_connections):
-    """Forward, connections may have died in a time that nobody saw, and none of them is used; backward, all are."""
+    """After a jump forward idle connections are closed; after one backward they are used."""
     clock = WallClock()
     connections = ConnectionPolicy(keepalive_timeout=FAR, read_timeout=FAR, discovery_timeout=FAR)
     async with local.cloud_map(clock=clock, connections=connections) as cloud_map:

@@ -1,4 +1,4 @@
-"""Who holds a loop's connections, and what closes them."""
+"""Holders of a loop's connections, and when these are closed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def servers():
 
 
 async def until(condition) -> None:
-    """Let the loop turn until it holds."""
+    """Run the loop until the condition is true."""
     async with asyncio.timeout(10):
         while not condition():
             await asyncio.sleep(0.001)
 
 
-async def test_the_last_to_leave_closes(servers):
-    """Entering twice is leaving twice."""
+async def test_the_last_holder_to_leave_closes(servers):
+    """A holder that enters twice leaves twice."""
     one = Callers()
     other = Callers(transport=one.transport)
     transport = one.transport
@@ -44,7 +44,7 @@ async def test_the_last_to_leave_closes(servers):
 
 
 async def test_after_closing_the_next_call_opens_again(servers):
-    """On a new connector, held until it is given back."""
+    """On a new connector, held until aclose."""
     callers = Callers()
     transport = callers.transport
     transport.enter(callers.holder)
@@ -59,8 +59,8 @@ async def test_after_closing_the_next_call_opens_again(servers):
     assert transport.open_connections == 0
 
 
-async def test_a_bare_call_holds_until_it_is_given_back(servers):
-    """Somebody else's leaving takes nothing away."""
+async def test_a_call_outside_enter_holds_until_aclose(servers):
+    """Another holder that leaves closes nothing."""
     bare = Callers()
     entered = Callers(transport=bare.transport)
     await bare.discover(servers.url)
@@ -68,14 +68,14 @@ async def test_a_bare_call_holds_until_it_is_given_back(servers):
     await entered.discover(servers.url)
     await entered.transport.leave(entered.holder)
     assert bare.transport.open_connections == 1
-    await bare.transport.aclose(entered.holder)  # has nothing to give back
+    await bare.transport.aclose(entered.holder)  # holds nothing
     assert bare.transport.open_connections == 1
     await bare.transport.aclose(bare.holder)
     assert bare.transport.open_connections == 0
 
 
-async def test_a_holder_that_is_forgotten_holds_nothing(servers):
-    """The next to leave closes what it used."""
+async def test_a_garbage_collected_holder_holds_nothing(servers):
+    """The next holder to leave closes its connections."""
     forgotten = Callers()
     transport = forgotten.transport
     await forgotten.discover(servers.url)
@@ -89,7 +89,7 @@ async def test_a_holder_that_is_forgotten_holds_nothing(servers):
 
 @pytest.mark.parametrize("how", ["leave", "aclose"])
 async def test_the_last_release_waits_for_calls_in_flight(servers, how):
-    """They are answered; then the connections are closed."""
+    """The connections are closed once they are answered."""
     callers = Callers()
     transport = callers.transport
     if how == "leave":
@@ -105,8 +105,8 @@ async def test_the_last_release_waits_for_calls_in_flight(servers, how):
     assert transport.open_connections == 0
 
 
-async def test_a_new_call_calls_the_closing_off(servers):
-    """It keeps what is there: idle connections are used, and nobody waits any more."""
+async def test_a_new_call_cancels_the_closing(servers):
+    """The connections stay, and the waiting release returns."""
     callers = Callers()
     transport = callers.transport
     transport.enter(callers.holder)
@@ -123,8 +123,8 @@ async def test_a_new_call_calls_the_closing_off(servers):
     await transport.aclose(callers.holder)
 
 
-async def test_a_release_that_is_cancelled_loses_nothing(servers):
-    """The call goes on, the connections stay until the next release."""
+async def test_a_cancelled_release_leaves_connections_open(servers):
+    """The call continues, and the next release closes them."""
     callers = Callers()
     transport = callers.transport
     transport.enter(callers.holder)
@@ -141,9 +141,9 @@ async def test_a_release_that_is_cancelled_loses_nothing(servers):
     assert transport.open_connections == 0
 
 
-async def test_a_response_that_nobody_reads_is_not_waited_for_forever(servers, monkeypatch):
-    """Silence for a while after its beginning says that it was abandoned."""
-    monkeypatch.setattr("aiocloudmap.aws.transport.connection._ABANDONED", 0.05)
+async def test_closing_does_not_wait_for_an_abandoned_response(servers, monkeypatch):
+    """One that has begun and gets no more bytes."""
+    monkeypatch.setattr("aiocloudmap.aws.transport.connection._ABANDONED_AFTER", 0.05)
     callers = Callers()
     response = await callers.transport.client_session(callers.policy, callers.holder).get(servers.url + "/begun")
     async with asyncio.timeout(10):
@@ -153,7 +153,7 @@ async def test_a_response_that_nobody_reads_is_not_waited_for_forever(servers, m
 
 
 async def test_closing_an_http_session_does_nothing(servers):
-    """Nor does leaving it; equal options give the same one, others another."""
+    """Nor does `async with`. Equal options return the same session."""
     callers = Callers()
     make = callers.transport.client_session
     session = make(callers.policy, callers.holder, headers={"a": "b"})
@@ -168,15 +168,15 @@ async def test_closing_an_http_session_does_nothing(servers):
 
 
 @pytest.mark.parametrize("options", [{"connector": None}, {"timeout": 3}, {"colour": "red"}, {"base_url": "x"}])
-async def test_options_that_cannot_be_are_refused(options):
-    """With an error that says whose options they are."""
+async def test_invalid_options_are_refused(options):
+    """The error names http_session()."""
     callers = Callers()
     with pytest.raises(ConfigurationError, match=r"http_session\(\)"):
         callers.transport.client_session(callers.policy, callers.holder, **options)
 
 
-async def test_after_a_thaw_idle_connections_are_closed_and_busy_ones_kept(servers):
-    """On the running loop at once."""
+async def test_after_a_thaw_only_idle_connections_are_closed(servers):
+    """On the running loop, at once."""
     callers = Callers()
     await callers.discover(servers.urls[1])
     call = asyncio.create_task(callers.call(servers.url + "/hold"))
@@ -189,8 +189,8 @@ async def test_after_a_thaw_idle_connections_are_closed_and_busy_ones_kept(serve
     await callers.transport.aclose(callers.holder)
 
 
-def test_after_a_thaw_other_loops_drop_theirs_before_their_next_use(servers):
-    """Not before: nobody but their own thread may touch them."""
+def test_after_a_thaw_other_loops_close_before_their_next_use(servers):
+    """Not before: only their own thread may touch them."""
     callers = Callers()
     with asyncio.Runner() as runner:
         runner.run(callers.discover(servers.url))
@@ -200,8 +200,8 @@ def test_after_a_thaw_other_loops_drop_theirs_before_their_next_use(servers):
         assert servers.accepted == 2
 
 
-async def test_an_idle_connection_is_closed_after_its_time(servers):
-    """The policy's keepalive_timeout."""
+async def test_an_idle_connection_is_closed_after_keepalive_timeout(servers):
+    """Without another call."""
     callers = Callers(ConnectionPolicy(keepalive_timeout=0.05))
     await callers.discover(servers.url)
     await callers.discover(servers.urls[1])

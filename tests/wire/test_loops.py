@@ -1,4 +1,4 @@
-"""One client object over event loops: one after another, several at once, and those that do not end in order."""
+"""One client on several event loops: one after another, at once, and loops that do not end in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def servers():
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_fifty_loops_one_after_another_leave_nothing(runner, servers):
-    """Half of them end in an exception, with calls in flight."""
+    """Half of them end with an exception and calls in flight."""
     callers = Callers()
 
     async def main(number: int) -> None:
@@ -40,7 +40,7 @@ def test_fifty_loops_one_after_another_leave_nothing(runner, servers):
         async with callers.transport.client_session(callers.policy, callers.holder).get(servers.url) as response:
             await response.read()
         if number % 2:
-            asyncio.create_task(callers.call(servers.url + "/hold"))  # noqa: RUF006 - its end is the loop's business
+            asyncio.create_task(callers.call(servers.url + "/hold"))  # noqa: RUF006 - the loop ends it
             await asyncio.sleep(0)
             raise ZeroDivisionError
 
@@ -51,13 +51,13 @@ def test_fifty_loops_one_after_another_leave_nothing(runner, servers):
         after.append(callers.transport.open_connections)
     assert after == [0] * 50
     assert servers.seen_by_the_system() == 0
-    servers.release()  # those who wait there have gone
+    servers.release()  # their clients are gone
     assert callers.transport.connectors == 0
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_four_threads_with_a_loop_each_share_one_client(runner, servers):
-    """Each has a connector of its own; none gets another's answer."""
+    """Each has its own connector and gets its own answers."""
     callers, failures = Callers(), []
 
     async def main() -> None:
@@ -82,7 +82,7 @@ def test_four_threads_with_a_loop_each_share_one_client(runner, servers):
 
 
 def test_a_runner_keeps_its_connections_from_run_to_run(servers):
-    """They end with the runner, not with each run."""
+    """They are closed with the runner."""
     callers = Callers()
     with asyncio.Runner() as runner:
         for _ in range(5):
@@ -93,8 +93,8 @@ def test_a_runner_keeps_its_connections_from_run_to_run(servers):
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_after_a_loops_guard_has_closed_a_call_uses_a_connection_of_its_own(new_loop, servers):
-    """And warns of nothing, though such a loop closes no generator any more."""
+def test_after_shutdown_asyncgens_each_call_uses_a_new_connection(new_loop, servers):
+    """Without warnings, though the loop closes no more generators."""
     callers = Callers()
     loop = new_loop()
     loop.run_until_complete(callers.discover(servers.url))
@@ -110,8 +110,8 @@ def test_after_a_loops_guard_has_closed_a_call_uses_a_connection_of_its_own(new_
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_what_a_loop_left_behind_is_closed_when_the_next_one_comes(tls, tmp_path):
-    """A loop that was closed without shutdown_asyncgens; nobody complains of its sockets."""
+def test_connections_of_a_closed_loop_are_closed_by_the_next(tls, tmp_path):
+    """After a close without shutdown_asyncgens, and without warnings."""
     context = None
     authority = trustme.CA()
     if tls:
@@ -133,8 +133,8 @@ def test_what_a_loop_left_behind_is_closed_when_the_next_one_comes(tls, tmp_path
         assert servers.open == 0
 
 
-def test_uvloop_closes_its_own_and_the_count_follows(servers):
-    """It warns of what it closes, which nobody can prevent; so the warnings are let pass here."""
+def test_the_count_is_right_after_uvloop_closes_connections(servers):
+    """uvloop warns of each, so warnings are ignored here."""
     code = f"""
 import sys; sys.path.insert(0, {str(HERE)!r})
 import asyncio, uvloop
@@ -149,8 +149,8 @@ assert callers.transport.open_connections == 0, callers.transport
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
 
 
-def test_a_loop_whose_thread_has_died_is_looked_after(servers):
-    """It is open and nobody will ever run it again; it is closed in order."""
+def test_connections_of_a_loop_whose_thread_ended_are_closed(servers):
+    """The loop is open and will not run again."""
     callers = Callers()
     left = []
 
@@ -169,8 +169,8 @@ def test_a_loop_whose_thread_has_died_is_looked_after(servers):
     left[0].close()
 
 
-def test_a_loop_that_only_rests_is_left_alone(servers):
-    """Its connections are there when it goes on."""
+def test_an_idle_loop_keeps_its_connections(servers):
+    """They are used when it runs again."""
     callers = Callers()
     with asyncio.Runner() as runner:
         runner.run(callers.discover(servers.url))
@@ -180,8 +180,8 @@ def test_a_loop_that_only_rests_is_left_alone(servers):
         assert servers.accepted == 2
 
 
-def test_calls_in_flight_when_the_connections_go_end_in_a_named_error(servers):
-    """Whatever they were doing: queueing, waiting for an answer, reading one."""
+def test_calls_in_flight_when_connections_close_raise_connect_error(servers):
+    """Whether they queue, wait for an answer or read one."""
     callers = Callers()
     loop = asyncio.new_event_loop()
     session = None
@@ -203,16 +203,16 @@ def test_calls_in_flight_when_the_connections_go_end_in_a_named_error(servers):
     assert callers.transport.open_connections == 0
 
 
-def test_without_a_loop_the_error_says_so():
-    """A clear one, not asyncio's own."""
+def test_without_a_running_loop_the_error_says_so():
+    """It is a ConfigurationError, not asyncio's RuntimeError."""
     callers = Callers()
     with pytest.raises(ConfigurationError, match="no asyncio event loop"):
         callers.transport.enter(callers.holder)
     callers.transport.drop_idle()
 
 
-def test_a_session_of_another_loop_is_refused(servers):
-    """Before it can do harm."""
+def test_an_http_session_of_another_loop_is_refused(servers):
+    """Before it sends anything."""
     callers = Callers()
 
     async def session():
@@ -229,8 +229,8 @@ def test_a_session_of_another_loop_is_refused(servers):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_look_up_outlives_the_caller_who_began_it(runner, servers, monkeypatch):
-    """Cancelling one caller does not fail the others; ending the loop in the middle of one warns of nothing."""
+def test_a_name_look_up_survives_its_first_caller(runner, servers, monkeypatch):
+    """Cancelling one caller does not fail the others. Ending the loop during one causes no warning."""
     asked, answer = threading.Semaphore(0), threading.Event()
     look_up = socket.getaddrinfo
 
@@ -250,7 +250,7 @@ def test_a_look_up_outlives_the_caller_who_began_it(runner, servers, monkeypatch
             for item in found[:1]
         ]
 
-    # uvloop has a resolver of its own, which nobody can slow down.
+    # uvloop has its own resolver, which a test cannot slow down.
     monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", lambda self, *args, **options: resolve(*args, **options))
     port = servers.ports[0]
 

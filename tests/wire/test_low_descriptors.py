@@ -1,4 +1,4 @@
-"""A process that is about to run out of file descriptors is told so, before it does."""
+"""A warning before the process runs out of file descriptors."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ say(logged)
 """
 
 
-def test_it_is_told_once_per_crossing_and_to_every_engine(local):
-    """At 80 of 100, by whoever opens a connection; not again at 91, nor for a call on the connection that is there."""
+def test_every_engine_is_notified_once_per_crossing(local):
+    """At 80 of 100 when a connection is opened; not again at 91, nor for a call on an open connection."""
     with ChildProcess(PROGRAM, url=local.endpoint_url) as child:
         assert child.said() == 78
         assert sorted(child.said() for _ in range(2)) == [["one", 80, 1, 100], ["other", 80, 1, 100]]

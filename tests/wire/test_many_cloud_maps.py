@@ -1,4 +1,4 @@
-"""A CloudMap per request, as the code base has it, and few sockets all the same."""
+"""One CloudMap per request still uses few sockets."""
 
 import asyncio
 import ssl
@@ -19,7 +19,7 @@ CONNECTIONS = ConnectionPolicy(max_connections=8, max_connections_per_host=8, di
 
 @pytest.fixture(params=["http", "https"])
 def local(request, tmp_path, monkeypatch):
-    """A server with 200 services; over TLS it is trusted through AWS_CA_BUNDLE."""
+    """A server with 200 services; with TLS it is trusted through AWS_CA_BUNDLE."""
     world = World(quotas=Quotas.unlimited())
     for number in range(200):
         world.register(f"shop/service-{number}", "one", {"QUEUE_URL": f"https://queue/{number}"})
@@ -36,7 +36,7 @@ def local(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 async def twelve_hosts():
-    """Twelve HTTP servers, a host each as far as a connection pool is concerned."""
+    """Twelve HTTP servers, each a host of its own for a connection pool."""
 
     async def hello(_):
         return web.Response(text="hello")
@@ -54,8 +54,8 @@ async def twelve_hosts():
         await runner.cleanup()
 
 
-async def test_a_thousand_of_them_share_one_session_and_stay_within_the_bound(local, moto_url, twelve_hosts):
-    """200 services, 200 requests at a time, two more AWS clients and twelve more hosts: 200 calls, 8 sockets."""
+async def test_a_thousand_cloud_maps_share_one_session_and_eight_sockets(local, moto_url, twelve_hosts):
+    """With 200 services, 200 concurrent requests, two other AWS clients and twelve other hosts."""
     sessions = []
 
     def session_factory():
@@ -99,8 +99,8 @@ async def test_a_thousand_of_them_share_one_session_and_stay_within_the_bound(lo
     assert client_sockets(ports) == 0
 
 
-async def test_policies_and_listeners_of_their_own_cost_no_connection(local):
-    """Policies belong to handles: other answers, the same engine."""
+async def test_different_policies_and_listeners_cost_no_connection(local):
+    """Policies belong to handles, which share an engine."""
     kept = []
     for ttl in range(1, 101):
         cloud_map = CloudMap(
@@ -116,8 +116,8 @@ async def test_policies_and_listeners_of_their_own_cost_no_connection(local):
     await kept[0].aclose()
 
 
-async def test_long_polls_do_not_hold_up_discovery():
-    """Eight tasks wait for SQS on every connection they may have; two are kept free for discovery."""
+async def test_long_polls_of_a_client_do_not_block_discovery():
+    """Eight tasks use every connection that clients may have; two stay free for discovery."""
     world = World()
     world.register("shop/orders", "one", {"QUEUE_URL": "https://queue"})
     with LocalCloudMap(world, targets={"AmazonSQS.ReceiveMessage": lambda request: {"Messages": []}}) as local:
@@ -134,7 +134,10 @@ async def test_long_polls_do_not_hold_up_discovery():
             while local.faults.held < 4:
                 await asyncio.sleep(0.01)
             for name in ("shop/orders", "shop/nothing"):
-                assert await cloud_map.service(name).attribute("QUEUE_URL", default="none") in ("https://queue", "none")
+                assert await cloud_map.service(name).attribute("QUEUE_URL", default="missing") in (
+                    "https://queue",
+                    "missing",
+                )
             assert local.faults.held == 4
             assert local.stats.connections_peak <= 6
             local.faults.release()
@@ -142,8 +145,8 @@ async def test_long_polls_do_not_hold_up_discovery():
     assert [answer["ResponseMetadata"]["HTTPStatusCode"] for answer in answers] == [200] * 8
 
 
-async def test_http_sessions_share_the_connector_where_only_a_profile_names_the_ca_file(monkeypatch, tmp_path):
-    """What an AWS client trusts by its profile, http_session() trusts too: one bound, not two."""
+async def test_http_sessions_trust_the_ca_bundle_of_the_profile(monkeypatch, tmp_path):
+    """As AWS clients do, so they share one connector."""
     (tmp_path / "config").write_text(f"[default]\nca_bundle = {tmp_path / 'ca.pem'}\n")
     for variable, value in {
         "AWS_CONFIG_FILE": str(tmp_path / "config"),

@@ -1,4 +1,4 @@
-"""HTTP and HTTPS proxies with credentials and certificates; and that no client uses what another one has opened."""
+"""HTTP and HTTPS proxies with credentials and certificates, and clients that never use each other's connections."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from counting_server import Proxy, Servers
 from aiocloudmap import CloudMap, ConfigurationError, ConnectError, ConnectionPolicy
 from aiocloudmap.aws.transport.transport import Transport
 
-# What fails here fails by itself, however slow the machine is.
+# Failures here must come from the proxy, not from a slow machine.
 PATIENT = ConnectionPolicy(discovery_timeout=60)
 ANSWER = b'{"Instances": []}'
-WORD = "p@ss/w:rd %41"
+PASSWORD = "p@ss/w:rd %41"
 IN_URL = "user:p%40ss%2Fw%3Ard%20%2541@"
-SHOWN = "Basic " + b64encode(f"user:{WORD}".encode()).decode()
+SHOWN = "Basic " + b64encode(f"user:{PASSWORD}".encode()).decode()
 
 
 def with_credentials(url: str, credentials: str = IN_URL) -> str:
@@ -32,9 +32,9 @@ def with_credentials(url: str, credentials: str = IN_URL) -> str:
 
 @pytest.fixture(params=["http", "https"])
 def proxy(request, authority):
-    """One that wants to know who asks."""
+    """A proxy that requires credentials."""
     tls = tls_of(authority) if request.param == "https" else None
-    with Proxy(tls=tls, credentials=f"user:{WORD}") as proxy:
+    with Proxy(tls=tls, credentials=f"user:{PASSWORD}") as proxy:
         yield proxy
 
 
@@ -42,8 +42,8 @@ def proxy(request, authority):
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_proxy_is_shown_its_credentials_and_the_endpoint_never(proxy, authority, bundle, runner):
-    """Decoded from the proxy's URL, once per tunnel; the endpoint gets its own headers only."""
+def test_only_the_proxy_is_shown_its_credentials(proxy, authority, bundle, runner):
+    """Decoded from its URL, once per tunnel. The endpoint does not get them."""
     with CannedServer(found("orders-1"), tls=tls_of(authority)) as endpoint:
         callers = Callers(verify=bundle, proxies={"https": with_credentials(proxy.url)}, timeout=(10, 10))
 
@@ -56,8 +56,8 @@ def test_a_proxy_is_shown_its_credentials_and_the_endpoint_never(proxy, authorit
     assert [name for asked in endpoint.requests for name in asked.headers if name.lower().startswith("proxy")] == []
 
 
-async def test_a_proxy_on_the_way_to_a_plain_endpoint_is_shown_them_at_every_call(proxy, bundle):
-    """There is no tunnel that would remember."""
+async def test_a_plain_endpoint_needs_proxy_credentials_at_every_call(proxy, bundle):
+    """Because there is no tunnel."""
     with Servers() as servers:
         callers = Callers(verify=bundle, proxies={"http": with_credentials(proxy.url)}, timeout=(10, 10))
         assert [await callers.discover(servers.url) for _ in range(2)] == [ANSWER] * 2
@@ -66,8 +66,8 @@ async def test_a_proxy_on_the_way_to_a_plain_endpoint_is_shown_them_at_every_cal
 
 
 @pytest.mark.parametrize("credentials", ["", "user:wrong-word@"])
-async def test_a_proxy_that_refuses_is_a_proxy_error(proxy, authority, bundle, credentials):
-    """Nothing reaches the endpoint, and the error shows no password."""
+async def test_refused_proxy_credentials_are_a_proxy_error(proxy, authority, bundle, credentials):
+    """Nothing reaches the endpoint, and the error does not show the password."""
     with Servers(tls=tls_of(authority)) as servers:
         callers = Callers(verify=bundle, proxies={"https": with_credentials(proxy.url, credentials)}, timeout=(10, 10))
         with pytest.raises(ProxyConnectionError) as caught:
@@ -77,8 +77,8 @@ async def test_a_proxy_that_refuses_is_a_proxy_error(proxy, authority, bundle, c
     assert servers.accepted == 0
 
 
-async def test_a_tunnel_that_one_user_has_opened_is_no_others(proxy, authority, bundle):
-    """Whoever has no credentials, or wrong ones, is asked, though an idle tunnel is at hand."""
+async def test_a_tunnel_is_not_shared_between_users(proxy, authority, bundle):
+    """Missing or wrong credentials are refused, even if an idle tunnel exists."""
     with Servers(tls=tls_of(authority)) as servers:
         transport = Transport()
         options = {"verify": bundle, "timeout": (10, 10), "transport": transport}
@@ -98,17 +98,15 @@ async def test_a_tunnel_that_one_user_has_opened_is_no_others(proxy, authority, 
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_an_https_proxy_with_a_certificate_and_an_authority_of_its_own(
-    authority, bundle, certificate, tmp_path, runner
-):
-    """Credentials, proxy_ca_bundle, proxy_client_cert and client_cert at once, each shown to whom it is for."""
+def test_an_https_proxy_with_its_own_certificate_and_authority(authority, bundle, certificate, tmp_path, runner):
+    """Credentials, proxy_ca_bundle, proxy_client_cert and client_cert together."""
     theirs = trustme.CA()
     theirs.cert_pem.write_to_path(str(tmp_path / "proxy-ca.pem"))
     context = tls_of(theirs, asks=True)
     authority.configure_trust(context)
     with (
         Servers(tls=tls_of(authority, asks=True)) as servers,
-        Proxy(tls=context, credentials=f"user:{WORD}") as proxy,
+        Proxy(tls=context, credentials=f"user:{PASSWORD}") as proxy,
     ):
         settings = {"proxy_ca_bundle": str(tmp_path / "proxy-ca.pem"), "proxy_client_cert": certificate}
         callers = Callers(
@@ -126,8 +124,8 @@ def test_an_https_proxy_with_a_certificate_and_an_authority_of_its_own(
     assert proxy.shown == [SHOWN]
 
 
-def test_an_authority_for_the_proxy_is_none_for_the_endpoint(authority, bundle, tmp_path):
-    """Else whoever runs the proxy could read what goes through it. On uvloop, since asyncio 3.11 stumbles."""
+def test_the_proxys_authority_is_not_trusted_for_the_endpoint(authority, bundle, tmp_path):
+    """Else the proxy could read the traffic. On uvloop, because asyncio 3.11 fails in another way."""
     theirs = trustme.CA()
     theirs.cert_pem.write_to_path(str(tmp_path / "proxy-ca.pem"))
     with Servers(tls=tls_of(theirs)) as servers, Proxy(tls=tls_of(theirs)) as proxy:
@@ -146,8 +144,8 @@ def test_an_authority_for_the_proxy_is_none_for_the_endpoint(authority, bundle, 
 # Settings that differ
 
 
-async def test_no_client_uses_what_one_with_other_tls_settings_has_opened(authority, bundle, certificate):
-    """With an idle connection to the same server at hand, each is checked, or asked, by its own settings."""
+async def test_clients_with_different_tls_settings_share_no_connection(authority, bundle, certificate):
+    """Even if an idle connection to the same server exists."""
     transport = Transport()
     options = {"transport": transport, "timeout": (10, 10)}
     with Servers(tls=tls_of(authority, asks=True)) as servers:
@@ -170,8 +168,8 @@ async def test_no_client_uses_what_one_with_other_tls_settings_has_opened(author
     assert transport.open_connections == 0
 
 
-async def test_no_client_uses_a_tunnel_that_one_with_other_proxy_settings_has_opened(authority, bundle, certificate):
-    """A certificate that the proxy has seen speaks for one client only."""
+async def test_clients_with_different_proxy_settings_share_no_tunnel(authority, bundle, certificate):
+    """A certificate shown to the proxy is valid for one client only."""
     transport = Transport()
     with Servers(tls=tls_of(authority)) as servers, Proxy(tls=tls_of(authority, asks=True)) as proxy:
         options = {"transport": transport, "timeout": (10, 10), "verify": bundle, "proxies": {"https": proxy.url}}
@@ -189,8 +187,8 @@ async def test_no_client_uses_a_tunnel_that_one_with_other_proxy_settings_has_op
     assert (len(proxy.asked), servers.accepted) == (1, 2)
 
 
-async def test_a_request_for_another_server_name_opens_a_connection_of_its_own(authority, bundle, monkeypatch):
-    """server_hostname decides whose certificate is right; aiohttp 3.12 would take the idle connection."""
+async def test_a_request_for_another_server_name_opens_a_connection(authority, bundle, monkeypatch):
+    """server_hostname decides which certificate is valid; aiohttp 3.12 would reuse the idle connection."""
     monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
     with Servers(tls=tls_of(authority)) as servers:
         async with CloudMap(shared=False) as cloud_map:
@@ -202,17 +200,17 @@ async def test_a_request_for_another_server_name_opens_a_connection_of_its_own(a
     assert servers.requests.total() == 1
 
 
-# From the front door
+# Through CloudMap
 
 
 @pytest.fixture
 def keys(keys, monkeypatch, bundle):
-    """And the authority of the test's own."""
+    """The usual keys, and the test's own authority."""
     monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
 
 
-def test_discovery_goes_through_the_proxy_of_the_environment(keys, proxy, authority, monkeypatch):
-    """On one loop after the other, by a tunnel each."""
+def test_discovery_uses_the_proxy_of_the_environment(keys, proxy, authority, monkeypatch):
+    """With one tunnel for each of two loops."""
     monkeypatch.setenv("HTTPS_PROXY", with_credentials(proxy.url))
     with CannedServer(found("orders-1"), tls=tls_of(authority)) as endpoint:
         cloud_map = CloudMap(endpoint_url=endpoint.url)
@@ -224,8 +222,8 @@ def test_discovery_goes_through_the_proxy_of_the_environment(keys, proxy, author
     assert proxy.shown == [SHOWN] * 2
 
 
-async def test_discovery_takes_proxy_certificates_from_the_sessions_default(keys, authority, certificate):
-    """That is where an application says it once for all clients."""
+async def test_discovery_uses_proxy_certificates_of_the_sessions_default_config(keys, authority, certificate):
+    """An application sets them there once for all clients."""
     with Proxy(tls=tls_of(authority, asks=True)) as proxy, Servers(tls=tls_of(authority)) as servers:
 
         def session():
@@ -241,8 +239,8 @@ async def test_discovery_takes_proxy_certificates_from_the_sessions_default(keys
     assert len(proxy.asked) == 1
 
 
-async def test_a_proxy_that_refuses_is_a_connect_error_without_the_password(keys, proxy, monkeypatch):
-    """With what to look at."""
+async def test_a_refusing_proxy_is_a_connect_error_without_the_password(keys, proxy, monkeypatch):
+    """The error names the proxy."""
     monkeypatch.setenv("HTTPS_PROXY", with_credentials(proxy.url, "user:hidden-word@"))
     async with CloudMap(endpoint_url="https://aws.invalid", connections=PATIENT) as cloud_map:
         with pytest.raises(ConnectError, match="HTTP proxy cannot be used") as caught:
@@ -251,8 +249,8 @@ async def test_a_proxy_that_refuses_is_a_connect_error_without_the_password(keys
 
 
 @pytest.mark.parametrize("url", ["socks5://user:hidden-word@127.0.0.1:1", "ftp://127.0.0.1:1"])
-async def test_a_proxy_of_another_kind_is_a_configuration_error(keys, monkeypatch, url):
-    """aiohttp speaks HTTP to proxies; nothing is sent around it."""
+async def test_an_unsupported_kind_of_proxy_is_a_configuration_error(keys, monkeypatch, url):
+    """aiohttp supports HTTP proxies only. Nothing is sent without the proxy."""
     monkeypatch.setenv("HTTPS_PROXY", url)
     async with CloudMap(endpoint_url="https://aws.invalid", connections=PATIENT) as cloud_map:
         with pytest.raises(ConfigurationError, match=r"(?i)proxy") as caught:
@@ -260,16 +258,16 @@ async def test_a_proxy_of_another_kind_is_a_configuration_error(keys, monkeypatc
     assert "hidden" not in str(caught.value)
 
 
-async def test_what_aiobotocore_would_leave_out_is_refused(keys):
-    """proxy_use_forwarding_for_https is a setting of botocore's that no version of aiobotocore heeds."""
+async def test_a_proxy_setting_that_aiobotocore_ignores_is_refused(keys):
+    """proxy_use_forwarding_for_https, which only botocore supports."""
     config = AioConfig(proxies_config={"proxy_use_forwarding_for_https": True})
     async with CloudMap() as cloud_map:
         with pytest.raises(ConfigurationError, match="proxy_use_forwarding_for_https"):
             await cloud_map.client("sqs", config=config)
 
 
-async def test_a_proxys_certificate_that_cannot_be_loaded_is_a_configuration_error(keys, proxy, tmp_path):
-    """It names the file, and nothing is sent without it."""
+async def test_a_missing_proxy_certificate_is_a_configuration_error(keys, proxy, tmp_path):
+    """It names the file, and nothing is sent."""
     config = AioConfig(
         proxies={"https": with_credentials(proxy.url)}, proxies_config={"proxy_client_cert": str(tmp_path / "no.pem")}
     )

@@ -1,4 +1,4 @@
-"""before_snapshot and after_restore, over real sockets: connections go, credentials are loaded anew."""
+"""before_snapshot and after_restore close connections and reload credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aiocloudmap import CloudMap, ConnectionPolicy
 from aiocloudmap.local import LocalCloudMap
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-# Nothing but what is under test may close a connection, and one that is dead hangs for long.
+# Only the tested code may close a connection, and a call on a dead one hangs.
 PATIENT = ConnectionPolicy(keepalive_timeout=600, read_timeout=60, discovery_timeout=60)
 
 
@@ -26,13 +26,13 @@ def ask(cloud_map: CloudMap):
 
 
 def seen(cloud_map: CloudMap, local: LocalCloudMap) -> tuple[int, int]:
-    """Open connections as we count them, and as the kernel does."""
+    """Open connections as counted by this library, and by the kernel."""
     return cloud_map.stats().open_connections, client_sockets([local.server.port])
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_connections_of_a_loop_at_rest_are_gone_before_the_snapshot(local, loop):
-    """From a hook that Lambda calls between two invocations; the next one opens new ones."""
+def test_connections_of_an_idle_loop_are_closed_before_the_snapshot(local, loop):
+    """From a hook that Lambda calls between two invocations."""
     cloud_map = local.cloud_map(connections=PATIENT)
 
     async def three():
@@ -48,8 +48,8 @@ def test_connections_of_a_loop_at_rest_are_gone_before_the_snapshot(local, loop)
         assert seen(cloud_map, local) == (1, 1)
 
 
-async def test_connections_of_the_running_loop_go_with_its_next_turn(local):
-    """Whoever awaits may call it, too."""
+async def test_connections_of_the_running_loop_close_in_its_next_iteration(local):
+    """The hook may be called inside a coroutine."""
     cloud_map = local.cloud_map(connections=PATIENT)
     await ask(cloud_map)
     cloud_map.before_snapshot()
@@ -58,8 +58,8 @@ async def test_connections_of_the_running_loop_go_with_its_next_turn(local):
     assert len(await ask(cloud_map)) == 1
 
 
-async def test_connections_of_another_threads_loop_go_as_soon_as_it_runs(local):
-    """It is told, not touched."""
+async def test_connections_of_another_threads_loop_are_closed_by_it(local):
+    """On its own thread."""
     cloud_map = local.cloud_map(connections=PATIENT)
     asked, ended = threading.Event(), threading.Event()
 
@@ -80,8 +80,8 @@ async def test_connections_of_another_threads_loop_go_as_soon_as_it_runs(local):
 
 
 @pytest.mark.parametrize("runs", [True, False], ids=["in a loop", "outside"])
-def test_a_restored_process_uses_no_connection_from_before(local, runs):
-    """They are dead, and nothing on them says so: the first call costs one attempt, whichever hook was forgotten."""
+def test_a_restored_process_uses_no_old_connection(local, runs):
+    """Old connections are lost silently, yet the first call needs one attempt, without before_snapshot."""
     cloud_map = local.cloud_map(connections=PATIENT)
 
     async def restored():
@@ -100,8 +100,8 @@ def test_a_restored_process_uses_no_connection_from_before(local, runs):
     assert local.stats.connections_accepted == 2
 
 
-def test_a_call_that_is_under_way_is_left_to_itself(local):
-    """Its connection has not gone idle; it may still be answered."""
+def test_a_call_in_flight_is_not_interrupted(local):
+    """Its connection is not idle, and it may still be answered."""
     cloud_map = local.cloud_map(connections=PATIENT)
 
     async def main():
@@ -117,8 +117,8 @@ def test_a_call_that_is_under_way_is_left_to_itself(local):
     assert local.stats.calls["DiscoverInstances"] == 1
 
 
-def test_credentials_are_loaded_anew_by_the_first_call_after_a_restore(monkeypatch):
-    """Those of the snapshot may have expired without a word, or belong to nobody any more."""
+def test_credentials_are_reloaded_by_the_first_call_after_a_restore(monkeypatch):
+    """Those of the snapshot may have expired or been revoked."""
 
     def role(number: int) -> Reply:
         end = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=6)).strftime("%Y-%m-%dT%H:%M:%SZ")

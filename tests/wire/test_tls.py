@@ -1,4 +1,4 @@
-"""Whom the connections trust: as botocore, with host names checked on every version of aiobotocore."""
+"""TLS as in botocore, with host names checked on every version of aiobotocore."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANSWER = b'{"Instances": []}'
 
 @pytest.fixture(params=["directly", "through a proxy"])
 def way(request):
-    """The proxy, or None, and what makes calls take it."""
+    """The proxy or None, and the options that make calls use it."""
     if request.param == "directly":
         yield None, {}
         return
@@ -39,7 +39,7 @@ def made(way, **options) -> Callers:
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_known_authority_is_accepted(way, authority, bundle, runner):
-    """In the file that verify= names, as AWS_CA_BUNDLE does; and the connection is used again."""
+    """From the file that verify= or AWS_CA_BUNDLE names. The connection is reused."""
     with Servers(tls=tls_of(authority, "localhost")) as servers:
         callers = made(way, verify=bundle)
 
@@ -65,7 +65,7 @@ def test_an_unknown_authority_is_refused(way, authority, runner):
 
 @pytest.mark.parametrize("runner", RUNNERS)
 def test_a_certificate_for_another_host_is_refused(way, authority, bundle, runner):
-    """Even where the authority is known. Nothing is sent."""
+    """Even if the authority is known. Nothing is sent."""
     with Servers(tls=tls_of(authority, "other.example")) as servers:
         callers = made(way, verify=bundle)
         with pytest.raises(SSLError, match=r"(?i)hostname mismatch|certificate is not valid"):
@@ -74,8 +74,8 @@ def test_a_certificate_for_another_host_is_refused(way, authority, bundle, runne
 
 
 @pytest.mark.parametrize("name", ["localhost", "other.example"])
-async def test_a_real_client_goes_through_https_proxy(authority, bundle, monkeypatch, name):
-    """By the variable that botocore reads, and checked all the same."""
+async def test_a_real_client_uses_the_https_proxy_variable(authority, bundle, monkeypatch, name):
+    """And checks the certificate of the endpoint."""
     callers = Callers()
     config = AioConfig(
         http_session_cls=callers.transport.http_session_class(callers.policy, Purpose.CLIENT, callers.holder),
@@ -97,7 +97,7 @@ async def test_a_real_client_goes_through_https_proxy(authority, bundle, monkeyp
     assert proxy.asked == [f"CONNECT localhost:{servers.ports[0]} HTTP/1.1"]
 
 
-async def test_verify_false_checks_nothing(way, authority):
+async def test_verify_false_disables_all_checks(way, authority):
     """As in botocore."""
     with Servers(tls=tls_of(authority, "other.example")) as servers:
         callers = made(way, verify=False)
@@ -113,8 +113,8 @@ async def test_a_client_certificate_is_shown(way, authority, bundle, certificate
         await callers.transport.aclose(callers.holder)
 
 
-async def test_without_a_client_certificate_such_a_server_refuses(way, authority, bundle):
-    """With an error of the connection, as TLS 1.3 has it; which one depends on who is faster."""
+async def test_a_server_refuses_without_the_client_certificate_it_requires(way, authority, bundle):
+    """With a connection error in TLS 1.3; which one depends on timing."""
     with Servers(tls=tls_of(authority, "localhost", asks=True)) as servers:
         callers = made(way, verify=bundle)
         with pytest.raises(BotoCoreError):
@@ -124,7 +124,7 @@ async def test_without_a_client_certificate_such_a_server_refuses(way, authority
 
 
 async def test_tunnels_are_bounded_too(authority, bundle):
-    """Each is one socket; both ends of it count."""
+    """Each is one socket and counts once."""
     with Servers(4, tls=tls_of(authority, "localhost")) as servers, Proxy() as proxy:
         policy = ConnectionPolicy(max_connections=4, max_connections_per_host=2)
         callers = Callers(policy, verify=bundle, proxies={"https": proxy.url}, timeout=(30, 30))
@@ -141,7 +141,7 @@ async def test_tunnels_are_bounded_too(authority, bundle):
 
 
 async def test_an_https_proxy_is_checked_too(authority, bundle):
-    """By verify=, or by its own proxy_ca_bundle."""
+    """With verify=, or with its own proxy_ca_bundle."""
     with Servers(tls=tls_of(authority, "localhost")) as servers, Proxy(tls=tls_of(authority, "localhost")) as proxy:
         callers = Callers(verify=bundle, proxies={"https": proxy.url}, timeout=(10, 10))
         assert await callers.discover(servers.url) == ANSWER
@@ -149,8 +149,8 @@ async def test_an_https_proxy_is_checked_too(authority, bundle):
 
 
 @pytest.mark.parametrize("name", ["localhost", "other.example"])
-async def test_an_https_proxy_of_an_unknown_authority_or_name_is_refused(authority, bundle, name):
-    """It would see where one goes, and its credentials."""
+async def test_an_https_proxy_with_wrong_authority_or_name_is_refused(authority, bundle, name):
+    """It would see the endpoint and the proxy credentials."""
     verify = True if name == "localhost" else bundle
     with Servers(tls=tls_of(authority, "localhost")) as servers, Proxy(tls=tls_of(authority, name)) as proxy:
         callers = Callers(verify=verify, proxies={"https": proxy.url}, timeout=(10, 10))
@@ -160,8 +160,8 @@ async def test_an_https_proxy_of_an_unknown_authority_or_name_is_refused(authori
     assert proxy.asked == []
 
 
-async def test_an_https_proxy_gets_its_own_certificate_and_never_the_clients(authority, bundle, certificate):
-    """The endpoint's certificate is for the endpoint."""
+async def test_an_https_proxy_is_shown_only_its_own_certificate(authority, bundle, certificate):
+    """The client certificate is for the endpoint."""
     asking = tls_of(authority, "localhost", asks=True)
     with Servers(tls=tls_of(authority, "localhost")) as servers, Proxy(tls=asking) as proxy:
         options = {"verify": bundle, "proxies": {"https": proxy.url}, "timeout": (10, 10)}
@@ -175,7 +175,7 @@ async def test_an_https_proxy_gets_its_own_certificate_and_never_the_clients(aut
 
 
 async def test_a_proxy_that_never_answers_does_not_hang():
-    """The connection's time-outs bound its answer too."""
+    """The timeouts of the connection include its answer."""
     with Servers() as silent:
         callers = Callers(proxies={"https": silent.url}, timeout=(0.05, 0.1))
         with pytest.raises(ConnectTimeoutError):
@@ -184,8 +184,8 @@ async def test_a_proxy_that_never_answers_does_not_hang():
         await callers.transport.aclose(callers.holder)
 
 
-async def test_an_http_session_trusts_what_aws_ca_bundle_says(authority, bundle, monkeypatch):
-    """Or what the request itself brings."""
+async def test_an_http_session_trusts_aws_ca_bundle(authority, bundle, monkeypatch):
+    """Or the context of the request itself."""
     with Servers(tls=tls_of(authority, "localhost")) as servers:
         callers = Callers()
         monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
@@ -201,8 +201,8 @@ async def test_an_http_session_trusts_what_aws_ca_bundle_says(authority, bundle,
         await callers.transport.aclose(callers.holder)
 
 
-async def test_contexts_are_built_once_off_the_loop_and_only_for_https(authority, bundle, monkeypatch):
-    """Plain addresses cost no context, many https calls one; a cancelled first call costs the others nothing."""
+async def test_contexts_are_built_once_in_a_thread_for_https_only(authority, bundle, monkeypatch):
+    """Many https calls share one, even if the first of them is cancelled."""
     built = []
     build = TlsSettings.contexts
     monkeypatch.setattr(
@@ -222,8 +222,8 @@ async def test_contexts_are_built_once_off_the_loop_and_only_for_https(authority
         await callers.transport.aclose(callers.holder)
 
 
-async def test_contexts_that_were_prepared_are_those_that_are_used(authority, bundle, monkeypatch):
-    """A failure is told by the call that needs them, and not before."""
+async def test_prepared_contexts_are_used(authority, bundle, monkeypatch):
+    """A failure is raised by the call that needs them."""
     built = []
     build = TlsSettings.contexts
     monkeypatch.setattr(TlsSettings, "contexts", lambda self: (built.append(self.verify), build(self))[1])
@@ -237,8 +237,8 @@ async def test_contexts_that_were_prepared_are_those_that_are_used(authority, bu
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-async def test_a_bundle_that_cannot_be_loaded_is_a_configuration_error(authority, tmp_path, content):
-    """It names the file; and once the file is right, the next call works."""
+async def test_a_broken_bundle_is_a_configuration_error(authority, tmp_path, content):
+    """It names the file. Once the file is fixed, the next call works."""
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_text(content)
@@ -252,8 +252,8 @@ async def test_a_bundle_that_cannot_be_loaded_is_a_configuration_error(authority
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
-def test_a_cancelled_call_frees_its_descriptor_though_the_peer_says_no_goodbye(authority, bundle, runner):
-    """TLS would wait half a minute for it, and the connection would count against the bound all the while."""
+def test_a_cancelled_call_frees_its_descriptor_with_a_silent_peer(authority, bundle, runner):
+    """A TLS shutdown would wait for 30 s, while the connection counts towards the limit."""
     context = tls_of(authority, "localhost")
     asked = threading.Event()
 

@@ -73,7 +73,7 @@ class Registry:
 
             with self._lock:
                 if self._transport is None:
-                    self._transport = Transport(tell=self._announce)
+                    self._transport = Transport(notify=self._announce)
         return self._transport
 
     def _announce(self, event: Event) -> None:

@@ -1,13 +1,13 @@
-"""The private names of aiobotocore and aiohttp that this package stands on, in one place.
+"""The private names of aiobotocore and aiohttp that this package depends on, checked at start-up.
 
-Everything here is the same from aiobotocore 2.25.1 to 3.10 and from aiohttp 3.12.0 to 3.14. `check` asks at start-up,
-so that a release which moves one of them is told by name and version instead of failing in the middle of a call.
+They are the same from aiobotocore 2.25.1 to 3.10 and from aiohttp 3.12.0 to 3.14. If a release moves one of them,
+`check` raises an error with its name and the versions, before the first call.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ _METHODS: Final[dict[tuple[type[Any], str], tuple[str, ...]]] = {
     (ResponseHandler, "_on_read_timeout"): ("self",),
     (ResponseHandler, "_reschedule_timeout"): ("self",),
 }
-"""Methods that are overridden or called, with the parameters they are known to have."""
+"""Methods that are overridden or called, with their parameters."""
 
 _ARGUMENTS: Final[dict[type[Any], tuple[str, ...]]] = {
     AIOHTTPSession: ("verify", "proxies", "timeout", "client_cert", "proxies_config"),
@@ -43,33 +43,33 @@ _ARGUMENTS: Final[dict[type[Any], tuple[str, ...]]] = {
 }
 """Constructor arguments that are passed or read."""
 
-_SOURCES: Final[dict[type[Any], tuple[str, ...]]] = {
+_ATTRIBUTES: Final[dict[type[Any], tuple[str, ...]]] = {
     AIOHTTPSession: ("_timeout",),
     aiohttp.TCPConnector: ("_factory", "_loop", "_closed"),
     ResponseHandler: ("_read_timeout_handle",),
 }
-"""Instance attributes that are read or replaced. They are set in the constructor of the class or of its base."""
+"""Instance attributes that are read or replaced, set in the constructor of the class or of a base."""
 
 _FUNCTIONS: Final = ("create_urllib3_context", "get_cert_path")
-"""What the TLS contexts are built with, as botocore builds its own."""
+"""Functions that build the TLS contexts."""
 
 
 def missing() -> list[str]:
-    """The names that are not as expected, empty where all is well."""
+    """The names that are missing or have other parameters."""
     return list(_missing())
 
 
-def check(find: Callable[[], list[str]] = missing) -> None:
-    """Ask once, before the first client is made.
+def check() -> None:
+    """Raise an error if something is missing.
 
     Raises:
         ConfigurationError: The installed versions lack something that the transport needs.
     """
-    if not (names := find()):
+    if not (names := missing()):
         return
     versions = ", ".join(f"{package} {version(package)}" for package in ("aiobotocore", "aiohttp", "botocore"))
     raise ConfigurationError(
-        f"{versions} lack what the transport stands on: {', '.join(names)}",
+        f"unsupported versions {versions}: missing {', '.join(names)}",
         advice="Install versions that this release of aiocloudmap was tested with, and report these.",
     )
 
@@ -82,13 +82,13 @@ def _missing() -> Iterator[str]:
     for owner, names in _ARGUMENTS.items():
         known = inspect.signature(owner).parameters
         yield from (f"{owner.__name__}({name}=...)" for name in names if name not in known)
-    for owner, names in _SOURCES.items():
+    for owner, names in _ATTRIBUTES.items():
         code = {name for base in owner.__mro__[:-1] for name in _names_set(base)}
         yield from (f"{owner.__name__}.{name}" for name in names if name not in code)
     yield from (f"botocore.httpsession.{name}" for name in _FUNCTIONS if not hasattr(botocore.httpsession, name))
 
 
 def _names_set(owner: type[Any]) -> tuple[str, ...]:
-    """The attribute names that the constructor mentions."""
+    """The attribute names in the constructor's code."""
     code = getattr(owner.__init__, "__code__", None)
     return code.co_names if code is not None else ()

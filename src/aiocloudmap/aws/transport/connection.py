@@ -1,90 +1,122 @@
-"""aiohttp's protocol of one connection, taught four things: its permit, a quick end, what to say then, and patience."""
+"""One connection in the pool: aiohttp's protocol, and a socket that reports when its descriptor is closed."""
 
 from __future__ import annotations
 
-import asyncio
+import select
+import socket
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp.client_proto import ResponseHandler
 
-from aiocloudmap.aws.transport.counted_socket import is_quiet
+from aiocloudmap.errors import ConnectError
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from aiohttp import ClientRequest
 
-    from aiocloudmap.aws.transport.pool import Bound, Permit
+    from aiocloudmap.aws.transport.pool import Permit
     from aiocloudmap.aws.transport.tls import TlsContexts
-    from aiocloudmap.errors import ConnectError
 
-__all__ = ["Attempt", "Expiry", "Handler", "attempt", "is_usable"]
+__all__ = ["ConnectAttempt", "CountedSocket", "PooledConnection", "closed_error", "current_attempt"]
 
+_ABANDONED_AFTER: Final = 10.0
+"""Seconds without a byte after which a response that has begun counts as abandoned by its reader."""
 
-_ABANDONED: Final = 10.0
-"""Seconds without a byte after which a response that has begun is taken for one that nobody reads."""
-
-_STOOD_STILL: Final = 1.0
-"""Seconds by which a timer is late where the process was stopped, or its event loop blocked."""
+_FREEZE_THRESHOLD: Final = 1.0
+"""Seconds by which a timer is late if the process was stopped or its event loop blocked."""
 
 
-class Attempt:
-    """One try to open a connection, for the factories that aiohttp calls on the way without saying for whom.
+class ConnectAttempt:
+    """One attempt to open a connection, for the factories that aiohttp calls without saying for which request."""
 
-    Args:
-        permit: What the connection is opened under.
-        request: The request it is for; on the way through a proxy, aiohttp asks for a second one.
-        contexts: TLS contexts, None for a plain connection.
+    __slots__ = ("contexts", "descriptor_error", "permit", "request")
+
+    def __init__(self, permit: Permit[PooledConnection], request: ClientRequest, contexts: TlsContexts | None) -> None:
+        self.permit, self.request, self.contexts = permit, request, contexts
+        self.descriptor_error: OSError | None = None
+
+
+current_attempt: Final[ContextVar[ConnectAttempt]] = ContextVar("aiocloudmap_connect_attempt")
+
+
+class CountedSocket(socket.socket):
+    """A socket that calls `on_closed` once its descriptor is closed, which is later than `transport.close()`.
+
+    asyncio ends a socket through `close`, uvloop through `detach`.
     """
 
-    __slots__ = ("contexts", "exhausted", "permit", "request")
+    on_closed: Callable[[], object] | None = None
 
-    def __init__(self, permit: Permit[Handler], request: ClientRequest, contexts: TlsContexts | None) -> None:
-        self.permit, self.request, self.contexts = permit, request, contexts
-        self.exhausted: OSError | None = None
+    def close(self) -> None:
+        """As `socket.close`."""
+        super().close()
+        # A loop that still waits on the descriptor keeps it open.
+        if self.fileno() < 0:
+            self._report()
+
+    def detach(self) -> int:
+        """As `socket.detach`."""
+        try:
+            return super().detach()
+        finally:
+            self._report()
+
+    def _report(self) -> None:
+        on_closed, self.on_closed = self.on_closed, None
+        if on_closed is not None:
+            on_closed()
 
 
-attempt: Final[ContextVar[Attempt]] = ContextVar("aiocloudmap_attempt")
+class PooledConnection(ResponseHandler):
+    """aiohttp's protocol for one connection. Created within a `ConnectAttempt`."""
 
-
-class Handler(ResponseHandler):
-    """One connection. Made by aiohttp's connector within an attempt."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, keepalive_timeout: float) -> None:
         super().__init__(loop)
-        self.permit = attempt.get().permit
-        self.fit_for_reuse = True
+        self.permit = current_attempt.get().permit
+        self.reusable = True
+        self._keepalive_timeout = keepalive_timeout
         self._receiving = False
-        self._heard: float | None = None
-        self._farewell: ConnectError | None = None
+        self._received_at: float | None = None
+        self._close_error: ConnectError | None = None
 
     @property
     def abandoned_at(self) -> float | None:
-        """When, on the loop's clock, the response will count as abandoned; None before its first byte."""
-        return None if self._heard is None else self._heard + _ABANDONED
+        """Time on the loop's clock at which the response counts as abandoned; None before its first byte."""
+        return None if self._received_at is None else self._received_at + _ABANDONED_AFTER
 
-    def begin(self, *, reuse: bool) -> None:
-        """A call begins.
+    def start_call(self, *, reusable: bool) -> None:
+        """Start a call; `reusable` allows another call after it."""
+        self._received_at = None
+        self.reusable = reusable
 
-        Args:
-            reuse: Whether another call may follow on this connection.
+    def is_usable(self) -> bool:
+        """Whether the idle connection may be used: the peer has sent nothing, and it is not too old.
+
+        The timer that closes old connections may not have run yet after the process was stopped.
         """
-        self._heard = None
-        self.fit_for_reuse = reuse
+        permit = self.permit
+        return (
+            self.is_connected()
+            and self._loop.time() - self._keepalive_timeout < permit.idle_since
+            and bool(permit.sockets)
+            and all(map(_is_quiet, permit.sockets))
+        )
 
     def close(self) -> None:
-        """At once: a TLS goodbye to a silent peer, or unsent bytes, would hold the descriptor for half a minute."""
+        """Close at once. A TLS shutdown with a silent peer, or unsent bytes, would hold the descriptor for 30 s."""
         self._abort()
         super().close()
 
-    def end(self, farewell: ConnectError) -> None:
-        """Close under a call, which ends in `farewell`."""
-        self._farewell = farewell
+    def end(self, error: ConnectError) -> None:
+        """Close during a call, which raises `error`."""
+        self._close_error = error
         self._abort()
 
     def abandon(self) -> None:
-        """Forget the transport of a closed loop, so that nobody complains of it once its socket is closed."""
+        """Drop the transport of a closed loop, so that it emits no warning when its socket is closed."""
         transport: Any = self.transport
         self.transport = None
         # asyncio's TLS transport wraps a protocol, which knows the plain transport below.
@@ -95,12 +127,12 @@ class Handler(ResponseHandler):
             transport._sock = None
 
     def set_exception(self, exc: Any, *cause: Any) -> None:
-        """What the call ends in."""
-        super().set_exception(exc if self._farewell is None else self._farewell, *cause)
+        """As aiohttp's, but the error given to `end` comes first."""
+        super().set_exception(exc if self._close_error is None else self._close_error, *cause)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        self._heard = self._loop.time()
+        """As aiohttp's; remembers when."""
+        self._received_at = self._loop.time()
         self._receiving = True
         try:
             super().data_received(data)
@@ -108,9 +140,9 @@ class Handler(ResponseHandler):
             self._receiving = False
 
     def _on_read_timeout(self) -> None:
-        """The peer has been silent for too long: unless it was the process that stood still, and nobody has looked."""
+        # A late timer means that the process stood still: the answer may be there, not yet read.
         timer = self._read_timeout_handle
-        if timer is not None and self._loop.time() - timer.when() > _STOOD_STILL:
+        if timer is not None and self._loop.time() - timer.when() > _FREEZE_THRESHOLD:
             self._reschedule_timeout()
         else:
             super()._on_read_timeout()
@@ -125,56 +157,25 @@ class Handler(ResponseHandler):
             self.transport.abort()
 
 
-# MERGED aws/idle: Idle connections: which of them may be used again, and when each is closed.
+def _is_quiet(sock: socket.socket) -> bool:
+    """Whether there is nothing to read, no end of file and no error. One system call, without waiting.
 
-
-def is_usable(permit: Permit[Handler], *, idle_after: float) -> bool:
-    """Whether an idle connection may be used: the peer has said nothing, and it is not too old.
-
-    The timer that closes the old ones has not run yet where the process was stopped, or the loop was at rest.
-
-    Args:
-        permit: The connection's.
-        idle_after: What became idle then, or before, is too old.
+    Whatever an idle connection has to read makes it unfit for another request, and the loop may not have looked yet.
     """
-    handler = permit.connection
-    return (
-        handler is not None
-        and handler.is_connected()
-        and idle_after < permit.idle_since
-        and bool(permit.sockets)
-        and all(map(is_quiet, permit.sockets))
+    descriptor = sock.fileno()
+    if descriptor < 0:
+        return False
+    if not hasattr(select, "poll"):
+        readable, _, failed = select.select([descriptor], [], [descriptor], 0)
+        return not readable and not failed
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN | select.POLLPRI)
+    return not poller.poll(0)
+
+
+def closed_error() -> ConnectError:
+    """The error of a call whose connection this library closes."""
+    return ConnectError(
+        "the connection was closed together with those of its event loop",
+        advice="Let calls end before the loop does, or await them inside `async with`.",
     )
-
-
-class Expiry:
-    """Closes each idle connection when its time is over. One timer for all: they become idle in order.
-
-    Args:
-        bound: Keeps them.
-        keepalive_timeout: Seconds that each is kept.
-        loop: The event loop of the connections.
-    """
-
-    def __init__(self, bound: Bound[Handler], keepalive_timeout: float, loop: asyncio.AbstractEventLoop) -> None:
-        self._bound, self._keepalive_timeout, self._loop = bound, keepalive_timeout, loop
-        self._timer: asyncio.TimerHandle | None = None
-
-    def watch(self) -> None:
-        """A connection has become idle."""
-        if self._timer is None and self._bound.idle:
-            oldest = next(iter(self._bound.idle))
-            self._timer = self._loop.call_at(oldest.idle_since + self._keepalive_timeout, self._expire)
-
-    def stop(self) -> None:
-        """Close none of them any more."""
-        if self._timer is not None:
-            self._timer.cancel()
-
-    def _expire(self) -> None:
-        self._timer = None
-        limit = self._loop.time() - self._keepalive_timeout
-        for permit in list(self._bound.idle):
-            if permit.idle_since <= limit:
-                self._bound.close(permit)
-        self.watch()

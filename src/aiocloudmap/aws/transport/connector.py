@@ -1,7 +1,7 @@
-"""The bounded connector of one event loop: aiohttp's way of opening connections, under a bound of our own.
+"""The bounded connector of one event loop: aiohttp's way to open connections, with a limit that counts idle ones too.
 
 aiohttp's `limit` counts connections in use; idle ones pile up per host beside it. Here a permit stands for every
-descriptor, from before it is made until after it is closed, so `max_connections` holds at every instant.
+descriptor, from before it is opened until after it is closed, so `max_connections` holds at every instant.
 """
 
 from __future__ import annotations
@@ -9,114 +9,64 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp.connector import Connection
 
-from aiocloudmap.aws.transport.connection import Attempt, Expiry, Handler, attempt, is_usable
-from aiocloudmap.aws.transport.counted_socket import CountedSocket
+from aiocloudmap.aws.transport.connection import (
+    ConnectAttempt,
+    CountedSocket,
+    PooledConnection,
+    closed_error,
+    current_attempt,
+)
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
-from aiocloudmap.aws.transport.pool import Bound, Permit, Purpose
-from aiocloudmap.aws.transport.queue import WaitingRoom, closed_error, connect_time, needs_contexts
-from aiocloudmap.aws.transport.tls import ContextsOfLoop
+from aiocloudmap.aws.transport.pool import ConnectionPool, Permit, Purpose
+from aiocloudmap.aws.transport.queue import max_connect_time, wait_in_queue
+from aiocloudmap.aws.transport.tls import ContextsOfLoop, needs_contexts
 from aiocloudmap.errors import CloudMapError
 
 if TYPE_CHECKING:
-    import socket
     import ssl
 
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.tracing import Trace
 
-    from aiocloudmap.aws.transport.connection import Handler
-    from aiocloudmap.aws.transport.tls import TlsContexts
+    from aiocloudmap.aws.transport.file_descriptors import DescriptorWatch
     from aiocloudmap.model.policy import ConnectionPolicy
 
-__all__ = ["BoundedConnector", "CallsInFlight"]
+__all__ = ["BoundedConnector"]
 
-
-# MERGED aws/calls: The calls in flight of one connector: how many there are, and whether anybody still reads their responses.  # noqa: E501
-
-
-class CallsInFlight:
-    """Counts calls from before they queue until their connection is given back.
-
-    Args:
-        on_quiet: Called when the last one has ended.
-    """
-
-    def __init__(self, on_quiet: Callable[[], object]) -> None:
-        self.count = 0
-        self._on_quiet = on_quiet
-        self._connected: set[Handler] = set()
-
-    def begin(self) -> None:
-        """One more; it has no connection yet."""
-        self.count += 1
-
-    def connect(self, handler: Handler) -> None:
-        """One of them has got its connection."""
-        self._connected.add(handler)
-
-    def disconnect(self, handler: Handler) -> bool:
-        """It does not need the connection any more. False for a connection that no call has got."""
-        known = handler in self._connected
-        self._connected.discard(handler)
-        return known
-
-    def end(self) -> None:
-        """One less."""
-        self.count -= 1
-        if not self.count:
-            self._on_quiet()
-
-    def abandoned_in(self, now: float) -> float | None:
-        """Seconds until every call is a response that nobody seems to read; None if one of them is not begun.
-
-        A response counts as abandoned when no byte of it has come for ten seconds. A call that still waits for the
-        first byte never does: its own time-out ends it.
-
-        Args:
-            now: The moment, on the loop's clock.
-        """
-        if len(self._connected) < self.count:
-            return None
-        silences = [handler.abandoned_at for handler in self._connected]
-        return None if None in silences else max([0.0, *(at - now for at in silences if at is not None)])
-
-
-_GOODBYE: Final = 1.0
-"""Seconds that closing waits for the loop to give descriptors back; it takes two turns of the loop."""
+_CLOSE_TIMEOUT: Final = 1.0
+"""Seconds that closing waits for descriptors to be closed; the loop needs two iterations."""
 
 
 class BoundedConnector(aiohttp.TCPConnector):
     """At most `policy.max_connections` open sockets at every instant: connecting, in use, idle or closing.
 
-    Other TLS settings or another policy mean another connector, with a bound of its own. Two connections are kept for
-    `Purpose.DISCOVERY`, whatever the host: it may pass the limit per host by them. At the bound the oldest idle
-    connection is closed to make room; else callers queue in order, a client's call for as long as it would have
-    waited to connect.
+    Other TLS settings or another policy mean another connector, with a limit of its own. Two connections are kept for
+    `Purpose.DISCOVERY`, which may exceed the limit per host by them. At the limit the oldest idle connection is
+    closed to make room; else requests queue in order, a client's for as long as it would have waited to connect.
 
     Args:
         policy: The limits.
-        contexts: Builds the TLS contexts. It blocks, and is called in a thread when the first https address comes.
+        contexts: Builds the TLS contexts when the first https request comes.
         keep_idle: False closes every connection after its call.
-        count: How many sockets all connectors of the process hold, for messages.
-        on_quiet: Called when the last call in flight has ended.
-        on_opened: Called when a new connection has been opened.
+        watch: Checks the descriptors of the process after each new connection.
+        changed: Set when the last call in flight has ended.
     """
 
     def __init__(
         self,
         policy: ConnectionPolicy,
         *,
-        contexts: Callable[[], TlsContexts],
-        keep_idle: bool = True,
-        count: Callable[[], int] | None = None,
-        on_quiet: Callable[[], object] = lambda: None,
-        on_opened: Callable[[], object] = lambda: None,
+        contexts: ContextsOfLoop,
+        keep_idle: bool,
+        watch: DescriptorWatch,
+        changed: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
         super().__init__(
@@ -127,37 +77,42 @@ class BoundedConnector(aiohttp.TCPConnector):
             happy_eyeballs_delay=None,
             socket_factory=self._new_socket,
         )
-        self._factory = lambda: Handler(loop)  # type: ignore[assignment]
-        self._policy = policy
-        self._contexts = ContextsOfLoop(contexts)
-        self._keep_idle = keep_idle
-        self._count = count or (lambda: self.open_connections)
-        self._on_opened = on_opened
-        self._bound: Bound[Handler] = Bound(
-            policy.max_connections, policy.max_connections_per_host, usable=self._is_usable, shut=_shut
+        self._factory = partial(PooledConnection, loop, policy.keepalive_timeout)  # type: ignore[assignment]
+        self._policy, self._contexts, self._keep_idle = policy, contexts, keep_idle
+        self._watch, self._changed = watch, changed
+        self._pool: ConnectionPool[PooledConnection] = ConnectionPool(
+            policy.max_connections, policy.max_connections_per_host
         )
-        self._calls = CallsInFlight(on_quiet)
-        self._queue = WaitingRoom(self._bound, policy, loop)
-        self._expiry = Expiry(self._bound, policy.keepalive_timeout, loop)
-        self._gone = asyncio.Event()
+        self._opening = 0
+        self._active: set[PooledConnection] = set()
+        self._expiry: asyncio.TimerHandle | None = None
+        self._descriptor_closed = asyncio.Event()
 
     def __repr__(self) -> str:
-        state = ", closed" if self._closed else ""
-        return f"<BoundedConnector {self._bound!r}, {self.calls} call(s) in flight{state}>"
+        closed = ", closed" if self._closed else ""
+        return f"<BoundedConnector {self._pool!r}, {self.calls} call(s) in flight{closed}>"
 
     @property
     def open_connections(self) -> int:
-        """Sockets that are open, or about to be opened, now. May be read from any thread."""
-        return len(self._bound.permits)
+        """Sockets that are open or about to be opened. Safe on any thread."""
+        return len(self._pool.permits)
 
     @property
     def calls(self) -> int:
         """Calls in flight: queueing, connecting, waiting for an answer, or reading one."""
-        return self._calls.count
+        return self._opening + len(self._active)
 
     def abandoned_in(self) -> float | None:
-        """Seconds until every call in flight is a response that nobody seems to read; None if one is not begun."""
-        return self._calls.abandoned_in(self._loop.time())
+        """Seconds until every call in flight counts as abandoned; None if one of them has no response yet.
+
+        A response is abandoned when no byte of it has come for ten seconds. A call that waits for the first byte ends
+        with its own timeout.
+        """
+        abandoned = [connection.abandoned_at for connection in self._active]
+        if self._opening or None in abandoned:
+            return None
+        now = self._loop.time()
+        return max([0.0, *(at - now for at in abandoned if at is not None)])
 
     async def connect(
         self,
@@ -168,198 +123,218 @@ class BoundedConnector(aiohttp.TCPConnector):
     ) -> Connection:
         """A connection for one request.
 
-        Cancelling it leaves the queue, or gives back what was opened.
+        Cancelling it leaves the queue, or closes what was opened.
 
         Raises:
-            ConnectionLimitError: A client's call waited in the queue for as long as it may wait to connect.
-            TooManyOpenFilesError: The process, or the system, has no descriptor left.
-            ConnectError: The connector was closed meanwhile.
+            ConnectionLimitError: A client's call queued for as long as it may wait to connect.
+            TooManyOpenFilesError: The process, or the system, has run out of descriptors.
+            ConnectError: The connector was closed.
             ConfigurationError: The TLS settings cannot be used.
         """
-        self._calls.begin()
+        self._opening += 1
         try:
-            handler = await self._connected(req, traces, timeout, purpose)
+            connection = await self._get_connection(req, traces, timeout, purpose)
         except BaseException as error:
-            self._calls.end()
-            named = self._named(error)
-            if named is None:
+            self._opening -= 1
+            self._report_change()
+            self._schedule_expiry()  # a cancelled call may have returned an idle connection
+            if (translated := self._translate(error)) is None:
                 raise
-            raise named from error
-        self._calls.connect(handler)
-        return Connection(self, req.connection_key, handler, self._loop)
+            raise translated from error
+        self._opening -= 1
+        self._active.add(connection)
+        return Connection(self, req.connection_key, connection, self._loop)
 
     def drop_idle(self) -> None:
-        """Close idle connections at once, and forget addresses: nobody knows how old they are."""
+        """Close idle connections and forget addresses, whose age is unknown after a freeze."""
         self.clear_dns_cache()
-        for permit in list(self._bound.idle):
-            self._bound.close(permit)
+        for permit in list(self._pool.idle):
+            self._pool.close(permit)
 
-    async def settled(self) -> None:
-        """Wait until the descriptors of what was closed are gone."""
-        await self._until_gone(lambda permit: permit.leaving)
+    async def wait_closed(self) -> None:
+        """Wait until the descriptors of closing connections are closed."""
+        await self._wait_until_gone(lambda permit: permit.closing)
 
     async def close(self, **_: Any) -> None:
-        """Close everything, and wait until the descriptors are gone; calls in flight end in a ConnectError."""
+        """Close everything, and wait for the descriptors. Calls in flight end in a ConnectError."""
         if self._closed:
             return
-        self._expiry.stop()
-        self._queue.close()
-        for permit in list(self._bound.permits):
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._pool.fail_queued(closed_error)
+        for permit in list(self._pool.permits):
             if permit.connection is not None and permit.purpose is not None:
                 permit.connection.end(closed_error())
             else:
-                self._bound.close(permit)
+                self._pool.close(permit)
         await super().close()
-        await self._until_gone(lambda permit: permit.connection is not None)
+        await self._wait_until_gone(lambda permit: permit.connection is not None)
 
-    async def _until_gone(self, waited_for: Callable[[Permit[Handler]], bool]) -> None:
+    async def _wait_until_gone(self, expected: Callable[[Permit[PooledConnection]], bool]) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE):
-                while any(map(waited_for, self._bound.permits)):
-                    self._gone.clear()
-                    await self._gone.wait()
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                while any(map(expected, self._pool.permits)):
+                    self._descriptor_closed.clear()
+                    await self._descriptor_closed.wait()
 
     def abandon(self) -> None:
-        """Close the descriptors that a dead loop left behind. For a loop that is closed, on any thread."""
+        """Close the descriptors that a closed loop left open. Safe on any thread."""
         self._closed = True
-        for permit in list(self._bound.permits):
+        for permit in list(self._pool.permits):
             if permit.connection is not None:
                 permit.connection.abandon()
             for sock in list(permit.sockets):
-                sock.on_gone = None
+                assert isinstance(sock, CountedSocket)  # made by _new_socket
+                sock.on_closed = None
                 sock.close()
-        self._bound.permits.clear()
+        self._pool.permits.clear()
 
     # --- one call ---
 
-    async def _connected(
+    async def _get_connection(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, purpose: Purpose
-    ) -> Handler:
+    ) -> PooledConnection:
         if self._closed:
             raise closed_error()
         # A plain request to a proxy carries the proxy's credentials in a header that aiohttp only adds to new
-        # connections; a tunnel has been let through once and for all.
+        # connections. A tunnel is authenticated once.
         reuse = req.proxy is None or req.is_ssl()
-        # The name that the certificate is checked for; aiohttp 3.12 leaves it out of its key.
-        key, place = req.connection_key, (req.connection_key, req.server_hostname)
-        began = self._loop.time()
-        turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
-        while turn.permit is None:
-            await self._queue.wait(turn, timeout, traces)
-            if turn.granted.connection is not None and not self._is_usable(turn.granted):
-                # The peer has closed it between the promise and now.
-                self._bound.close(turn.granted)
-                turn = self._bound.ask(purpose, place, (key.host, key.port), reuse=reuse)
-        permit = turn.permit
-        if permit.connection is None:
-            return await self._opened(permit, req, traces, timeout, self._loop.time() - began)
-        handler = permit.connection
-        handler.begin(reuse=reuse)
+        # aiohttp 3.12 leaves the name that the certificate is checked for out of its key.
+        key, host = (req.connection_key, req.server_hostname), (req.connection_key.host, req.connection_key.port)
+        started = self._loop.time()
+        while True:
+            request = self._pool.request(purpose, key, host, reuse=reuse)
+            permit = request.permit or await wait_in_queue(self._pool, request, traces, timeout)
+            connection = permit.connection
+            if connection is None:
+                return await self._open(permit, req, traces, timeout, self._loop.time() - started)
+            if request.waiter is None or connection.is_usable():
+                break
+            self._pool.close(permit)  # the peer has closed it since it was assigned
+        connection.start_call(reusable=reuse)
         try:
             for trace in traces or ():
                 await trace.send_connection_reuseconn()
         except BaseException:
-            self._bound.close(permit)
+            self._pool.close(permit)
             raise
-        return handler
+        return connection
 
-    async def _opened(
-        self, permit: Permit[Handler], req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, waited: float
-    ) -> Handler:
-        """A new connection under the permit, which is given back where none comes of it."""
+    async def _open(
+        self,
+        permit: Permit[PooledConnection],
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,
+        waited: float,
+    ) -> PooledConnection:
+        """Open a connection under the permit, which is given back on failure."""
         token = None
         try:
             for trace in traces or ():
                 await trace.send_connection_create_start()
-            this = Attempt(permit, req, await self._contexts.get() if needs_contexts(req) else None)
-            token = attempt.set(this)
-            async with asyncio.timeout(connect_time(req, timeout, waited)):
+            attempt = ConnectAttempt(permit, req, await self._contexts.get() if needs_contexts(req) else None)
+            token = current_attempt.set(attempt)
+            async with asyncio.timeout(max_connect_time(req, timeout, waited)):
                 try:
-                    handler = await self._create_connection(req, traces, timeout)
+                    connection = await self._create_connection(req, traces, timeout)
                 except Exception as error:
-                    # Of several addresses aiohttp tells the last one's failure, and this is the one that matters.
-                    if this.exhausted is not None and find_descriptor_error(error) is None:
-                        raise this.exhausted from error
+                    # For several addresses aiohttp raises the last error only, and this one matters more.
+                    if attempt.descriptor_error is not None and find_descriptor_error(error) is None:
+                        raise attempt.descriptor_error from error
                     raise
-            assert isinstance(handler, Handler)  # ours, by the factory
-            permit.connection = handler
-            handler.begin(reuse=req.proxy is None or req.is_ssl())
+            assert isinstance(connection, PooledConnection)  # made by self._factory
+            permit.connection = connection
+            connection.start_call(reusable=req.proxy is None or req.is_ssl())
             if self._closed:
                 raise closed_error()
             for trace in traces or ():
                 await trace.send_connection_create_end()
-            self._on_opened()
+            self._watch.check()
         except BaseException:
-            self._bound.close(permit)
+            self._pool.close(permit)
             raise
         else:
-            return handler
+            return connection
         finally:
             if token is not None:
-                attempt.reset(token)
-            self._bound.drop(permit)
+                current_attempt.reset(token)
+            self._pool.drop_hold(permit)
 
-    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 - aiohttp's own signature
-        """A call has ended. Called by aiohttp's Connection, once per connection handed out."""
-        handler: Handler = protocol
-        if not self._calls.disconnect(handler):
-            handler.close()  # the way to a proxy, given up before it became a tunnel
-            return
-        if self._loop.is_closed():
-            return
-        permit = handler.permit
-        if self._closed or should_close or handler.should_close or not handler.fit_for_reuse or not self._keep_idle:
-            self._bound.close(permit)
-        else:
-            self._bound.rest(permit, self._loop.time())
-            self._expiry.watch()
-        self._calls.end()
-
-    def _named(self, error: BaseException) -> CloudMapError | None:
-        """The error in this library's words, where it has words for it."""
+    def _translate(self, error: BaseException) -> CloudMapError | None:
+        """The error as one of this library's, or None if it stays as it is."""
         if isinstance(error, CloudMapError):
             return None
         if isinstance(error, Exception) and (cause := find_descriptor_error(error)) is not None:
-            return too_many_open_files(cause, self._count())
+            return too_many_open_files(cause, self._watch.open_connections)
         if not self._closed:
             return None
         if isinstance(error, asyncio.CancelledError):
-            # Closing cancels look-ups of names; a task that was cancelled itself stays cancelled.
+            # Closing cancels name look-ups. A task that was cancelled itself stays cancelled.
             task = asyncio.current_task()
             return None if task is None or task.cancelling() else closed_error()
         return closed_error() if isinstance(error, Exception) else None
 
-    def _is_usable(self, permit: Permit[Handler]) -> bool:
-        return is_usable(permit, idle_after=self._loop.time() - self._policy.keepalive_timeout)
+    def _report_change(self) -> None:
+        if not self.calls:
+            self._changed.set()
 
-    # --- what aiohttp calls on the way ---
+    def _schedule_expiry(self) -> None:
+        """One timer for all idle connections: they become idle in order."""
+        if self._loop.is_closed():
+            return
+        if self._expiry is None and (oldest := next(iter(self._pool.idle), None)) is not None:
+            self._expiry = self._loop.call_at(oldest.idle_since + self._policy.keepalive_timeout, self._expire)
 
-    def _new_socket(self, addr_info: Any) -> socket.socket:
-        this = attempt.get()
+    def _expire(self) -> None:
+        self._expiry = None
+        limit = self._loop.time() - self._policy.keepalive_timeout
+        for permit in list(self._pool.idle):
+            if permit.idle_since <= limit:
+                self._pool.close(permit)
+        self._schedule_expiry()
+
+    # --- called by aiohttp ---
+
+    def _release(self, key: ConnectionKey, protocol: Any, *, should_close: bool = False) -> None:  # noqa: ARG002 - aiohttp's own signature
+        """A call has ended. Called once for each connection handed out."""
+        connection: PooledConnection = protocol
+        if connection not in self._active:
+            connection.close()  # to a proxy, given up before it became a tunnel
+            return
+        self._active.discard(connection)
+        if self._loop.is_closed():
+            return
+        reusable = connection.reusable and not (should_close or connection.should_close)
+        if reusable and self._keep_idle and not self._closed:
+            self._pool.release(connection.permit, self._loop.time())
+            self._schedule_expiry()
+        else:
+            self._pool.close(connection.permit)
+        self._report_change()
+
+    def _new_socket(self, addr_info: Any) -> CountedSocket:
+        attempt = current_attempt.get()
         try:
             sock = CountedSocket(*addr_info[:3])
         except OSError as error:
-            this.exhausted = find_descriptor_error(error)
+            attempt.descriptor_error = find_descriptor_error(error)
             raise
-        permit = this.permit
-        permit.holds += 1
-        permit.sockets.append(sock)
-        sock.on_gone = lambda: self._socket_gone(permit, sock)
+        attempt.permit.holds += 1
+        attempt.permit.sockets.append(sock)
+        # Not the attempt: nothing that lives as long as a connection may keep a request.
+        sock.on_closed = partial(self._on_descriptor_closed, attempt.permit, sock)
         return sock
 
-    def _socket_gone(self, permit: Permit[Handler], sock: CountedSocket) -> None:
+    def _on_descriptor_closed(self, permit: Permit[PooledConnection], sock: CountedSocket) -> None:
         permit.sockets.remove(sock)
-        self._bound.drop(permit)
-        self._gone.set()
+        self._pool.drop_hold(permit)
+        self._descriptor_closed.set()
 
     def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:
-        """Ours, unless the caller of `http_session()` brought a context for this one request."""
-        this = attempt.get()
-        if this.contexts is None or req.ssl is not True or not req.is_ssl():
+        """Our context, unless the caller of `http_session()` passed one for this request."""
+        attempt = current_attempt.get()
+        if attempt.contexts is None or req.ssl is not True or not req.is_ssl():
             return super()._get_ssl_context(req)
-        return this.contexts.endpoint if req is this.request else this.contexts.proxy
-
-
-def _shut(permit: Permit[Handler]) -> None:
-    if permit.connection is not None:
-        permit.connection.close()
+        # Through a proxy, aiohttp asks for the context of a second request.
+        return attempt.contexts.endpoint if req is attempt.request else attempt.contexts.proxy

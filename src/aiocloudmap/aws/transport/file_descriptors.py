@@ -1,4 +1,4 @@
-"""File descriptors running out (errno 24 and 23): noticed wherever it hides, told with figures, warned of before."""
+"""Running out of file descriptors (errno 24 and 23): found in any error, reported with figures, warned of early."""
 
 from __future__ import annotations
 
@@ -19,45 +19,48 @@ from aiocloudmap.errors import TooManyOpenFilesError
 if TYPE_CHECKING:
     from aiocloudmap.model.events import DescriptorsLow
 
-__all__ = ["Watch", "find_descriptor_error", "too_many_open_files"]
+__all__ = ["DescriptorWatch", "find_descriptor_error", "too_many_open_files"]
 
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE)
-_SCANNED: Final = 4096
-_LOW: Final = 0.8
-_ENOUGH: Final = 0.7
+_MAX_PROBED: Final = 4096
+_WARN_ABOVE: Final = 0.8
+_REARM_BELOW: Final = 0.7
 _LISTS: Final = ("/proc/self/fd", "/dev/fd")
 """Directories with an entry for each open descriptor, on Linux and on macOS."""
 
 
-class Watch:
-    """Warns once when the process's descriptors run low, and again after there were enough of them.
+class DescriptorWatch:
+    """Calls `notify` once when the descriptors of the process run low, and again after enough were free in between.
 
-    Args:
-        ours: How many sockets this library holds open.
-        tell: Is told when they have run low.
+    `ours` returns the number of this library's sockets.
     """
 
-    def __init__(self, ours: Callable[[], int], tell: Callable[[DescriptorsLow], object]) -> None:
-        self._ours, self._tell = ours, tell
-        self._told = False
+    def __init__(self, ours: Callable[[], int], notify: Callable[[DescriptorsLow], object]) -> None:
+        self._ours, self._notify = ours, notify
+        self._notified = False
 
-    def look(self) -> None:
-        """Count, where there is a limit. Microseconds, or half a millisecond per thousand on a Linux before 6.2."""
+    @property
+    def open_connections(self) -> int:
+        """Sockets that this library holds open."""
+        return self._ours()
+
+    def check(self) -> None:
+        """Count, if there is a limit. Takes microseconds; before Linux 6.2, 0.5 ms per thousand descriptors."""
         limit = _limit()
         count = None if limit is None else _count()
         if limit is None or count is None:
             return
-        if count < limit * _ENOUGH:
-            self._told = False
-        elif count >= limit * _LOW and not self._told:
-            from aiocloudmap.model.events import DescriptorsLow  # noqa: PLC0415 - as aiocloudmap.client.engine has it
+        if count < limit * _REARM_BELOW:
+            self._notified = False
+        elif count >= limit * _WARN_ABOVE and not self._notified:
+            from aiocloudmap.model.events import DescriptorsLow  # noqa: PLC0415 - a hit should not load it
 
-            self._told = True
-            self._tell(DescriptorsLow(count, self._ours(), limit))
+            self._notified = True
+            self._notify(DescriptorsLow(count, self._ours(), limit))
 
 
 def find_descriptor_error(error: BaseException) -> OSError | None:
-    """The error that says so, anywhere in the chain of causes; None where descriptors are not the reason.
+    """The error that says that descriptors ran out, anywhere in the chain of causes, or None.
 
     A failed name look-up may raise any OSError or gaierror, so then one more descriptor is opened to find out.
     """
@@ -70,41 +73,36 @@ def find_descriptor_error(error: BaseException) -> OSError | None:
 
 
 def too_many_open_files(cause: OSError, ours: int) -> TooManyOpenFilesError:
-    """The error to raise.
-
-    Args:
-        cause: What the operating system said.
-        ours: How many sockets this library holds open.
-    """
+    """The error to raise for the operating system's `cause`; `ours` is the number of this library's sockets."""
     if cause.errno == errno.ENFILE:
         return TooManyOpenFilesError(
-            f"the system has no file descriptor left; {ours} of this process's are connections of aiocloudmap",
+            f"the system has run out of file descriptors; {ours} of this process's are connections of aiocloudmap",
             advice="Raise fs.file-max, or find the process that keeps files open.",
         )
     limit = _limit()
-    scanned = _SCANNED if limit is None else min(limit, _SCANNED)
+    probed = _MAX_PROBED if limit is None else min(limit, _MAX_PROBED)
     # Listing /proc/self/fd would need a descriptor itself.
-    count = sum(map(_is_open, range(scanned)))
-    more = "" if limit is not None and limit <= _SCANNED else f" among the first {_SCANNED}"
+    count = sum(map(_is_open, range(probed)))
+    scope = "" if limit is not None and limit <= _MAX_PROBED else f" among the first {_MAX_PROBED}"
     return TooManyOpenFilesError(
-        f"too many open files: {count} descriptors are open{more}, {ours} of them connections of aiocloudmap; "
+        f"too many open files: {count} descriptors are open{scope}, {ours} of them connections of aiocloudmap; "
         f"the limit is {'unknown' if limit is None else limit}",
-        advice="Something else keeps files or sockets open: a client or a session made per request is the usual cause.",
+        advice="Other code keeps files or sockets open, usually a client or a session made per request.",
     )
 
 
-def _probe(open_one: Callable[[], int] = lambda: os.open(os.devnull, os.O_RDONLY)) -> OSError | None:
+def _probe() -> OSError | None:
     try:
-        os.close(open_one())
+        os.close(os.open(os.devnull, os.O_RDONLY))
     except OSError as error:
         return error if error.errno in _EXHAUSTED else None
     return None
 
 
 def _count() -> int | None:
-    """How many descriptors are open; None where the system does not say."""
+    """Open descriptors of the process; None if the system does not say."""
     with contextlib.suppress(OSError):
-        # Linux from 6.2 on tells it as the size of the directory, a hundred times as fast as listing it.
+        # Linux 6.2 and newer report it as the size of the directory, 100 times as fast as listing it.
         if (known := Path(_LISTS[0]).stat().st_size) > 0:
             return known
     for path in _LISTS:
@@ -123,7 +121,7 @@ def _is_open(descriptor: int) -> bool:
 def _limit() -> int | None:
     if sys.platform == "win32":
         return None
-    import resource  # noqa: PLC0415 - not everywhere
+    import resource  # noqa: PLC0415 - not available on Windows
 
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return None if soft == resource.RLIM_INFINITY else soft

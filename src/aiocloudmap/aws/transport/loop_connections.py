@@ -1,4 +1,4 @@
-"""What the transport keeps for one event loop: its connectors, who holds them, and the guard that closes them."""
+"""The connections of each event loop: its connectors, their holders, and how they are closed with the loop."""
 
 from __future__ import annotations
 
@@ -6,202 +6,153 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
+
 from aiocloudmap.aws.transport.connector import BoundedConnector
-from aiocloudmap.aws.transport.http_session import Door, KeptSession, SharedSession
-from aiocloudmap.aws.transport.pool import Purpose
+from aiocloudmap.aws.transport.file_descriptors import DescriptorWatch
+from aiocloudmap.aws.transport.tls import ContextCache, ContextsOfLoop
 from aiocloudmap.errors import ConfigurationError
+from aiocloudmap.model.interfaces import running_loop
 
 if TYPE_CHECKING:
-    from aiocloudmap.aws.transport.tls import ContextCache, TlsSettings
+    from aiohttp import ClientRequest, ClientTimeout
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+    from aiocloudmap.aws.transport.pool import Purpose
+    from aiocloudmap.aws.transport.tls import TlsSettings
+    from aiocloudmap.model.events import DescriptorsLow
     from aiocloudmap.model.policy import ConnectionPolicy
 
-__all__ = ["LoopState"]
+__all__ = ["ConnectorProxy", "LoopConnections", "LoopRegistry"]
 
-_MAX_SESSIONS: Final = 32
-"""Sessions kept per holder: options may differ with every call."""
-
-_RESERVED_OPTIONS: Final = ("connector", "connector_owner", "loop")
+_CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that closing the connections of a loop whose thread has ended may take."""
 
 
-class LoopState:
-    """The connections of one event loop. Used on that loop's thread, but for what says otherwise.
+class LoopConnections:
+    """The connections of one event loop. Used on that loop's thread, except where a docstring says otherwise."""
 
-    Args:
-        loop: The loop, which must be running.
-        contexts: The TLS contexts of the process.
-        count: How many sockets the process holds, for messages.
-        on_opened: Called when a new connection has been opened.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        *,
-        contexts: ContextCache,
-        count: Callable[[], int],
-        on_opened: Callable[[], object],
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, contexts: ContextCache, watch: DescriptorWatch) -> None:
         self.loop = loop
         self.stale = False
         self.closings = 0
-        self.sessions: weakref.WeakKeyDictionary[SharedSession, KeptSession] = weakref.WeakKeyDictionary()
         self.connectors: dict[tuple[ConnectionPolicy, TlsSettings], BoundedConnector] = {}
-        self._contexts, self._count, self._on_opened = contexts, count, on_opened
+        # What http_session.py keeps here: sessions of AWS clients, and of users by holder.
+        self.aws_sessions: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+        self.client_sessions: weakref.WeakKeyDictionary[object, list[Any]] = weakref.WeakKeyDictionary()
+        self._contexts, self._watch = contexts, watch
         self._thread = threading.current_thread()
         self._guard: AsyncGenerator[None, None] | None = None
         self._ended = False
         self._entered: Counter[object] = Counter()
         self._calling: weakref.WeakSet[object] = weakref.WeakSet()
-        self._waiting: set[asyncio.Future[None]] = set()
-        self._user_sessions: weakref.WeakKeyDictionary[object, OrderedDict[int, _Kept]] = weakref.WeakKeyDictionary()
+        self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
         holders = len(self._entered) + len(self._calling)
-        return f"<LoopState: {list(self.connectors.values())!r}, {holders} holder(s)>"
+        return f"<LoopConnections: {list(self.connectors.values())!r}, {holders} holder(s)>"
 
     @property
     def open_connections(self) -> int:
-        """Open sockets now. May be read on any thread."""
+        """Open sockets now. Safe on any thread."""
         return sum(connector.open_connections for connector in list(self.connectors.values()))
 
     @property
     def is_dead(self) -> bool:
-        """Whether the loop has closed, or nobody can run it any more. Idle loops are not dead. On any thread."""
+        """Whether the loop is closed or its thread has ended. An idle loop is not dead. Safe on any thread."""
         return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
 
     @property
     def is_of_this_thread(self) -> bool:
-        """Whether this thread was the last to make a call on the loop."""
+        """Whether the last call on the loop was made on this thread."""
         return self._thread is threading.current_thread()
-
-    # --- calls ---
 
     def connector(self, policy: ConnectionPolicy, tls: TlsSettings, holder: object | None) -> BoundedConnector:
         """The connector for a call that begins now; `holder` holds it from now on."""
         if self.stale:
-            self.freshen()
+            self.drop_idle()
         self._thread = threading.current_thread()
         if holder is not None and holder not in self._entered and holder not in self._calling:
             self._calling.add(holder)
-            self._wake()
-        key = (policy, tls)
-        connector = self.connectors.get(key)
+            self._changed.set()
+        connector = self.connectors.get((policy, tls))
         if connector is None:
-            connector = self.connectors[key] = BoundedConnector(
+            connector = self.connectors[policy, tls] = BoundedConnector(
                 policy,
-                contexts=lambda: self._contexts.get(tls),
+                contexts=ContextsOfLoop(partial(self._contexts.get, tls)),
                 keep_idle=not self._ended,
-                count=self._count,
-                on_quiet=self._wake,
-                on_opened=self._on_opened,
+                watch=self._watch,
+                changed=self._changed,
             )
         return connector
 
-    def client_session(
-        self, policy: ConnectionPolicy, tls: TlsSettings, holder: object, options: dict[str, Any]
-    ) -> KeptSession:
-        """The kept session of equal options, or a new one."""
-        if refused := [name for name in _RESERVED_OPTIONS if name in options]:
-            raise ConfigurationError(
-                f"http_session() takes no {refused[0]}", advice="Its connections are the shared, bounded ones."
-            )
-        kept = self._user_sessions.setdefault(holder, OrderedDict())
-        given = (policy, tls, options)
-        for number, (known, session) in kept.items():
-            if known == given:
-                kept.move_to_end(number)
-                return session
-        door: Any = Door(self, policy, tls, Purpose.CLIENT, weakref.ref(holder))
-        try:
-            session = KeptSession(connector=door, connector_owner=False, **options)
-        except (TypeError, ValueError, AssertionError) as error:
-            raise ConfigurationError(
-                f"aiohttp refuses an option of http_session(): {error}",
-                advice="Give what aiohttp.ClientSession takes, but for the connector.",
-            ) from error
-        kept[id(session)] = (given, session)
-        while len(kept) > _MAX_SESSIONS:
-            kept.popitem(last=False)
-        return session
-
-    def freshen(self) -> None:
-        """Close what was idle while time passed unseen."""
+    def drop_idle(self) -> None:
+        """Close the idle connections."""
         self.stale = False
         for connector in self.connectors.values():
             connector.drop_idle()
 
     async def close_idle(self) -> None:
-        """As `freshen`, and wait until the descriptors are gone."""
-        self.freshen()
+        """Close the idle connections, and wait until their descriptors are closed."""
+        self.drop_idle()
         for connector in list(self.connectors.values()):
-            await connector.settled()
+            await connector.wait_closed()
 
     # --- holders ---
 
     def enter(self, holder: object) -> None:
-        """Hold until `leave`."""
+        """Hold the connections until `leave`."""
         self._entered[holder] += 1
-        self._wake()
+        self._changed.set()
 
     async def leave(self, holder: object) -> None:
-        """Let go once; the last one closes. Nothing for one who entered on another loop, or before a fork."""
+        """End one `enter`; the last holder closes. Ignored if `enter` was on another loop or before a fork."""
         if holder not in self._entered:
             return
         self._entered[holder] -= 1
         if self._entered[holder] <= 0:
             del self._entered[holder]
-        await self._close_if_free()
+        await self._close_if_unheld()
 
     async def give_back(self, holder: object) -> None:
-        """Let go of what a call outside of `enter` and `leave` holds; the last one closes."""
+        """End what a call outside `enter` and `leave` holds; the last holder closes."""
         if holder in self._calling:
             self._calling.discard(holder)
-            await self._close_if_free()
+            await self._close_if_unheld()
 
-    async def _close_if_free(self) -> None:
+    async def _close_if_unheld(self) -> None:
+        """Close once the calls in flight have ended or are abandoned, unless a new holder comes first."""
         while not self._entered and not self._calling:
-            busy = [connector for connector in self.connectors.values() if connector.calls]
-            patience = [connector.abandoned_in() for connector in busy]
-            longest = None if None in patience else max((delay for delay in patience if delay is not None), default=0.0)
+            delays = [connector.abandoned_in() for connector in self.connectors.values() if connector.calls]
+            longest = None if None in delays else max((delay for delay in delays if delay is not None), default=0.0)
             if longest is not None and longest <= 0:
                 await self._close()
                 return
-            await self._change(longest)
-
-    async def _change(self, timeout: float | None) -> None:
-        """Wait until a holder comes, the last call of a connector ends, or the time is over."""
-        changed: asyncio.Future[None] = self.loop.create_future()
-        self._waiting.add(changed)
-        try:
+            self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await changed
-        finally:
-            self._waiting.discard(changed)
-
-    def _wake(self) -> None:
-        for changed in self._waiting:
-            if not changed.done():
-                changed.set_result(None)
+                async with asyncio.timeout(longest):
+                    await self._changed.wait()
 
     async def _close(self) -> None:
-        # Taken out first: a call that begins while they close finds none, and makes a new one.
+        # Removed first: a call that begins while they close makes a new connector.
         connectors, self.connectors = list(self.connectors.values()), {}
         if connectors:
             self.closings += 1
         for connector in connectors:
             await connector.close()
 
-    # --- the loop's end ---
+    # --- the end of the loop ---
 
     def start_guard(self) -> None:
-        """Have the loop close the connections when it shuts down its asynchronous generators."""
+        """Let the loop close the connections when it shuts down its asynchronous generators."""
         self._guard = _guard(self._end)
-        # Driven by hand up to its yield: there is no point at which it could be cancelled half-way.
+        # Run by hand up to its yield, so that nothing can cancel it half-way.
         with contextlib.suppress(StopIteration):
             self._guard.asend(None).send(None)
 
@@ -209,21 +160,23 @@ class LoopState:
         self._ended = True
         await self._close()
 
-    def run_to_end(self) -> None:
-        """End a loop that is open and that nobody runs. On a thread without a loop."""
+    def close_dead_loop(self) -> None:
+        """Close what the loop left open when it ended without `shutdown_asyncgens`. On another thread."""
+        if self.loop.is_closed():
+            connectors, self.connectors = list(self.connectors.values()), {}
+            for connector in connectors:
+                connector.abandon()
+            return
+        # It is open and will not be run again, so another thread may run it. This thread may be running a loop.
+        thread = threading.Thread(target=self._run_guard, name="aiocloudmap-close-dead-loop", daemon=True)
+        thread.start()
+        thread.join(_CLOSE_TIMEOUT)
+
+    def _run_guard(self) -> None:
         guard, self._guard = self._guard, None
         if guard is not None:
-            with contextlib.suppress(RuntimeError):  # somebody closed or runs it after all
+            with contextlib.suppress(RuntimeError):  # the loop was closed or started again
                 self.loop.run_until_complete(guard.aclose())
-
-    def abandon(self) -> None:
-        """Close what a closed loop left open. On any thread."""
-        connectors, self.connectors = list(self.connectors.values()), {}
-        for connector in connectors:
-            connector.abandon()
-
-
-_Kept = tuple[tuple["ConnectionPolicy", "TlsSettings", dict[str, Any]], KeptSession]
 
 
 async def _guard(end: Callable[[], Any]) -> AsyncGenerator[None, None]:
@@ -231,3 +184,100 @@ async def _guard(end: Callable[[], Any]) -> AsyncGenerator[None, None]:
         yield
     finally:
         await end()
+
+
+class ConnectorProxy:
+    """The connector of a ClientSession. It looks up the current one at each call.
+
+    So a session can be used after its connections were closed. It does not keep the holder alive.
+    """
+
+    allowed_protocol_schema_set: Final = aiohttp.TCPConnector.allowed_protocol_schema_set
+    _timeout_ceil_threshold: Final = 5.0
+
+    def __init__(
+        self,
+        connections: LoopConnections,
+        policy: ConnectionPolicy,
+        tls: TlsSettings,
+        purpose: Purpose,
+        holder: weakref.ref[object],
+    ) -> None:
+        self._loop, self._connections = connections.loop, connections
+        self._policy, self._tls, self._purpose, self._holder = policy, tls, purpose, holder
+
+    @property
+    def closed(self) -> bool:
+        """Whether the loop is closed. aiohttp asks at the start of each request.
+
+        Raises:
+            ConfigurationError: Another event loop is running.
+        """
+        if (running := asyncio._get_running_loop()) is not None and running is not self._loop:
+            raise ConfigurationError(
+                "this http_session() belongs to another event loop",
+                advice="Call CloudMap.http_session() for each use; it is cheap.",
+            )
+        return self._loop.is_closed()
+
+    async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
+        """As `BoundedConnector.connect`, on the current connector."""
+        connector = self._connections.connector(self._policy, self._tls, self._holder())
+        return await connector.connect(req, traces, timeout, self._purpose)
+
+    async def close(self) -> None:
+        """Do nothing: the transport closes the connections."""
+
+
+class LoopRegistry:
+    """The `LoopConnections` of every event loop of the process. `notify` is called when descriptors run low."""
+
+    def __init__(self, notify: Callable[[DescriptorsLow], object]) -> None:
+        self._notify = notify
+        self._inherited: list[object] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._by_loop: dict[asyncio.AbstractEventLoop, LoopConnections] = {}
+        self.contexts = ContextCache()
+        self._watch = DescriptorWatch(lambda: self.open_connections, self._notify)
+
+    def __iter__(self) -> Iterator[LoopConnections]:
+        return iter(list(self._by_loop.values()))
+
+    @property
+    def open_connections(self) -> int:
+        """Open sockets now, idle ones included. Safe on any thread."""
+        return sum(connections.open_connections for connections in self)
+
+    def get(self, loop: asyncio.AbstractEventLoop) -> LoopConnections | None:
+        """The connections of the loop, if it has any."""
+        return self._by_loop.get(loop)
+
+    def current(self) -> LoopConnections:
+        """The connections of the running loop.
+
+        Raises:
+            ConfigurationError: No running asyncio loop.
+        """
+        loop = asyncio._get_running_loop() or running_loop()
+        return self._by_loop.get(loop) or self._add(loop)
+
+    def _add(self, loop: asyncio.AbstractEventLoop) -> LoopConnections:
+        """Add a new loop, and close what dead loops left open."""
+        connections = LoopConnections(loop, contexts=self.contexts, watch=self._watch)
+        with self._lock:
+            dead = [other for other in self._by_loop.values() if other.is_dead]
+            for other in dead:
+                del self._by_loop[other.loop]
+            self._by_loop[loop] = connections
+        connections.start_guard()
+        for other in dead:
+            other.close_dead_loop()
+        return connections
+
+    def forget_after_fork(self) -> None:
+        """In the child: the parent's connections stay referenced, and are neither used nor closed."""
+        self._inherited.append((self._by_loop, self.contexts))
+        self._start()

@@ -1,13 +1,13 @@
-"""Who may have a socket: the bound on open connections. Decides synchronously, knows no I/O.
+"""The connection pool: decides who may open, use or wait for a connection. Synchronous, without I/O.
 
-| a permit is | its socket is | it counts |
+| a permit is | its socket is | it counts towards |
 |---|---|---|
-| opening, busy | not there yet, connecting, in use | for its purpose, its host, the whole |
-| idle | open and unused | for its host and the whole |
-| leaving | being closed | for its host and the whole |
-| gone | closed | no more |
+| opening, busy | not there yet, connecting, in use | its purpose, its host, the pool |
+| idle | open and unused | its host, the pool |
+| closing | being closed | its host, the pool |
+| gone | closed | nothing |
 
-Callers are served in order; one who cannot be served lets others pass who want another host or have a reserve.
+Requests are served in order. One that cannot be served lets others pass that go to another host or have a reserve.
 """
 
 from __future__ import annotations
@@ -17,250 +17,253 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable
 from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from aiocloudmap.aws.transport.counted_socket import CountedSocket
+    import asyncio
+    import socket
 
-__all__ = ["RESERVED", "Bound", "Permit", "Purpose", "Turn"]
+__all__ = ["RESERVED", "ConnectionPool", "Permit", "PoolRequest", "Purpose"]
 
 RESERVED: Final = 2
-"""How many connections stay free for discovery, whatever the clients do, and whatever host it goes to."""
-
-_T = TypeVar("_T")
+"""Connections kept free for discovery, whatever the clients do and whichever host it asks."""
 
 
 class Purpose(Enum):
-    """What a connection is wanted for."""
+    """What a connection is used for."""
 
     DISCOVERY = "discovery"
-    """A question to Cloud Map."""
+    """A request to Cloud Map."""
 
     CLIENT = "client"
-    """The user's own call; leaves RESERVED connections of the limit free for discovery."""
+    """The user's own call; leaves RESERVED connections free for discovery."""
 
-    # They are counted by, several times for each call, and Enum's own hash is a function in Python.
+    # Used as a key several times for each call, and Enum's own hash is a function in Python.
     __hash__ = object.__hash__
 
 
-class Permit(Generic[_T]):
-    """One open socket, or one attempt to open it.
+class Connection(Protocol):
+    """What the pool needs of a connection."""
 
-    Args:
-        key: What has to be equal for the connection to be used again.
-        host: What the limit per host goes by.
-    """
+    def is_usable(self) -> bool:
+        """Whether the idle connection is still good."""
+        ...
 
-    __slots__ = ("connection", "holds", "host", "idle_since", "key", "leaving", "purpose", "sockets")
+    def close(self) -> None:
+        """Begin to close; `ConnectionPool.drop_hold` follows once the descriptor is closed."""
+        ...
+
+
+_C = TypeVar("_C", bound=Connection)
+
+
+class Permit(Generic[_C]):
+    """One open socket, or one attempt to open it. Requests of an equal key may reuse it."""
+
+    __slots__ = ("closing", "connection", "holds", "host", "idle_since", "key", "purpose", "sockets")
 
     def __init__(self, key: Hashable, host: Hashable) -> None:
         self.key, self.host = key, host
         self.purpose: Purpose | None = None
-        self.leaving = False
+        self.closing = False
         self.holds = 1
         self.idle_since = 0.0
-        self.connection: _T | None = None
-        self.sockets: list[CountedSocket] = []
+        self.connection: _C | None = None
+        self.sockets: list[socket.socket] = []
 
 
-class Turn(Generic[_T]):
-    """A caller's place in the queue.
+class PoolRequest(Generic[_C]):
+    """A request for a connection, and its place in the queue. `reuse` accepts an idle connection."""
 
-    Args:
-        number: Its order among all.
-        wake: Called once when `permit` has been set after the caller began to wait.
-    """
+    __slots__ = ("host", "key", "number", "permit", "purpose", "reuse", "waiter")
 
-    __slots__ = ("host", "key", "number", "permit", "purpose", "reuse", "wake")
-
-    def __init__(self, number: int, purpose: Purpose, key: Hashable, host: Hashable, reuse: bool) -> None:
+    def __init__(self, number: int, purpose: Purpose, key: Hashable, host: Hashable, *, reuse: bool) -> None:
         self.number, self.purpose, self.key, self.host, self.reuse = number, purpose, key, host, reuse
-        self.permit: Permit[_T] | None = None
-        self.wake: Callable[[], None] | None = None
-
-    @property
-    def granted(self) -> Permit[_T]:
-        """The permit, once there is one."""
-        assert self.permit is not None
-        return self.permit
+        self.permit: Permit[_C] | None = None
+        self.waiter: asyncio.Future[None] | None = None
 
     @property
     def group(self) -> Hashable:
-        """Callers of one group want the same: where the first cannot be served, none can."""
+        """Requests of one group want the same: if the first cannot be served, none of them can."""
         return self.purpose, self.key, self.reuse
 
+    def assign(self, permit: Permit[_C]) -> None:
+        """Set the permit, and wake the caller if it waits."""
+        self.permit = permit
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
-class Bound(Generic[_T]):
-    """At most `limit` open sockets, `per_host` to one host.
+    def fail(self, error: Exception) -> None:
+        """Raise the error in the caller that waits."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_exception(error)
 
-    Discovery may pass the limit per host by its reserve, so that clients of the same host cannot starve it.
+
+class ConnectionPool(Generic[_C]):
+    """At most `limit` open sockets, `per_host` of them to one host.
+
+    Discovery may exceed the limit per host by its reserve, so that clients of the same host cannot starve it.
 
     Args:
         limit: Most permits at a time.
-        per_host: Most permits to one host, but for the reserve.
-        usable: Whether an idle connection is still good. Called just before it is handed out.
-        shut: Begins to close a connection; `drop` follows when its descriptor is gone.
+        per_host: Most permits to one host, without the reserve.
     """
 
-    def __init__(
-        self,
-        limit: int,
-        per_host: int,
-        *,
-        usable: Callable[[Permit[_T]], bool],
-        shut: Callable[[Permit[_T]], object],
-    ) -> None:
+    def __init__(self, limit: int, per_host: int) -> None:
         self.limit, self.per_host = limit, per_host
-        self._usable, self._shut = usable, shut
-        self.permits: set[Permit[_T]] = set()
-        self.idle: OrderedDict[Permit[_T], None] = OrderedDict()
-        self._idle_by_key: defaultdict[Hashable, list[Permit[_T]]] = defaultdict(list)
-        self._queues: dict[Hashable, OrderedDict[Turn[_T], None]] = {}
+        self.permits: set[Permit[_C]] = set()
+        self.idle: OrderedDict[Permit[_C], None] = OrderedDict()
+        self._idle_by_key: defaultdict[Hashable, list[Permit[_C]]] = defaultdict(list)
+        self._queues: dict[Hashable, OrderedDict[PoolRequest[_C], None]] = {}
         self._open: defaultdict[Hashable, int] = defaultdict(int)
-        self._leaving: defaultdict[Hashable, int] = defaultdict(int)
-        self._using: defaultdict[Hashable, int] = defaultdict(int)
+        self._closing: defaultdict[Hashable, int] = defaultdict(int)
+        self._used: defaultdict[Hashable, int] = defaultdict(int)
         self._numbers = count()
-        self._serving = self._again = False
+        self._serving = self._serve_again = False
 
     def __repr__(self) -> str:
-        leaving = sum(self._leaving.values())
+        closing = sum(self._closing.values())
         return (
-            f"<{len(self.permits)} of {self.limit} open: {len(self.permits) - len(self.idle) - leaving} in use, "
-            f"{len(self.idle)} idle, {leaving} closing; {self.waiting} waiting>"
+            f"<{len(self.permits)} of {self.limit} open: {len(self.permits) - len(self.idle) - closing} in use, "
+            f"{len(self.idle)} idle, {closing} closing; {self.waiting} waiting>"
         )
 
     @property
     def waiting(self) -> int:
-        """How many callers are queued."""
+        """Queued requests."""
         return sum(map(len, self._queues.values()))
 
-    def ask(self, purpose: Purpose, key: Hashable, host: Hashable, *, reuse: bool = True) -> Turn[_T]:
-        """Queue up; `permit` of the turn is set at once where there is room."""
-        turn: Turn[_T] = Turn(next(self._numbers), purpose, key, host, reuse)
-        if not self._queues and not self._serving:  # the common case, spared the queue
-            turn.permit = self._place(turn, {})
-            if turn.permit is not None:
-                return turn
-        self._queues.setdefault(turn.group, OrderedDict())[turn] = None
-        self.serve()
-        return turn
+    def request(self, purpose: Purpose, key: Hashable, host: Hashable, *, reuse: bool = True) -> PoolRequest[_C]:
+        """Request a connection. The request's `permit` is set at once if there is room; else it is queued."""
+        request: PoolRequest[_C] = PoolRequest(next(self._numbers), purpose, key, host, reuse=reuse)
+        if not self._queues and not self._serving:  # the common case avoids the queue
+            request.permit = self._find_permit(request, {})
+            if request.permit is not None:
+                return request
+        self._queues.setdefault(request.group, OrderedDict())[request] = None
+        self.serve_queue()
+        return request
 
-    def withdraw(self, turn: Turn[_T]) -> None:
-        """The caller leaves: its place goes to others, and so does what it was given and did not use."""
-        if turn.permit is None:
-            self._unqueue(turn)
-        elif turn.permit.connection is None:
-            self.drop(turn.permit)
+    def withdraw(self, request: PoolRequest[_C]) -> None:
+        """Leave the queue, or return a permit that was assigned and not used."""
+        if request.permit is None:
+            self._remove_from_queue(request)
+        elif request.permit.connection is None:
+            self.drop_hold(request.permit)
         else:
-            self.rest(turn.permit, turn.permit.idle_since)
+            self.release(request.permit, request.permit.idle_since)
 
-    def rest(self, permit: Permit[_T], now: float) -> None:
-        """The connection is not in use any more, and may be used again."""
-        if permit.leaving or permit not in self.permits:
+    def fail_queued(self, error: Callable[[], Exception]) -> None:
+        """Wake every queued caller with an error of its own. Each withdraws its request."""
+        for queue in self._queues.values():
+            for request in queue:
+                request.fail(error())
+
+    def release(self, permit: Permit[_C], now: float) -> None:
+        """The call has ended, and the connection may be reused."""
+        if permit.closing or permit not in self.permits:
             return
-        self._release_use(permit)
+        self._end_use(permit)
         permit.idle_since = now
         self.idle[permit] = None
         self._idle_by_key[permit.key].append(permit)
-        self.serve()
+        self.serve_queue()
 
-    def close(self, permit: Permit[_T]) -> None:
-        """The connection will not be used any more."""
-        if permit.leaving or permit not in self.permits:
+    def close(self, permit: Permit[_C]) -> None:
+        """Close the connection; it counts until its descriptor is closed."""
+        if permit.closing or permit not in self.permits:
             return
-        self._take_idle(permit)
-        self._release_use(permit)
-        permit.leaving = True
-        self._leaving[permit.host] += 1
-        self._shut(permit)
-        self.serve()
+        self._remove_from_idle(permit)
+        self._end_use(permit)
+        permit.closing = True
+        self._closing[permit.host] += 1
+        if permit.connection is not None:
+            permit.connection.close()
+        self.serve_queue()
 
-    def drop(self, permit: Permit[_T]) -> None:
-        """One of the permit's holds (the attempt, each descriptor) has ended; the last one frees it."""
+    def drop_hold(self, permit: Permit[_C]) -> None:
+        """One of the permit's holds (the attempt, each descriptor) has ended; the last one frees the permit."""
         permit.holds -= 1
         if permit.holds or permit not in self.permits:
             return
-        self._take_idle(permit)
-        self._release_use(permit)
+        self._remove_from_idle(permit)
+        self._end_use(permit)
         self.permits.discard(permit)
-        _less(self._open, permit.host)
-        if permit.leaving:
-            _less(self._leaving, permit.host)
-        self.serve()
+        _decrement(self._open, permit.host)
+        if permit.closing:
+            _decrement(self._closing, permit.host)
+        self.serve_queue()
 
-    def serve(self) -> None:
-        """Give out what can be given, oldest caller first. Closing an idle connection may call this again."""
-        self._again = True
+    def serve_queue(self) -> None:
+        """Assign permits to queued requests, oldest first. Closing an idle connection may call this again."""
+        self._serve_again = True
         if self._serving or not self._queues:
             return
         self._serving = True
         try:
-            while self._again:
-                self._again = False
+            while self._serve_again:
+                self._serve_again = False
                 self._serve_once()
         finally:
             self._serving = False
 
     def _serve_once(self) -> None:
-        heads = [next(iter(queue)) for queue in self._queues.values()]
-        order = [(turn.number, turn) for turn in heads]
+        order = [(request.number, request) for request in (next(iter(queue)) for queue in self._queues.values())]
         heapq.heapify(order)
-        # Sockets on their way out, each for the first caller who needs the room.
-        promised: dict[Purpose, int] = {}
+        # Closing sockets, each claimed by the first request that needs the room.
+        claimed: dict[Purpose, int] = {}
         while order:
-            _, turn = heapq.heappop(order)
-            permit = self._place(turn, promised)
+            _, request = heapq.heappop(order)
+            permit = self._find_permit(request, claimed)
             if permit is None:
                 continue
-            self._unqueue(turn)
-            turn.permit = permit
-            if turn.wake is not None:
-                turn.wake()
-            if queue := self._queues.get(turn.group):
+            self._remove_from_queue(request)
+            request.assign(permit)
+            if queue := self._queues.get(request.group):
                 following = next(iter(queue))
                 heapq.heappush(order, (following.number, following))
 
-    def _place(self, turn: Turn[_T], promised: dict[Purpose, int]) -> Permit[_T] | None:
-        if turn.purpose is Purpose.CLIENT and (
-            self._using.get(Purpose.CLIENT, 0) + promised.get(Purpose.CLIENT, 0) >= self.limit - RESERVED
-            or self._using.get((Purpose.CLIENT, turn.host), 0) >= self.per_host
+    def _find_permit(self, request: PoolRequest[_C], claimed: dict[Purpose, int]) -> Permit[_C] | None:
+        if request.purpose is Purpose.CLIENT and (
+            self._used.get(Purpose.CLIENT, 0) + claimed.get(Purpose.CLIENT, 0) >= self.limit - RESERVED
+            or self._used.get((Purpose.CLIENT, request.host), 0) >= self.per_host
         ):
             return None
-        if turn.reuse and (permit := self._reusable(turn)) is not None:
+        if request.reuse and (permit := self._take_idle(request)) is not None:
             return permit
-        if self._open.get(turn.host, 0) >= self.per_host + self._passing(turn):
+        if self._open.get(request.host, 0) >= self.per_host + self._host_reserve(request):
             # Only another key's idle connection to this host could make room; one at a time.
-            if not self._leaving.get(turn.host):
-                self._close_oldest(turn.host)
+            if not self._closing.get(request.host):
+                self._close_oldest(request.host)
             return None
         if len(self.permits) < self.limit:
-            return self._new(turn)
-        if sum(self._leaving.values()) > sum(promised.values()) or self._close_oldest():
-            promised[turn.purpose] = promised.get(turn.purpose, 0) + 1
+            return self._new_permit(request)
+        if sum(self._closing.values()) > sum(claimed.values()) or self._close_oldest():
+            claimed[request.purpose] = claimed.get(request.purpose, 0) + 1
         return None
 
-    def _passing(self, turn: Turn[_T]) -> int:
-        """By how much the caller may pass the limit per host."""
-        if turn.purpose is Purpose.DISCOVERY and self._using.get((Purpose.DISCOVERY, turn.host), 0) < RESERVED:
+    def _host_reserve(self, request: PoolRequest[_C]) -> int:
+        """By how much the request may exceed the limit per host."""
+        if request.purpose is Purpose.DISCOVERY and self._used.get((Purpose.DISCOVERY, request.host), 0) < RESERVED:
             return RESERVED
         return 0
 
-    def _reusable(self, turn: Turn[_T]) -> Permit[_T] | None:
-        """The youngest idle connection that is still good: the least likely to have been closed by the peer."""
-        while permits := self._idle_by_key.get(turn.key):
+    def _take_idle(self, request: PoolRequest[_C]) -> Permit[_C] | None:
+        """The youngest usable idle connection: the peer is least likely to have closed it."""
+        while permits := self._idle_by_key.get(request.key):
             permit = permits[-1]
-            if self._usable(permit):
-                self._take_idle(permit)
-                self._use(permit, turn.purpose)
+            if permit.connection is not None and permit.connection.is_usable():
+                self._remove_from_idle(permit)
+                self._start_use(permit, request.purpose)
                 return permit
             self.close(permit)
         return None
 
-    def _new(self, turn: Turn[_T]) -> Permit[_T]:
-        permit: Permit[_T] = Permit(turn.key, turn.host)
+    def _new_permit(self, request: PoolRequest[_C]) -> Permit[_C]:
+        permit: Permit[_C] = Permit(request.key, request.host)
         self.permits.add(permit)
-        self._open[turn.host] += 1
-        self._use(permit, turn.purpose)
+        self._open[request.host] += 1
+        self._start_use(permit, request.purpose)
         return permit
 
     def _close_oldest(self, host: Hashable = None) -> bool:
@@ -270,18 +273,18 @@ class Bound(Generic[_T]):
                 return True
         return False
 
-    def _use(self, permit: Permit[_T], purpose: Purpose) -> None:
+    def _start_use(self, permit: Permit[_C], purpose: Purpose) -> None:
         permit.purpose = purpose
-        self._using[purpose] += 1
-        self._using[purpose, permit.host] += 1
+        self._used[purpose] += 1
+        self._used[purpose, permit.host] += 1
 
-    def _release_use(self, permit: Permit[_T]) -> None:
+    def _end_use(self, permit: Permit[_C]) -> None:
         if (purpose := permit.purpose) is not None:
             permit.purpose = None
-            _less(self._using, purpose)
-            _less(self._using, (purpose, permit.host))
+            _decrement(self._used, purpose)
+            _decrement(self._used, (purpose, permit.host))
 
-    def _take_idle(self, permit: Permit[_T]) -> None:
+    def _remove_from_idle(self, permit: Permit[_C]) -> None:
         if permit in self.idle:
             del self.idle[permit]
             permits = self._idle_by_key[permit.key]
@@ -289,15 +292,15 @@ class Bound(Generic[_T]):
             if not permits:
                 del self._idle_by_key[permit.key]
 
-    def _unqueue(self, turn: Turn[_T]) -> None:
-        if (queue := self._queues.get(turn.group)) is not None:
-            queue.pop(turn, None)
+    def _remove_from_queue(self, request: PoolRequest[_C]) -> None:
+        if (queue := self._queues.get(request.group)) is not None:
+            queue.pop(request, None)
             if not queue:
-                del self._queues[turn.group]
+                del self._queues[request.group]
 
 
-def _less(counter: defaultdict[Hashable, int], key: Hashable) -> None:
-    """One less; a host that is not there any more leaves no entry behind."""
+def _decrement(counter: defaultdict[Hashable, int], key: Hashable) -> None:
+    """Count one less. A count of 0 is deleted, so that hosts no longer used leave no entry."""
     counter[key] -= 1
     if counter[key] <= 0:
         del counter[key]

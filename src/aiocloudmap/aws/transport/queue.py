@@ -1,115 +1,76 @@
-"""Callers who wait for their connection: where, for how long, and what they are told when that is over."""
+"""How long a call may wait for its connection: in the pool's queue, and to connect."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
-from aiocloudmap.aws.transport.pool import RESERVED, Purpose
-from aiocloudmap.errors import ConnectError, ConnectionLimitError
+from aiocloudmap.aws.transport.pool import RESERVED, ConnectionPool, Permit, PoolRequest, Purpose
+from aiocloudmap.errors import ConnectionLimitError
 
 if TYPE_CHECKING:
     from aiohttp import ClientRequest, ClientTimeout
     from aiohttp.tracing import Trace
 
-    from aiocloudmap.aws.transport.pool import Bound, Turn
-    from aiocloudmap.model.policy import ConnectionPolicy
+__all__ = ["max_connect_time", "wait_in_queue"]
 
-__all__ = ["WaitingRoom", "closed_error", "connect_time", "limit_error", "needs_contexts", "queueing_time"]
-
-_OF_TOTAL: Final = 0.95
-"""The part of a total time-out that is spent queueing: the limit's own error has to come before it."""
+_QUEUE_SHARE: Final = 0.95
+"""Share of a total timeout that may be spent queueing, so that the error of the limit comes first."""
 
 
-class WaitingRoom:
-    """Where callers wait for their turn, each for as long as it may.
+async def wait_in_queue(
+    pool: ConnectionPool[Any], request: PoolRequest[Any], traces: list[Trace], timeout: ClientTimeout
+) -> Permit[Any]:
+    """The permit that the pool assigns. If the wait ends in any other way, the request is withdrawn.
 
-    Args:
-        bound: Gives the turns.
-        policy: The limits, for what is said.
-        loop: The event loop of the callers.
+    Raises:
+        ConnectionLimitError: A client's call waited for as long as it may wait to connect.
+        ConnectError: The connector was closed.
     """
-
-    def __init__(self, bound: Bound[Any], policy: ConnectionPolicy, loop: asyncio.AbstractEventLoop) -> None:
-        self._bound, self._policy, self._loop = bound, policy, loop
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    async def wait(self, turn: Turn[Any], timeout: ClientTimeout, traces: list[Trace]) -> None:
-        """Wait for room, or for an idle connection to the same place. Who leaves, for whatever reason, withdraws.
-
-        Raises:
-            ConnectionLimitError: A client's call waited for as long as it may wait to connect.
-            ConnectError: The room was closed.
-        """
-        woken: asyncio.Future[None] = self._loop.create_future()
-        turn.wake = lambda: None if woken.done() else woken.set_result(None)
-        self._waiting.add(woken)
-        patience = queueing_time(timeout) if turn.purpose is Purpose.CLIENT else None
-        timer = None if patience is None else self._loop.call_later(patience, self._give_up, turn, woken, patience)
-        try:
-            for trace in traces or ():
-                await trace.send_connection_queued_start()
-            await woken
-            for trace in traces or ():
-                await trace.send_connection_queued_end()
-        except BaseException:
-            self._bound.withdraw(turn)
-            raise
-        finally:
-            self._waiting.discard(woken)
-            if timer is not None:
-                timer.cancel()
-
-    def close(self) -> None:
-        """Everybody leaves, told that the connections were closed; each withdraws its turn as it wakes."""
-        for woken in self._waiting:
-            if not woken.done():
-                woken.set_exception(closed_error())
-
-    def _give_up(self, turn: Turn[Any], woken: asyncio.Future[None], patience: float) -> None:
-        if woken.done():
-            return
-        self._bound.withdraw(turn)
-        woken.set_exception(limit_error(turn.host, patience, self._policy, self._bound))
+    loop = asyncio.get_running_loop()
+    request.waiter = loop.create_future()
+    max_wait = _max_queue_time(timeout) if request.purpose is Purpose.CLIENT else None
+    timer = None if max_wait is None else loop.call_later(max_wait, _give_up, pool, request, max_wait)
+    try:
+        for trace in traces or ():
+            await trace.send_connection_queued_start()
+        await request.waiter
+        for trace in traces or ():
+            await trace.send_connection_queued_end()
+    except BaseException:
+        pool.withdraw(request)
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
+    assert request.permit is not None
+    return request.permit
 
 
-def limit_error(host: Any, waited: float, policy: ConnectionPolicy, bound: Bound[Any]) -> ConnectionLimitError:
-    """What a client's call ends in that waited for too long.
-
-    Args:
-        host: Name and port it wanted.
-        waited: For how many seconds.
-        policy: The limits.
-        bound: How things stand.
-    """
-    return ConnectionLimitError(
-        f"no connection to {host[0]} came free in {waited:.1f} s; of {policy.max_connections} "
-        f"({policy.max_connections_per_host} per host, {RESERVED} kept for discovery): {bound!r}",
-        advice="Raise ConnectionPolicy.max_connections, make fewer calls at a time, or release responses sooner.",
+def _give_up(pool: ConnectionPool[Any], request: PoolRequest[Any], waited: float) -> None:
+    if request.permit is not None:
+        return
+    pool.withdraw(request)
+    host: Any = request.host
+    message = (
+        f"no connection to {host[0]} became free in {waited:.1f} s, with a limit of {pool.limit} "
+        f"({pool.per_host} per host, {RESERVED} reserved for discovery): {pool!r}"
     )
+    advice = "Raise ConnectionPolicy.max_connections, make fewer concurrent calls, or release responses sooner."
+    request.fail(ConnectionLimitError(message, advice=advice))
 
 
-def closed_error() -> ConnectError:
-    """What a call ends in whose connection is closed by us."""
-    return ConnectError(
-        "the connections of this event loop were closed under the call",
-        advice="Let calls end before the loop does, or await them inside `async with`.",
-    )
-
-
-def needs_contexts(req: ClientRequest) -> bool:
-    """Whether anything on the way is TLS, without a context that the request brings."""
-    return req.ssl is True and (req.is_ssl() or (req.proxy is not None and req.proxy.scheme == "https"))
-
-
-def queueing_time(timeout: ClientTimeout) -> float | None:
-    """How long the caller would have waited to connect; None for one without any limit."""
-    total = timeout.total * _OF_TOTAL if timeout.total else None
+def _max_queue_time(timeout: ClientTimeout) -> float | None:
+    """Seconds that the caller would have waited to connect; None for no limit."""
+    total = timeout.total * _QUEUE_SHARE if timeout.total else None
     return min((limit for limit in (timeout.connect, timeout.sock_connect, total) if limit), default=None)
 
 
-def connect_time(req: ClientRequest, timeout: ClientTimeout, waited: float) -> float | None:
-    """What is left for all of connecting. aiohttp itself bounds the single attempt, but not a proxy's answer."""
+def max_connect_time(req: ClientRequest, timeout: ClientTimeout, waited: float) -> float | None:
+    """Seconds left for all of connecting, after `waited`; None for no limit.
+
+    aiohttp bounds each single attempt, but not the answer of a proxy.
+    """
     if timeout.connect:
         return max(timeout.connect - waited, 0.001)
     if req.proxy is not None and timeout.sock_connect:

@@ -1,7 +1,7 @@
-"""TLS as botocore sets it up, with host names checked whatever the version of aiobotocore.
+"""TLS contexts as botocore builds them, with host names checked on every version of aiobotocore.
 
-aiobotocore 2.25.1 by itself checks no host name, and through an HTTP proxy verifies nothing; so the contexts are
-built here, from the same settings and by the same functions of botocore.
+aiobotocore 2.25.1 does not check host names, and verifies nothing through an HTTP proxy. So the contexts are built
+here, from the same settings and with the same functions of botocore.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from aiocloudmap.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["ContextCache", "ContextsOfLoop", "TlsContexts", "TlsSettings"]
+    from aiohttp import ClientRequest
 
-_KEPT: Final = 8
+__all__ = ["ContextCache", "ContextsOfLoop", "TlsContexts", "TlsSettings", "needs_contexts"]
+
+_MAX_CONTEXTS: Final = 8
 
 
 class TlsSettings(NamedTuple):
-    """What decides whom to trust; connections under different settings never mix.
+    """Which certificates to trust and to show. Connections with different settings never mix.
 
     Args:
         verify: True for botocore's own certificate authorities, False for no check at all, or a file or directory of
             authorities.
-        client_cert: The certificate to show: a file that holds its key too, or a file and a key file.
+        client_cert: The certificate to show: a file that also holds its key, or a file and a key file.
         proxy_ca_bundle: Authorities for an HTTPS proxy, in addition to `verify`.
-        proxy_client_cert: The certificate to show to an HTTPS proxy. `client_cert` is never shown to one.
+        proxy_client_cert: The certificate to show to an HTTPS proxy. `client_cert` is never shown to a proxy.
     """
 
     verify: bool | str = True
@@ -51,9 +53,9 @@ class TlsSettings(NamedTuple):
         client_cert: Any = None,
         proxies_config: Mapping[str, Any] | None = None,
     ) -> Self:
-        """The settings that arguments of botocore's `create_client` and `Config` mean.
+        """The settings for arguments of botocore's `create_client` and `Config`.
 
-        Nothing and "" mean True: only a plain False turns the checks off.
+        None and "" mean True: only a plain False turns the checks off.
         """
         proxies = proxies_config or {}
         return cls(
@@ -65,7 +67,7 @@ class TlsSettings(NamedTuple):
 
     @classmethod
     def from_env(cls) -> Self:
-        """What botocore would take where nothing is passed: AWS_CA_BUNDLE, else REQUESTS_CA_BUNDLE, else its own."""
+        """Botocore's default: AWS_CA_BUNDLE, else REQUESTS_CA_BUNDLE, else its own authorities."""
         return cls.of(os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE"))
 
     def contexts(self) -> TlsContexts:
@@ -78,7 +80,7 @@ class TlsSettings(NamedTuple):
         if self.client_cert is not None:
             _show(endpoint, "client certificate", self.client_cert)
         if not (self.client_cert or self.proxy_ca_bundle or self.proxy_client_cert):
-            # Reading the authorities is most of what the first call of a process takes: once is enough.
+            # Reading the authorities takes most of the first call's time, so they are read once.
             return TlsContexts(endpoint, endpoint)
         proxy = self._trusting()
         if self.proxy_ca_bundle is not None:
@@ -88,7 +90,7 @@ class TlsSettings(NamedTuple):
         return TlsContexts(endpoint, proxy)
 
     def stamp(self) -> tuple[object, ...]:
-        """Changes when one of the files is replaced."""
+        """Inode, size and time of the files; differs once one of them is replaced."""
         return tuple(map(_stamp, self._files()))
 
     def _trusting(self) -> ssl.SSLContext:
@@ -98,7 +100,7 @@ class TlsSettings(NamedTuple):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
             return context
-        # urllib3 checks names by itself and leaves this off; aiohttp leaves it to the context.
+        # urllib3 checks names itself and leaves this off; aiohttp leaves the check to the context.
         context.verify_mode = ssl.CERT_REQUIRED
         context.check_hostname = True
         _trust(context, "CA bundle", botocore.httpsession.get_cert_path(self.verify))
@@ -113,7 +115,7 @@ class TlsSettings(NamedTuple):
 
 
 class TlsContexts(NamedTuple):
-    """What connections are wrapped with.
+    """The contexts of a connection.
 
     Args:
         endpoint: For the server that is called.
@@ -125,9 +127,9 @@ class TlsContexts(NamedTuple):
 
 
 class ContextCache:
-    """Contexts for every event loop of the process, rebuilt when a file changes.
+    """The contexts of the process, rebuilt when a file changes.
 
-    A context belongs to no loop; a Lambda that runs `asyncio.run` per invocation would else build one each time.
+    Contexts do not belong to an event loop, so a Lambda that runs `asyncio.run` per invocation builds them once.
     """
 
     def __init__(self) -> None:
@@ -144,7 +146,7 @@ class ContextCache:
         with self._lock:
             if (contexts := self._contexts.get(key)) is None:
                 contexts = settings.contexts()
-                while len(self._contexts) >= _KEPT:
+                while len(self._contexts) >= _MAX_CONTEXTS:
                     del self._contexts[next(iter(self._contexts))]
                 self._contexts[key] = contexts
         return contexts
@@ -174,6 +176,11 @@ class ContextsOfLoop:
 
     async def _in_thread(self) -> TlsContexts:
         return await asyncio.get_running_loop().run_in_executor(None, self._build)
+
+
+def needs_contexts(req: ClientRequest) -> bool:
+    """Whether the endpoint or a proxy uses TLS, without a context that the request brings."""
+    return req.ssl is True and (req.is_ssl() or (req.proxy is not None and req.proxy.scheme == "https"))
 
 
 def _certificate(value: Any) -> str | tuple[str, str | None] | None:
@@ -209,7 +216,7 @@ def _trust(context: ssl.SSLContext, what: str, authorities: str) -> None:
 def _show(context: ssl.SSLContext, what: str, certificate: str | tuple[str, str | None]) -> None:
     file, key = (certificate, None) if isinstance(certificate, str) else certificate
     with _loading(what, file):
-        # Without an answer OpenSSL would ask for the key's password on the terminal.
+        # Without a callback OpenSSL would ask for the key's password on the terminal.
         context.load_cert_chain(file, key, password=lambda: "")
 
 

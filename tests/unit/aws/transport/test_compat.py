@@ -1,4 +1,4 @@
-"""What the transport stands on is there, and its absence is told by name."""
+"""The private names that the transport needs exist, and a missing one is reported by name."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from aiocloudmap.errors import ConfigurationError
 
 
 def test_the_installed_versions_have_everything():
-    """At both ends of the range, since these tests run there."""
+    """These tests run at both ends of the supported range."""
     assert compat.missing() == []
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "told"),
+    ("owner", "name", "reported"),
     [
         (AIOHTTPSession, "_get_session", "AIOHTTPSession._get_session(proxy_url)"),
         (aiohttp.TCPConnector, "_create_connection", "TCPConnector._create_connection(req, traces, timeout)"),
     ],
 )
-def test_a_method_that_has_other_parameters_is_told(monkeypatch, owner, name, told):
-    """Which one, and of what."""
+def test_a_method_with_other_parameters_is_reported(monkeypatch, owner, name, reported):
+    """With its class."""
     monkeypatch.setattr(owner, name, lambda self, other: None)
-    assert compat.missing() == [told]
+    assert compat.missing() == [reported]
 
 
-def test_a_constructor_that_lacks_an_attribute_or_argument_is_told(monkeypatch):
-    """Which one, and of what."""
+def test_a_constructor_without_an_attribute_or_argument_is_reported(monkeypatch):
+    """With its class."""
 
     def init(self, verify, proxies, client_cert, proxies_config):
         pass
@@ -41,8 +41,8 @@ def test_a_constructor_that_lacks_an_attribute_or_argument_is_told(monkeypatch):
     assert compat.missing() == ["AIOHTTPSession(timeout=...)", "AIOHTTPSession._timeout"]
 
 
-def test_making_a_transport_asks(monkeypatch):
-    """The message names the versions, before any call is made."""
+def test_creating_a_transport_checks_the_names(monkeypatch):
+    """The error names the versions."""
     monkeypatch.setattr(AIOHTTPSession, "send", None)
     with pytest.raises(ConfigurationError) as caught:
         Transport()

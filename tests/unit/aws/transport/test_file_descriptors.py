@@ -1,4 +1,4 @@
-"""Finding the errno that means "too many open files", and telling it."""
+"""Finding the errno of "too many open files", and reporting it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botocore.exceptions import HTTPClientError
 
 from aiocloudmap import DescriptorsLow
 from aiocloudmap.aws.transport import file_descriptors as descriptors
-from aiocloudmap.aws.transport.file_descriptors import Watch, find_descriptor_error, too_many_open_files
+from aiocloudmap.aws.transport.file_descriptors import DescriptorWatch, find_descriptor_error, too_many_open_files
 
 FULL = OSError(errno.EMFILE, "Too many open files")
 
@@ -38,13 +38,13 @@ def caused(error: BaseException, cause: BaseException) -> BaseException:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_it_is_found_anywhere_in_the_chain(error):
-    """Of causes, of botocore's argument, of aiohttp's os_error, of a group."""
+def test_the_errno_is_found_anywhere_in_the_chain(error):
+    """In causes, botocore's argument, aiohttp's os_error and groups."""
     assert find_descriptor_error(error) is not None
 
 
-def test_what_the_caller_was_handling_is_not_this_failure():
-    """A call made in an except block carries that block's error as its context."""
+def test_the_context_of_an_error_is_not_searched():
+    """In an except block it is the error that the caller was handling."""
     try:
         try:
             raise FULL
@@ -54,20 +54,20 @@ def test_what_the_caller_was_handling_is_not_this_failure():
         assert find_descriptor_error(error) is None
 
 
-def test_a_chain_that_bites_its_own_tail_ends():
-    """Re-raised errors do that."""
+def test_a_circular_chain_ends():
+    """Errors that are raised again may form one."""
     one, two = ValueError("1"), ValueError("2")
     one.__cause__, two.__cause__ = two, one
     assert find_descriptor_error(one) is None
 
 
-def test_a_failed_look_up_is_believed_while_descriptors_are_left():
-    """The name is wrong then."""
+def test_a_failed_look_up_with_free_descriptors_is_another_error():
+    """The name is wrong."""
     assert find_descriptor_error(socket.gaierror(socket.EAI_AGAIN, "x")) is None
 
 
-def test_a_failed_look_up_for_want_of_descriptors_is_recognised(monkeypatch):
-    """The resolver does not say so; trying to open something does."""
+def test_a_failed_look_up_without_descriptors_is_recognised(monkeypatch):
+    """The resolver does not say so; opening a file does."""
 
     def full(*_):
         raise FULL
@@ -76,16 +76,16 @@ def test_a_failed_look_up_for_want_of_descriptors_is_recognised(monkeypatch):
     assert find_descriptor_error(socket.gaierror(socket.EAI_AGAIN, "x")) is FULL
 
 
-def test_the_message_has_the_figures():
-    """How many are open, how many are ours, and the limit."""
+def test_the_message_contains_the_counts():
+    """Open descriptors, those of this library, and the limit."""
     text = str(too_many_open_files(FULL, 5))
     assert "5 of them connections of aiocloudmap" in text
     counted = int(text.split(" descriptors", maxsplit=1)[0].rpartition(" ")[2])
     assert 3 <= counted <= 4096
 
 
-def test_a_limit_too_high_to_count_to_is_told_as_such(monkeypatch):
-    """Counting a million would take a second."""
+def test_only_the_first_4096_descriptors_are_counted(monkeypatch):
+    """Counting a million would take a second, and the message says so."""
     monkeypatch.setattr(descriptors, "_limit", lambda: 1_000_000)
     assert "among the first 4096" in str(too_many_open_files(FULL, 0))
     monkeypatch.setattr(descriptors, "_limit", lambda: None)
@@ -94,44 +94,44 @@ def test_a_limit_too_high_to_count_to_is_told_as_such(monkeypatch):
 
 @pytest.fixture
 def look(monkeypatch):
-    """What a watch tells of so many open descriptors, with a limit of 100 unless another one is given."""
-    told: list[DescriptorsLow] = []
-    watch = Watch(lambda: 5, told.append)
+    """A function that returns the events of a watch for a count and a limit."""
+    events: list[DescriptorsLow] = []
+    watch = DescriptorWatch(lambda: 5, events.append)
 
     def look(count: int | None, limit: int | None = 100) -> list[DescriptorsLow]:
         monkeypatch.setattr(descriptors, "_count", lambda: count)
         monkeypatch.setattr(descriptors, "_limit", lambda: limit)
-        told.clear()
-        watch.look()
-        return list(told)
+        events.clear()
+        watch.check()
+        return list(events)
 
     return look
 
 
-def test_four_fifths_of_the_limit_are_told(look):
-    """With all three figures; not one less."""
+def test_80_percent_of_the_limit_is_reported(look):
+    """With all three counts."""
     assert look(79) == []
     assert look(80) == [DescriptorsLow(80, 5, 100)]
 
 
-def test_one_crossing_is_told_once(look):
-    """However many connections follow, and though the count goes back and forth a little; then the next crossing."""
+def test_one_crossing_is_reported_once(look):
+    """Again only after less than 70 % were in use."""
     assert look(85) != []
     assert [look(count) for count in (90, 79, 80, 70, 99)] == [[]] * 5
     assert look(69) == []
     assert look(80) == [DescriptorsLow(80, 5, 100)]
 
 
-def test_without_a_limit_or_a_count_nothing_is_told(look):
-    """Some systems have no limit, and some do not tell how many are open."""
+def test_without_a_limit_or_a_count_nothing_is_reported(look):
+    """Some systems have no limit, and some do not report open descriptors."""
     assert look(10_000, limit=None) == []
     assert look(None) == []
 
 
 def test_open_descriptors_are_counted_exactly(monkeypatch):
-    """Where the system knows their number, and where they have to be listed; None where neither is possible."""
+    """By the size of the directory, or by listing it; None if neither is possible."""
 
-    def of_its_size(self, **_):
+    def failing_stat(self, **_):
         raise OSError
 
     def counted_with_three_more() -> list[int | None]:
@@ -143,7 +143,7 @@ def test_open_descriptors_are_counted_exactly(monkeypatch):
 
     listed = len(os.listdir("/proc/self/fd")) - 1
     assert counted_with_three_more() == [listed, listed + 3]
-    monkeypatch.setattr(Path, "stat", of_its_size)
+    monkeypatch.setattr(Path, "stat", failing_stat)
     assert counted_with_three_more() == [listed, listed + 3]
     monkeypatch.setattr(descriptors, "_LISTS", ("/nowhere",))
     assert descriptors._count() is None

@@ -1,4 +1,4 @@
-"""Who may have a socket: decisions, without any."""
+"""The connection pool decides without any socket."""
 
 from __future__ import annotations
 
@@ -7,239 +7,259 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aiocloudmap.aws.transport.pool import RESERVED, Bound, Permit, Purpose
+from aiocloudmap.aws.transport.pool import RESERVED, ConnectionPool, Permit, Purpose
 
 DISCOVERY, CLIENT = Purpose.DISCOVERY, Purpose.CLIENT
 
 
+class FakeConnection:
+    """A connection whose peer may go away, and that takes a while to close."""
+
+    def __init__(self, closing: list[FakeConnection]) -> None:
+        self._closing = closing
+        self.usable = True
+
+    def is_usable(self) -> bool:
+        return self.usable
+
+    def close(self) -> None:
+        self._closing.append(self)
+
+
 class Sockets:
-    """What the connector would do: a permit's connection is its number here, and closing takes a while."""
+    """Does what the connector does, without any socket."""
 
     def __init__(self, limit: int = 4, per_host: int = 4) -> None:
-        self.closing: list[Permit[int]] = []
-        self.dead: set[Permit[int]] = set()
-        self.bound: Bound[int] = Bound(
-            limit, per_host, usable=lambda permit: permit not in self.dead, shut=self.closing.append
-        )
+        self._closing: list[FakeConnection] = []
+        self._permits: dict[FakeConnection, Permit[FakeConnection]] = {}
+        self.pool: ConnectionPool[FakeConnection] = ConnectionPool(limit, per_host)
         self.now = 0.0
 
-    def ask(self, purpose=CLIENT, key="a", **options):
-        return self.bound.ask(purpose, key, key[0], **options)
+    @property
+    def closing(self) -> list[Permit[FakeConnection]]:
+        return [self._permits[connection] for connection in self._closing]
+
+    def request(self, purpose=CLIENT, key="a", **options):
+        return self.pool.request(purpose, key, key[0], **options)
+
+    def connect(self, permit) -> None:
+        permit.connection = FakeConnection(self._closing)
+        self._permits[permit.connection] = permit
 
     def use(self, purpose=CLIENT, key="a"):
-        turn = self.ask(purpose, key)
-        turn.granted.connection = id(turn)
-        return turn.granted
+        permit = self.request(purpose, key).permit
+        self.connect(permit)
+        return permit
 
-    def rest(self, permit) -> None:
+    def release(self, permit) -> None:
         self.now += 1
-        self.bound.rest(permit, self.now)
+        self.pool.release(permit, self.now)
 
     def finish_closing(self) -> None:
-        while self.closing:
-            self.bound.drop(self.closing.pop(0))
+        while self._closing:
+            self.pool.drop_hold(self._permits[self._closing.pop(0)])
 
 
-def test_clients_leave_two_for_discovery():
-    """However many ask."""
+def test_clients_leave_two_connections_for_discovery():
+    """However many requests they make."""
     sockets = Sockets(limit=5, per_host=5)
-    turns = [sockets.ask() for _ in range(9)]
-    assert [turn.permit is not None for turn in turns] == [True] * 3 + [False] * 6
-    assert sockets.ask(DISCOVERY).permit is not None
-    assert sockets.ask(DISCOVERY).permit is not None
-    assert sockets.ask(DISCOVERY).permit is None
-    assert repr(sockets.bound) == "<5 of 5 open: 5 in use, 0 idle, 0 closing; 7 waiting>"
+    requests = [sockets.request() for _ in range(9)]
+    assert [request.permit is not None for request in requests] == [True] * 3 + [False] * 6
+    assert sockets.request(DISCOVERY).permit is not None
+    assert sockets.request(DISCOVERY).permit is not None
+    assert sockets.request(DISCOVERY).permit is None
+    assert repr(sockets.pool) == "<5 of 5 open: 5 in use, 0 idle, 0 closing; 7 waiting>"
 
 
-def test_discovery_may_have_them_all():
-    """The clients have no reserve."""
+def test_discovery_may_use_all_connections():
+    """Clients have no reserve."""
     sockets = Sockets()
-    assert all(sockets.ask(DISCOVERY).permit is not None for _ in range(4))
-    assert sockets.ask(CLIENT).permit is None
+    assert all(sockets.request(DISCOVERY).permit is not None for _ in range(4))
+    assert sockets.request(CLIENT).permit is None
 
 
-def test_discovery_passes_the_limit_per_host_by_its_reserve():
-    """A host that clients fill stays open to it."""
+def test_discovery_may_exceed_the_limit_per_host():
+    """By its reserve, so that a host used by clients stays reachable."""
     sockets = Sockets(limit=10, per_host=3)
-    assert [sockets.ask(CLIENT).permit is not None for _ in range(4)] == [True] * 3 + [False]
-    assert [sockets.ask(DISCOVERY).permit is not None for _ in range(3)] == [True] * 2 + [False]
+    assert [sockets.request(CLIENT).permit is not None for _ in range(4)] == [True] * 3 + [False]
+    assert [sockets.request(DISCOVERY).permit is not None for _ in range(3)] == [True] * 2 + [False]
 
 
-def test_the_youngest_idle_connection_is_used_again():
+def test_the_youngest_idle_connection_is_reused():
     """The peer is least likely to have closed it."""
     sockets = Sockets()
     first, second = sockets.use(DISCOVERY), sockets.use(DISCOVERY)
-    sockets.rest(first)
-    sockets.rest(second)
-    assert sockets.ask().permit is second
+    sockets.release(first)
+    sockets.release(second)
+    assert sockets.request().permit is second
 
 
-def test_an_idle_connection_that_is_not_good_any_more_is_passed_over():
-    """It is closed, and the next one taken."""
+def test_an_unusable_idle_connection_is_skipped():
+    """It is closed, and the next one used."""
     sockets = Sockets()
     first, second = sockets.use(DISCOVERY), sockets.use(DISCOVERY)
-    sockets.rest(first)
-    sockets.rest(second)
-    sockets.dead.add(second)
-    assert sockets.ask().permit is first
+    sockets.release(first)
+    sockets.release(second)
+    second.connection.usable = False
+    assert sockets.request().permit is first
     assert sockets.closing == [second]
 
 
-def test_the_oldest_idle_connection_makes_room_once_it_is_gone():
-    """Not before: until then its descriptor is open."""
+def test_the_oldest_idle_connection_makes_room_once_closed():
+    """Not before, because its descriptor is still open."""
     sockets = Sockets(limit=3)
     for key in "abc":
-        sockets.rest(sockets.use(DISCOVERY, key))
-    turn = sockets.ask(DISCOVERY, "d")
-    assert turn.permit is None
+        sockets.release(sockets.use(DISCOVERY, key))
+    request = sockets.request(DISCOVERY, "d")
+    assert request.permit is None
     assert [permit.key for permit in sockets.closing] == ["a"]
     sockets.finish_closing()
-    assert turn.permit is not None
+    assert request.permit is not None
 
 
-def test_no_more_is_closed_than_is_needed():
-    """Two callers, two closed, however often the queue is looked at."""
+def test_only_as_many_connections_are_closed_as_needed():
+    """Two requests close two, even if the queue is served again."""
     sockets = Sockets(limit=5)
     for key in "abcde":
-        sockets.rest(sockets.use(DISCOVERY, key))
-    sockets.ask(DISCOVERY, "f")
-    sockets.ask(DISCOVERY, "g")
-    sockets.bound.serve()
+        sockets.release(sockets.use(DISCOVERY, key))
+    sockets.request(DISCOVERY, "f")
+    sockets.request(DISCOVERY, "g")
+    sockets.pool.serve_queue()
     assert [permit.key for permit in sockets.closing] == ["a", "b"]
 
 
 def test_another_keys_idle_connection_to_a_full_host_is_closed():
-    """The host's limit counts it too."""
+    """It counts towards the host's limit."""
     sockets = Sockets(limit=9, per_host=1)
-    sockets.rest(sockets.use(CLIENT, "a1"))
-    turn = sockets.ask(CLIENT, "a2")
-    assert turn.permit is None
+    sockets.release(sockets.use(CLIENT, "a1"))
+    request = sockets.request(CLIENT, "a2")
+    assert request.permit is None
     sockets.finish_closing()
-    assert turn.permit is not None
+    assert request.permit is not None
 
 
-def test_callers_are_served_in_order_and_let_others_pass():
-    """One who waits for a full host holds up nobody who wants another."""
+def test_requests_are_served_in_order_and_let_others_pass():
+    """A request for a full host does not block requests for other hosts."""
     sockets = Sockets(limit=9, per_host=1)
     busy = sockets.use(CLIENT, "a")
-    first, second, other = sockets.ask(CLIENT, "a"), sockets.ask(CLIENT, "a"), sockets.ask(CLIENT, "b")
+    first, second, other = sockets.request(CLIENT, "a"), sockets.request(CLIENT, "a"), sockets.request(CLIENT, "b")
     assert other.permit is not None
-    sockets.rest(busy)
+    sockets.release(busy)
     assert first.permit is busy
     assert second.permit is None
 
 
-def test_a_caller_who_leaves_gives_back_what_he_was_given():
-    """A new permit is free again, an idle connection idle again, a place in the queue gone."""
+def test_a_withdrawn_request_returns_what_it_was_assigned():
+    """A new permit is freed, an idle connection is idle again, a place in the queue is gone."""
     sockets = Sockets(limit=3)
-    new = sockets.ask(CLIENT)
-    sockets.bound.withdraw(new)
-    assert sockets.bound.permits == set()
+    new = sockets.request(CLIENT)
+    sockets.pool.withdraw(new)
+    assert sockets.pool.permits == set()
     idle = sockets.use(CLIENT)
-    sockets.rest(idle)
-    again = sockets.ask(CLIENT)
-    sockets.bound.withdraw(again)
-    assert list(sockets.bound.idle) == [idle]
+    sockets.release(idle)
+    again = sockets.request(CLIENT)
+    sockets.pool.withdraw(again)
+    assert list(sockets.pool.idle) == [idle]
     busy = sockets.use(CLIENT)
-    waiting = sockets.ask(CLIENT)
-    sockets.bound.withdraw(waiting)
-    sockets.rest(busy)
+    waiting = sockets.request(CLIENT)
+    sockets.pool.withdraw(waiting)
+    sockets.release(busy)
     assert waiting.permit is None
-    assert sockets.bound.waiting == 0
+    assert sockets.pool.waiting == 0
 
 
-def test_one_who_must_not_reuse_gets_a_connection_of_its_own():
-    """A plain request to a proxy."""
+def test_a_request_without_reuse_gets_a_new_connection():
+    """As a plain request to a proxy does."""
     sockets = Sockets()
-    sockets.rest(sockets.use(CLIENT))
-    assert sockets.ask(CLIENT, reuse=False).granted.connection is None
+    sockets.release(sockets.use(CLIENT))
+    assert sockets.request(CLIENT, reuse=False).permit.connection is None
 
 
-def test_a_permit_counts_until_its_last_descriptor_is_gone():
-    """An attempt that has failed may have left one that is still being closed."""
+def test_a_permit_counts_until_its_last_descriptor_is_closed():
+    """A failed attempt may leave one that is still being closed."""
     sockets = Sockets(limit=3)
     permits = [sockets.use(DISCOVERY) for _ in range(3)]
     permits[0].holds += 1  # its socket, beside the attempt
-    sockets.bound.close(permits[0])
-    sockets.bound.drop(permits[0])
-    waiting = sockets.ask(DISCOVERY)
+    sockets.pool.close(permits[0])
+    sockets.pool.drop_hold(permits[0])
+    waiting = sockets.request(DISCOVERY)
     assert waiting.permit is None
-    sockets.bound.drop(permits[0])
+    sockets.pool.drop_hold(permits[0])
     assert waiting.permit is not None
 
 
-@pytest.mark.parametrize("state", ["busy", "idle", "leaving"])
-def test_a_connection_that_is_gone_frees_its_permit_whatever_it_was_doing(state):
-    """Nothing of it stays in any count."""
+@pytest.mark.parametrize("state", ["busy", "idle", "closing"])
+def test_a_lost_connection_frees_its_permit_in_any_state(state):
+    """It stays in no count."""
     sockets = Sockets()
     permit = sockets.use(CLIENT)
     if state == "idle":
-        sockets.rest(permit)
-    if state == "leaving":
-        sockets.bound.close(permit)
-    sockets.bound.drop(permit)
-    assert repr(sockets.bound) == "<0 of 4 open: 0 in use, 0 idle, 0 closing; 0 waiting>"
-    sockets.bound.rest(permit, 1)  # the call that used it ends after it
-    sockets.bound.close(permit)
-    assert repr(sockets.bound) == "<0 of 4 open: 0 in use, 0 idle, 0 closing; 0 waiting>"
-    assert not any((sockets.bound._open, sockets.bound._using, sockets.bound._leaving, sockets.bound._idle_by_key))
+        sockets.release(permit)
+    if state == "closing":
+        sockets.pool.close(permit)
+    sockets.pool.drop_hold(permit)
+    assert repr(sockets.pool) == "<0 of 4 open: 0 in use, 0 idle, 0 closing; 0 waiting>"
+    sockets.pool.release(permit, 1)  # the call that used it ends later
+    sockets.pool.close(permit)
+    assert repr(sockets.pool) == "<0 of 4 open: 0 in use, 0 idle, 0 closing; 0 waiting>"
+    assert not any((sockets.pool._open, sockets.pool._used, sockets.pool._closing, sockets.pool._idle_by_key))
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Whatever happens in whatever order, the limits hold and nobody waits who could be served."""
+    """In any order of events, the limits hold and no request waits that could be served."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sockets = Sockets(limit=5, per_host=2)
         self.waiting: list = []
-        self.busy: list[Permit[int]] = []
+        self.busy: list[Permit[FakeConnection]] = []
 
     def collect(self) -> None:
-        for turn in [turn for turn in self.waiting if turn.permit is not None]:
-            self.waiting.remove(turn)
-            if turn.granted.connection is None:
-                turn.granted.connection = 1
-            self.busy.append(turn.granted)
+        for request in [request for request in self.waiting if request.permit is not None]:
+            self.waiting.remove(request)
+            if request.permit.connection is None:
+                self.sockets.connect(request.permit)
+            self.busy.append(request.permit)
 
     @rule(purpose=st.sampled_from(Purpose), key=st.sampled_from(["a1", "a2", "b1", "c1"]), reuse=st.booleans())
-    def ask(self, purpose, key, reuse):
-        self.waiting.append(self.sockets.ask(purpose, key, reuse=reuse))
+    def request(self, purpose, key, reuse):
+        self.waiting.append(self.sockets.request(purpose, key, reuse=reuse))
         self.collect()
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
     def leave_the_queue(self, data):
-        turn = data.draw(st.sampled_from(self.waiting))
-        self.waiting.remove(turn)
-        self.sockets.bound.withdraw(turn)
+        request = data.draw(st.sampled_from(self.waiting))
+        self.waiting.remove(request)
+        self.sockets.pool.withdraw(request)
         self.collect()
 
     @precondition(lambda self: self.busy)
-    @rule(data=st.data(), how=st.sampled_from(["rest", "close", "lost"]))
+    @rule(data=st.data(), how=st.sampled_from(["release", "close", "lost"]))
     def end_a_call(self, data, how):
         permit = data.draw(st.sampled_from(self.busy))
         self.busy.remove(permit)
-        if how == "rest":
-            self.sockets.rest(permit)
+        if how == "release":
+            self.sockets.release(permit)
         elif how == "close":
-            self.sockets.bound.close(permit)
+            self.sockets.pool.close(permit)
         else:
-            self.sockets.bound.drop(permit)
+            self.sockets.pool.drop_hold(permit)
         self.collect()
 
-    @precondition(lambda self: self.sockets.bound.idle)
+    @precondition(lambda self: self.sockets.pool.idle)
     @rule(data=st.data())
     def the_peer_closes(self, data):
-        self.sockets.dead.add(data.draw(st.sampled_from(list(self.sockets.bound.idle))))
+        data.draw(st.sampled_from(list(self.sockets.pool.idle))).connection.usable = False
 
     @rule()
-    def descriptors_go(self):
+    def descriptors_are_closed(self):
         self.sockets.finish_closing()
         self.collect()
 
     @invariant()
     def the_limits_hold(self):
-        permits = self.sockets.bound.permits
+        permits = self.sockets.pool.permits
         assert len(permits) <= 5
         for host in "abc":
             assert sum(permit.host == host for permit in permits) <= 2 + RESERVED
@@ -248,25 +268,24 @@ class AnyOrder(RuleBasedStateMachine):
         assert all(sum(permit.host == host for permit in clients) <= 2 for host in "abc")
 
     @invariant()
-    def nobody_waits_for_nothing(self):
-        bound = self.sockets.bound
-        assert bound.waiting == len(self.waiting)
+    def no_request_waits_without_reason(self):
+        assert self.sockets.pool.waiting == len(self.waiting)
         discovering = sum(permit.purpose is DISCOVERY for permit in self.busy)
-        if any(turn.purpose is DISCOVERY for turn in self.waiting) and not self.sockets.closing:
+        if any(request.purpose is DISCOVERY for request in self.waiting) and not self.sockets.closing:
             assert discovering >= RESERVED
 
     def teardown(self):
         for permit in self.busy:
-            self.sockets.bound.close(permit)
+            self.sockets.pool.close(permit)
         self.busy.clear()
         for _ in range(20):
             self.sockets.finish_closing()
             self.collect()
             for permit in self.busy:
-                self.sockets.bound.close(permit)
+                self.sockets.pool.close(permit)
             self.busy.clear()
         assert self.waiting == []
-        assert not any((self.sockets.bound._using, self.sockets.bound._leaving, self.sockets.bound._queues))
+        assert not any((self.sockets.pool._used, self.sockets.pool._closing, self.sockets.pool._queues))
 
 
 TestAnyOrder = AnyOrder.TestCase

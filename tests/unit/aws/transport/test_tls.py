@@ -1,4 +1,4 @@
-"""What botocore's arguments mean, and when a context is built anew."""
+"""TLS settings from botocore's arguments, and when contexts are rebuilt."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from aiocloudmap.errors import ConfigurationError
     ("verify", "expected"),
     [(None, True), (True, True), ("", True), (False, False), ("/ca.pem", "/ca.pem"), (Path("/ca.pem"), "/ca.pem")],
 )
-def test_only_a_plain_false_turns_the_checks_off(verify, expected):
+def test_only_false_disables_the_checks(verify, expected):
     """An empty AWS_CA_BUNDLE does not."""
     assert TlsSettings.of(verify).verify == expected
 
 
 def test_the_environment_is_read_as_botocore_reads_it(monkeypatch):
-    """AWS_CA_BUNDLE before REQUESTS_CA_BUNDLE before botocore's own."""
+    """AWS_CA_BUNDLE, then REQUESTS_CA_BUNDLE, then botocore's own authorities."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/requests.pem")
     assert TlsSettings.from_env().verify == "/requests.pem"
     monkeypatch.setenv("AWS_CA_BUNDLE", "/aws.pem")
@@ -33,14 +33,14 @@ def test_the_environment_is_read_as_botocore_reads_it(monkeypatch):
 
 
 def test_equal_arguments_are_equal_settings():
-    """Whatever their types, so that they share a connector."""
+    """Whatever their types, so they share a connector."""
     assert TlsSettings.of(True, ["c", "k"]) == TlsSettings.of(None, ("c", "k"))
     assert TlsSettings.of(client_cert="c").client_cert == "c"
     assert TlsSettings.of(proxies_config={"proxy_client_cert": ("c", "k")}).proxy_client_cert == ("c", "k")
 
 
-def test_names_are_checked_unless_nothing_is():
-    """The context itself does it, since aiohttp leaves it there."""
+def test_host_names_are_checked_unless_verify_is_false():
+    """By the context, because aiohttp leaves the check to it."""
     contexts = TlsSettings().contexts()
     for context in (contexts.endpoint, contexts.proxy):
         assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
@@ -49,7 +49,7 @@ def test_names_are_checked_unless_nothing_is():
 
 
 def test_contexts_are_kept_until_a_file_changes(tmp_path):
-    """A rotated bundle is read; the same one is not read again."""
+    """A rotated bundle is read; an unchanged one is not read again."""
     path, cache = tmp_path / "ca.pem", ContextCache()
     trustme.CA().cert_pem.write_to_path(str(path))
     settings = TlsSettings(verify=str(path))
@@ -59,8 +59,8 @@ def test_contexts_are_kept_until_a_file_changes(tmp_path):
     assert cache.get(settings) is not first
 
 
-def test_few_contexts_are_kept(tmp_path):
-    """The oldest goes."""
+def test_at_most_eight_contexts_are_kept(tmp_path):
+    """The oldest is dropped."""
     path, cache = tmp_path / "ca.pem", ContextCache()
     trustme.CA().cert_pem.write_to_path(str(path))
     first = cache.get(TlsSettings(verify=str(path)))
@@ -71,8 +71,8 @@ def test_few_contexts_are_kept(tmp_path):
     assert cache.get(TlsSettings(verify=str(path))) is not first
 
 
-def test_the_authorities_are_read_once_where_nothing_sets_the_ways_apart(tmp_path):
-    """The endpoint's context is the proxy's too, but for one with a certificate, which no proxy is shown."""
+def test_endpoint_and_proxy_share_a_context_if_settings_are_equal(tmp_path):
+    """So the authorities are read once. A client certificate is never shown to a proxy."""
     issued = trustme.CA().issue_cert("client.example")
     issued.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "cert.pem"))
     for settings, same in (
@@ -92,13 +92,13 @@ def _other(number: int, path: Path) -> TlsSettings:
     return TlsSettings(verify=str(copy))
 
 
-def test_a_directory_of_authorities_is_taken(tmp_path):
-    """As OpenSSL has them, by hash."""
+def test_a_directory_of_authorities_is_accepted(tmp_path):
+    """With files named by hash, as OpenSSL expects."""
     assert TlsSettings(verify=str(tmp_path)).contexts().endpoint.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_a_key_with_a_password_does_not_ask_on_the_terminal(tmp_path):
-    """Nobody may sit there."""
+def test_an_encrypted_key_does_not_prompt_for_its_password(tmp_path):
+    """It raises a ConfigurationError instead."""
     from cryptography.hazmat.primitives import serialization
 
     issued = trustme.CA().issue_cert("client.example")
