@@ -1,4 +1,4 @@
-"""All that can be said beforehand about a fleet, and which settings keep it within AWS's quota."""
+"""The whole plan of a fleet, with the settings that keep it within AWS's quota."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from aiocloudmap.cli.plan.cold_start import ColdStart, cold_start_of
 from aiocloudmap.cli.plan.fleet import Fleet
 from aiocloudmap.cli.plan.steady import Month, Steady, calls_for, month_of, steady_of
 
-__all__ = ["ROOM", "Advice", "Plan", "plan_for"]
+__all__ = ["Advice", "Plan", "plan_for"]
 
-ROOM: Final = 0.9
-"""Part of the quota that is to be used: calls come unevenly, and a bucket that is always empty throttles."""
+_USABLE: Final = 0.9
+"""Part of the quota to use: calls come unevenly, and a bucket that is always empty throttles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Settings that keep the fleet within AWS's quota, each by itself, everything else as it is. None: none does.
+    """Settings that keep the fleet within AWS's quota, each with all others unchanged. None: no value does.
 
     Args:
-        ttl: The least ttl for which renewals use no more than `ROOM` of the quota.
-        ttl_after_start: The least ttl for which nothing is renewed before the last answer of the cold start is there;
-            what comes together with the end of a throttled start is throttled, too. 0 where the start is not throttled.
-        jitter: The least jitter for which answers that were written at one moment are renewed no faster than the quota
+        ttl: The least ttl with which renewals use at most 0.9 of the quota.
+        ttl_after_start: The least ttl with which no renewal comes before the last answer of a throttled cold start.
+            0 if the start is not throttled.
+        jitter: The least jitter with which answers written at one moment are renewed no faster than the quota
             refills, so that its burst is left to others.
-        start_over: The least number of seconds over which to start the fleet, with `ROOM` of the quota.
-        max_calls_per_second: The most that each process may ask, for a start of all at once.
+        start_over: The least seconds over which to start the fleet, with 0.9 of the quota.
+        max_calls_per_second: The most calls of each process with which all may start at once.
     """
 
     ttl: float | None
@@ -48,20 +48,20 @@ class Plan:
 
 
 def plan_for(fleet: Fleet) -> Plan:
-    """The plan for the fleet. Asks nobody; takes about half a second."""
+    """The plan for the fleet. Makes no AWS call, and takes a second or two."""
     steady, cold_start = steady_of(fleet), cold_start_of(fleet)
     advice = Advice(
         ttl=_ttl(fleet),
         ttl_after_start=_ttl_after_start(fleet, cold_start),
         jitter=_jitter(fleet),
-        start_over=max(0.0, (fleet.questions - fleet.quota.burst) / (ROOM * fleet.quota.per_second)),
-        max_calls_per_second=_ceiling(fleet, steady),
+        start_over=max(0.0, (fleet.questions - fleet.quota.burst) / (_USABLE * fleet.quota.per_second)),
+        max_calls_per_second=_max_calls_per_second(fleet, steady),
     )
     return Plan(fleet, steady, month_of(fleet, steady), cold_start, advice)
 
 
 def _ttl(fleet: Fleet) -> float | None:
-    left = ROOM * fleet.quota.per_second - fleet.processes * calls_for(fleet.empty, fleet.empty_interval)
+    left = _USABLE * fleet.quota.per_second - fleet.processes * calls_for(fleet.empty, fleet.empty_interval)
     if left <= 0:
         return None
     interval = fleet.processes * (fleet.services - fleet.empty) / left
@@ -77,18 +77,17 @@ def _ttl_after_start(fleet: Fleet, start: ColdStart) -> float | None:
 
 
 def _jitter(fleet: Fleet) -> float | None:
-    answers, ttl = fleet.processes * (fleet.services - fleet.empty), fleet.cache.ttl
-    if ttl == 0 or answers > fleet.quota.per_second * ttl:
+    answers, ttl, quota = fleet.processes * (fleet.services - fleet.empty), fleet.cache.ttl, fleet.quota.per_second
+    if ttl == 0 or answers > quota * ttl:
         return None
-    jitter = answers / (fleet.quota.per_second * ttl)
-    # The more jitter, the shorter the ttl on average.
-    steady = answers / (ttl * (1 - jitter / 2) + fleet.pause)
-    return jitter if steady <= fleet.quota.per_second else None
+    jitter = answers / (quota * ttl)
+    # More jitter makes the ttl shorter on average.
+    return jitter if answers / (ttl * (1 - jitter / 2) + fleet.pause) <= quota else None
 
 
-def _ceiling(fleet: Fleet, steady: Steady) -> float | None:
+def _max_calls_per_second(fleet: Fleet, steady: Steady) -> float | None:
     ceiling = min(fleet.quota.per_second, fleet.quota.burst) / fleet.processes
-    # A ceiling below 1 lets one call through at once all the same.
+    # Below 1 it still lets one call through at once.
     at_once = fleet.processes * max(1.0, ceiling)
     enough = ceiling >= steady.calls_per_second_per_process
     return ceiling if at_once <= fleet.quota.burst and enough else None
