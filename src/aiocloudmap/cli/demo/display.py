@@ -109,15 +109,11 @@ class LiveDisplay:
         answers = _occurrences([at for at, _ in score.answers], span)
         failed = [count > 0 for count in _occurrences([failure.at for failure in score.failures], span)]
         full = max(score.schedule.rate * span / _WIDTH, 1.0)
-        count = score.counts
+        count, limit = score.counts, score.schedule.descriptors
         return Group(
             Text(),
             head,
-            self._line(
-                "open sockets",
-                self._spark(sockets, score.schedule.descriptors, "cyan"),
-                f"{count.open}, peak {count.peak}",
-            ),
+            self._line("open sockets", self._spark(sockets, limit, "cyan"), f"{count.open}, peak {count.peak}"),
             self._line("calls to AWS", self._spark(calls, full, "magenta"), f"{count.discoveries}"),
             self._line("answers", self._spark(answers, full, "green", failed), f"{len(score.answers)}"),
         )

@@ -197,11 +197,8 @@ class _Load:
         await self.stop()
         lines = self.errors.result().decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "no error output")
-        return CommandError(
-            Exit.FAILURE,
-            "LoadDied",
-            f"the process of {STRATEGIES[self.score.strategy].title!r} exited too early: {last}",
-        )
+        title = STRATEGIES[self.score.strategy].title
+        return CommandError(Exit.FAILURE, "LoadDied", f"the process of {title!r} exited too early: {last}")
 
     async def _read(self) -> None:
         assert self.process.stdout is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from aiocloudmap.cli.demo.schedule import Schedule
@@ -47,6 +47,9 @@ class FailedRequest:
     descriptors: bool
 
 
+_FIELDS = [each.name for each in fields(FailedRequest)]
+
+
 @dataclass(slots=True)
 class Score:
     """The run of one strategy, updated while it goes on. Times are seconds after its first request was due."""
@@ -71,9 +74,7 @@ class Score:
         if kind == "answered":
             self.answers.append((message["at"], message["took"]))
         elif kind == "failed":
-            self.failures.append(
-                FailedRequest(message["at"], message["call"], message["error"], message["descriptors"])
-            )
+            self.failures.append(FailedRequest(*(message[name] for name in _FIELDS)))
         elif kind == "ready":
             self.state = "ready"
         elif kind == "done":
@@ -113,10 +114,7 @@ class Score:
             "answered": len(self.answers),
             "failed": len(self.failures),
             "never_tried": self.never_tried,
-            "failures": [
-                {"at": round(one.at, 3), "call": one.call, "error": one.error, "descriptors": one.descriptors}
-                for one in self.failures
-            ],
+            "failures": [asdict(failure) | {"at": round(failure.at, 3)} for failure in self.failures],
             "out_of_descriptors_at": None if first is None else round(first.at, 3),
             "sockets_peak": self.counts.peak,
             "connections": self.counts.accepted,
@@ -133,10 +131,7 @@ def broken_claims(scores: Mapping[str, Score]) -> Sequence[str]:
     first, limit = kept.out_of_descriptors, ConnectionPolicy().max_connections
     claims: Iterable[tuple[bool, str]] = (
         (first is not None, "the clients kept per request did not use up the descriptors"),
-        (
-            first is None or first.call == "PutEvents",
-            "the first call without a descriptor was not PutEvents",
-        ),
+        (first is None or first.call == "PutEvents", "the first call without a descriptor was not PutEvents"),
         (bool(shared.failures), "the shared client's callers did not notice the outage"),
         (not ours.failures, "callers of aiocloudmap got errors"),
         (ours.never_tried == 0, "aiocloudmap did not finish the load"),

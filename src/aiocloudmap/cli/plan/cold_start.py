@@ -67,11 +67,11 @@ class ColdStart:
 
     questions: int
     at_least: float
-    calls: float | None
-    throttled: float | None
-    throttled_from: float | None
-    most_after: float | None
-    all_after: float | None
+    calls: float | None = None
+    throttled: float | None = None
+    throttled_from: float | None = None
+    most_after: float | None = None
+    all_after: float | None = None
 
 
 def cold_start_of(fleet: Fleet) -> ColdStart:
@@ -80,19 +80,18 @@ def cold_start_of(fleet: Fleet) -> ColdStart:
     at_least = max(_seconds_at_aws(fleet, fleet.answers), fleet.start_over + own)
     too_long = max(_seconds_at_aws(fleet, fleet.questions), own) > _MAX_SECONDS
     if too_long or fleet.services * fleet.loops > _MAX_QUESTIONS_PER_PROCESS or fleet.loops > _MAX_LOOPS:
-        return ColdStart(fleet.questions, at_least, None, None, None, None, None)
+        return ColdStart(fleet.questions, at_least)
     scale, small = _scaled_down(fleet)
     runs = max(1, min(_MAX_REHEARSALS, _REHEARSED // small.questions))
     rehearsals = [rehearse(small, seed) for seed in range(runs)]
-    first = [each.first_throttled for each in rehearsals if each.first_throttled is not None]
     return ColdStart(
         fleet.questions,
         at_least,
         calls=scale * fmean(each.calls for each in rehearsals),
-        throttled=scale * fmean(each.throttled for each in rehearsals),
-        throttled_from=min(first, default=None),
-        most_after=fmean(each.most for each in rehearsals),
-        all_after=fmean(each.last for each in rehearsals),
+        throttled=scale * fmean(len(each.throttled) for each in rehearsals),
+        throttled_from=min((each.throttled[0] for each in rehearsals if each.throttled), default=None),
+        most_after=fmean(each.answered[(len(each.answered) - 1) * 19 // 20] for each in rehearsals),
+        all_after=fmean(each.answered[-1] for each in rehearsals),
     )
 
 
@@ -114,33 +113,20 @@ class Rehearsal:
 
     Args:
         calls: Calls that reached AWS, with throttled ones and retries.
-        throttled: How many of them AWS throttled.
-        first_throttled: Seconds until the first throttled call; None if no call was throttled.
-        answered: Seconds until each answer was there, in order.
+        throttled: Seconds until each call that AWS throttled, in order.
+        answered: Seconds until each answer, in order.
     """
 
     calls: int = 0
-    throttled: int = 0
-    first_throttled: float | None = None
+    throttled: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
-
-    @property
-    def most(self) -> float:
-        """Seconds until 19 of 20 answers were there."""
-        return self.answered[(len(self.answered) - 1) * 19 // 20]
-
-    @property
-    def last(self) -> float:
-        """Seconds until all answers were there."""
-        return self.answered[-1]
 
 
 def rehearse(fleet: Fleet, seed: int) -> Rehearsal:
     """Play the cold start of the fleet; the same seed leads to the same start."""
     clock, rehearsal = VirtualClock(), Rehearsal()
-    world = World(
-        clock=clock, quotas=dataclasses.replace(Quotas.unlimited(), discover_instances=fleet.quota), seed=seed
-    )
+    quotas = dataclasses.replace(Quotas.unlimited(), discover_instances=fleet.quota)
+    world = World(clock=clock, quotas=quotas, seed=seed)
     for number in range(fleet.services - fleet.empty):
         world.register(_SERVICE.format(number), "one")
     processes = [_Process(number, fleet, world, rehearsal) for number in range(1, fleet.processes + 1)]
@@ -206,30 +192,20 @@ class _Process:
 
     async def discover(self, query: Query) -> Discovery:
         """One question: as many calls as botocore makes of it."""
-        for attempt in range(self._fleet.connections.max_attempts):
-            if attempt:
+        attempt = 0
+        while True:
+            attempt += 1
+            await asyncio.sleep(self._fleet.call_duration)
+            self._rehearsal.calls += 1
+            try:
+                found = await self._aws.discover(query)
+            except ThrottledError:
+                self._rehearsal.throttled.append(self._clock.monotonic())
+                if attempt == self._fleet.connections.max_attempts or self._retry_tokens < _RETRY_COST:
+                    raise
                 self._retry_tokens -= _RETRY_COST
                 await asyncio.sleep(draw() * 2 ** (attempt - 1))
-            await asyncio.sleep(self._fleet.call_duration)
-            try:
-                found = await self._call(query)
-            except ThrottledError as error:
-                if self._retry_tokens < _RETRY_COST:
-                    raise
-                throttled = error
             else:
-                reward = _RETRY_COST if attempt else _RETRY_REWARD
+                reward = _RETRY_COST if attempt > 1 else _RETRY_REWARD
                 self._retry_tokens = min(_RETRY_TOKENS, self._retry_tokens + reward)
                 return found
-        raise throttled
-
-    async def _call(self, query: Query) -> Discovery:
-        rehearsal = self._rehearsal
-        rehearsal.calls += 1
-        try:
-            return await self._aws.discover(query)
-        except ThrottledError:
-            rehearsal.throttled += 1
-            if rehearsal.first_throttled is None:
-                rehearsal.first_throttled = self._clock.monotonic()
-            raise

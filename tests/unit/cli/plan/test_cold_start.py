@@ -97,7 +97,7 @@ def test_a_large_fleet_is_scaled_down():
     small = rehearse(fleet(processes=150, quota=Rate(150, 75)), 0)
     start = cold_start_of(large)
     assert start.calls == 4 * small.calls
-    assert start.all_after == small.last
+    assert start.all_after == small.answered[-1]
 
 
 def test_the_same_fleet_has_the_same_plan():
