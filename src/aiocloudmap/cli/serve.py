@@ -74,7 +74,7 @@ def serve(
     aiocloudmap serve --port 0
 
     [dim]Ctrl-C ends it with exit code 130, SIGTERM with 0.
-    A change of the file, or SIGHUP, makes it read the file again. Instances that programs registered are lost then.
+    It reads the file again after a change or SIGHUP, and drops what programs registered.
     There is no authentication: keep it on loopback.[/dim]
     """
     with reporting(context):

@@ -18,7 +18,7 @@ __all__ = ["demo"]
 def demo(
     context: typer.Context,
     seconds: Annotated[float, typer.Option("--seconds", min=1, max=120, help="About how long the demo takes.")] = 20.0,
-    fast: Annotated[bool, typer.Option("--fast", help="As short as possible.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Make the demo as short as possible.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write figures as JSON to standard output, and progress to standard error.")
     ] = False,

@@ -111,8 +111,9 @@ def plan(
 
     aiocloudmap plan --processes 500 --services 3 --refresh inline --requests-per-second 0.5 -o json
 
-    [dim]The quota belongs to the account and Region. Set --quota-per-second and --quota-burst if others use a part
-    of it, or if AWS has raised it. The exit code is 0 even if the fleet would be throttled.[/dim]
+    [dim]The quota belongs to the account and Region.
+    Set --quota-per-second and --quota-burst if others use it too, or if AWS raised it.
+    The exit code is 0 even if the fleet would be throttled.[/dim]
     """
     with _usage():
         fleet = Fleet(

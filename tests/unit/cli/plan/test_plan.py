@@ -6,7 +6,7 @@ import pytest
 
 from aiocloudmap import CachePolicy, ConfigurationError, ConnectionPolicy
 from aiocloudmap.cli.plan.fleet import AWS_QUOTA, Fleet
-from aiocloudmap.cli.plan.steady import month_of, steady_of
+from aiocloudmap.cli.plan.plan import month_of, steady_of
 from aiocloudmap.local.quotas import Rate
 
 
