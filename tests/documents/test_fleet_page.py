@@ -1,4 +1,4 @@
-"""The table of fleets in the how-to is what the code says."""
+"""The table of fleets in the how-to page shows what the code calculates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLEETS = ((50, 5), (200, 10), (500, 10), (1000, 10), (2000, 3), (2000, 10), (500
 
 
 def plans() -> Iterator[Plan]:
-    """The plans of the page's fleets, with everything at its default, outside of Lambda."""
+    """The plans of the fleets on the page, with default settings outside of Lambda."""
     for processes, services in FLEETS:
         cache = CachePolicy(refresh="background")
         yield plan_for(Fleet(processes=processes, services=services, cache=cache))
@@ -42,6 +42,6 @@ def row(made: Plan) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def test_the_table_of_common_fleets_is_what_the_plan_says():
-    """A default that changes, or a quota, changes the page."""
+def test_the_table_of_fleets_shows_current_figures():
+    """A changed default or quota changes the page."""
     assert ROW.findall(PAGE.read_text(encoding="utf-8")) == [row(made) for made in plans()]

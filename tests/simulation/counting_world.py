@@ -1,4 +1,4 @@
-"""A local world for a fleet, which counts what it is asked and what it throttles."""
+"""A local world for a fleet that counts calls and throttled calls."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from aiocloudmap.local import Quotas, RefusedError, World
 from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Clock
 
 NAME = "shop/s{}"
-"""Of the services, with their numbers."""
+"""The names of its services, by number."""
 
 
 class CountingWorld(World):
-    """Has the services of a fleet, an instance in each that is not empty, and the fleet's quota."""
+    """Has the services of a fleet, one instance in each that is not empty, and the fleet's quota."""
 
     calls = throttled = 0
 
     @classmethod
     def of(cls, fleet: Fleet, *, clock: Clock = SYSTEM_CLOCK) -> Self:
-        """The world that the fleet asks."""
+        """Make the world that the fleet asks."""
         world = cls(clock=clock, quotas=Quotas(discover_instances=fleet.quota), seed=1)
         for number in range(fleet.services - fleet.empty):
             world.register(NAME.format(number), "one", {"N": "1"})

@@ -1,4 +1,4 @@
-"""One process of a real fleet: does what it is told through a pipe."""
+"""One process of a real fleet, which takes commands through a pipe."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _MOMENT = 0.005
 
 
 def member(endpoint_url: str, names: list[str], connections: ConnectionPolicy, pipe: Connection, go: Barrier) -> None:
-    """Runs until it is told to end.
+    """Run until the "end" command.
 
     Args:
-        endpoint_url: Of the local server.
-        names: The services it asks for.
-        connections: The policy of its one CloudMap.
-        pipe: Takes ("cold" | "steady" | "end", CachePolicy, seconds), gives what was seen.
-        go: What all processes begin a cold start at.
+        endpoint_url: The local server.
+        names: The services to ask for.
+        connections: The policy of its CloudMap.
+        pipe: Receives ("cold" | "steady" | "end", CachePolicy, seconds), and sends results.
+        go: All processes begin a cold start here.
     """
     asyncio.run(_serve(endpoint_url, names, connections, pipe, go))
 
@@ -30,7 +30,7 @@ async def _serve(url: str, names: list[str], connections: ConnectionPolicy, pipe
     settings = {"region": "eu-west-1", "session_factory": local_session, "connections": connections}
     async with CloudMap(endpoint_url=url, **settings) as cloud_map:  # type: ignore[arg-type]
         while True:
-            # The event loop stands still between two orders: nothing is asked then.
+            # Blocks the event loop: nothing is asked between two commands.
             act, policy, seconds = pipe.recv()
             if act == "end":
                 return
@@ -44,7 +44,7 @@ async def _serve(url: str, names: list[str], connections: ConnectionPolicy, pipe
 
 
 async def _first_answer(service: Service) -> float:
-    """Ask until there is an answer; gives that moment, on the machine's clock."""
+    """Ask until there is an answer, and return its moment on the machine's clock."""
     while True:
         try:
             await service.resolve()
@@ -55,7 +55,7 @@ async def _first_answer(service: Service) -> float:
 
 
 async def _steady(services: list[Service], seconds: float) -> int:
-    """Ask for everything all the time; gives how often a caller was told an error."""
+    """Ask for all services all the time, and return how many questions failed."""
     errors, end = 0, time.monotonic() + seconds
     while True:
         for service in services:

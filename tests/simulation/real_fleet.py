@@ -1,9 +1,9 @@
-"""Fifty real processes against the local server, beside what `aiocloudmap plan` says of them.
+"""Compares fifty real processes on the local server with `aiocloudmap plan`.
 
     python tests/simulation/real_fleet.py [--processes 50] [--services 4] [--seconds 20] [--starts 2]
 
-First they renew short-lived answers for some seconds; then they forget everything and ask at once, under a quota that
-is small enough for two processors to play AWS. Ends with 1 where what the server counted is more than a tenth off.
+First they renew short-lived answers for some seconds. Then they forget all answers and ask at once, with a quota that
+two processors can serve. The exit code is 1 if a figure of the server differs from the plan by more than a tenth.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TOLERANCE = 0.1
 
 
 class Members:
-    """The processes, and the server they ask."""
+    """The processes and their server."""
 
     def __init__(self, fleet: Fleet) -> None:
-        # A server of forks has imported everything once; each process is a real one, and small.
+        # The fork server imports everything once, so that each process starts quickly and stays small.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["fleet_member", "aiocloudmap.aws.backend", "aiocloudmap.aws.session"])
         self._local = LocalCloudMap(CountingWorld.of(fleet))
@@ -53,18 +53,18 @@ class Members:
             self._processes.append(process)
 
     def order(self, act: str, cache: CachePolicy, seconds: float = 0.0) -> None:
-        """Let all of them do it."""
+        """Send a command to all processes."""
         for pipe in self._pipes:
             pipe.send((act, cache, seconds))
 
     def heard(self) -> list[Any]:
-        """What each of them saw, when all have done."""
+        """The results of all processes."""
         return [pipe.recv() for pipe in self._pipes]
 
     def steady(self, fleet: Fleet, seconds: float) -> float:
         """Calls a second that the server counted."""
         settling = 2 * fleet.cache.ttl
-        # All clients are made, and all connections open, before anything is counted.
+        # Make all clients and open all connections before counting.
         self.order("steady", CachePolicy(ttl=600))
         self.heard()
         self.order("steady", fleet.cache, seconds + 2 * settling)
@@ -74,7 +74,7 @@ class Members:
         time.sleep(seconds)
         counted = (world.calls - before) / (time.monotonic() - begun)
         errors = sum(self.heard())
-        assert not errors, f"{errors} callers were told an error"
+        assert not errors, f"{errors} questions failed"
         return counted
 
     def cold_start(self, fleet: Fleet) -> tuple[int, int, list[float]]:
@@ -93,7 +93,7 @@ class Members:
         return world
 
     def end(self) -> None:
-        """All processes, and the server."""
+        """Stop all processes and the server."""
         self.order("end", CachePolicy())
         for process in self._processes:
             process.join(30)
@@ -121,7 +121,7 @@ def main() -> int:
         starts = [members.cold_start(pressed) for _ in range(options.starts)]
     finally:
         members.end()
-    # How long calls take while all processes ask at once is the machine's business, and not the plan's to know.
+    # The plan cannot know how long calls take on this machine while all processes ask at once.
     duration = fmean(moment for *_, times in starts for moment in times[:burst])
     steady = plan_for(fleet).steady
     start = plan_for(dataclasses.replace(pressed, call_duration=duration)).cold_start

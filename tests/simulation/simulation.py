@@ -2,27 +2,25 @@
 
     python tests/simulation/simulation.py --processes 200 --services 10 --ttl 30 [--renewals 10] [--seed 1]
 
-Each process is a CloudMap with an engine of its own, and each of its questions a task that asks all the time, or at
-random. What the fleet asked is compared with what `aiocloudmap plan` says.
+Each process is a CloudMap with its own engine. Each of its services has a task that asks all the time, or at random.
+The calls of the fleet are compared with `aiocloudmap plan`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from counting_world import NAME, CountingWorld
-from virtual_time import VirtualClock, run
 
 from aiocloudmap import CachePolicy, CloudMap, ConnectionPolicy, NotFoundError, Service, UnavailableError
 from aiocloudmap.cli.plan.fleet import Fleet
 from aiocloudmap.cli.plan.plan import plan_for
+from aiocloudmap.cli.plan.virtual_time import VirtualClock, run_in_virtual_time
 from aiocloudmap.local import Faults, LocalBackend
 
 _MOMENT = 0.001
@@ -30,13 +28,13 @@ _MOMENT = 0.001
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated fleet did.
+    """The calls of a simulated fleet.
 
     Args:
-        calls: During the cold start, until the last answer was there; throttled ones included.
-        throttled: Those of them that were throttled.
+        calls: Calls of the cold start, until the last answer was there, with throttled ones.
+        throttled: How many of them were throttled.
         all_after: Seconds until the last answer was there.
-        calls_per_second: Afterwards.
+        calls_per_second: Calls a second afterwards.
         throttled_later: Calls that were throttled afterwards.
     """
 
@@ -48,7 +46,7 @@ class Outcome:
 
 
 async def simulate(clock: VirtualClock, fleet: Fleet, renewals: int) -> Outcome:
-    """Let the fleet start, and then go on until answers have been renewed about so many times."""
+    """Start the fleet, and go on until its answers have been renewed about `renewals` times."""
     world = CountingWorld.of(fleet, clock=clock)
     faults = Faults()
     faults.delay(fleet.call_duration)
@@ -64,7 +62,7 @@ async def simulate(clock: VirtualClock, fleet: Fleet, renewals: int) -> Outcome:
     start = Outcome(world.calls, world.throttled, clock.monotonic() - begun, 0.0, 0)
     later = [asyncio.create_task(_ask_on(service, fleet.gap, fleet.call_duration)) for _, service in starts]
     interval = fleet.interval
-    # Processes that started together renew in waves, which are counted whole: from the middle between two.
+    # Processes that started together renew in waves. Counting starts between two waves, so that whole waves count.
     await asyncio.sleep(1.5 * interval)
     before = world.calls
     await asyncio.sleep(renewals * interval)
@@ -99,7 +97,7 @@ async def _first_answer(service: Service, after: float) -> None:
 
 
 async def _ask_on(service: Service, gap: float, call_duration: float) -> None:
-    """Ask all the time, which is at every moment that something comes of it; or at random, `gap` seconds apart."""
+    """Ask whenever a question leads to a call, or at random, `gap` seconds apart on average."""
     while True:
         if gap:
             await asyncio.sleep(random.expovariate(1 / gap))
@@ -113,29 +111,12 @@ async def _ask_on(service: Service, gap: float, call_duration: float) -> None:
             continue
 
 
-@contextmanager
-def dice(seed: int) -> Iterator[None]:
-    """The library's own draws, and those of this file, from one seed."""
-    system = random.SystemRandom.random
-    seeded = random.Random(seed)
-    random.seed(seed)
-    random.SystemRandom.random = lambda _: seeded.random()  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        random.SystemRandom.random = system  # type: ignore[method-assign]
-
-
 def simulated(fleet: Fleet, *, renewals: int = 0, seed: int = 1) -> Outcome:
-    """What the fleet does, on an event loop of its own."""
-    logger = logging.getLogger("aiocloudmap")
-    with dice(seed):
-        # Writing every throttled call down would take most of the time.
-        logger.setLevel(logging.CRITICAL)
-        try:
-            return run(lambda clock: simulate(clock, fleet, renewals))
-        finally:
-            logger.setLevel(logging.NOTSET)
+    """Run the fleet in virtual time."""
+    random.seed(seed)
+    clock = VirtualClock()
+    (outcome,) = run_in_virtual_time(clock, simulate(clock, fleet, renewals), seed=seed)
+    return outcome
 
 
 def main() -> int:
@@ -153,7 +134,7 @@ def main() -> int:
         services=options.services,
         requests_per_second=options.requests_per_second,
         cache=CachePolicy(ttl=options.ttl, jitter=options.jitter, refresh="background"),
-        # A backend in the process has no botocore around it, which would try again.
+        # A local backend has no botocore around it.
         connections=ConnectionPolicy(max_attempts=1),
     )
     plan, outcome = plan_for(fleet), simulated(fleet, renewals=options.renewals, seed=options.seed)

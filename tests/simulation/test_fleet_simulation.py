@@ -1,4 +1,4 @@
-"""What `aiocloudmap plan` says, beside what whole fleets of the library itself do in virtual time."""
+"""Compares `aiocloudmap plan` with whole fleets that run in virtual time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEEDS = (1, 2, 3)
 
 
 def fleet(*, ttl=30.0, jitter=0.1, rate=200.0, **settings):
-    """Fifty processes. A backend in the process has no botocore around it, which would try again."""
+    """Fifty processes. A local backend has no botocore around it, so max_attempts is 1."""
     cache = CachePolicy(ttl=ttl, jitter=jitter, refresh="background")
     connections = ConnectionPolicy(max_calls_per_second=rate, max_attempts=1)
     return Fleet(**{"processes": 50, "services": 4, "cache": cache, "connections": connections, **settings})
@@ -35,8 +35,8 @@ def fleet(*, ttl=30.0, jitter=0.1, rate=200.0, **settings):
     ],
     ids=str,
 )
-def test_a_fleet_asks_as_often_as_the_plan_says(settings):
-    """Within a tenth, for all ways to come to a time between two calls."""
+def test_a_fleet_asks_as_often_as_planned(settings):
+    """Calls per second are within a tenth, whatever sets the interval."""
     planned = fleet(**settings)
     outcome = simulated(planned, renewals=4)
     assert outcome.calls_per_second == pytest.approx(plan_for(planned).steady.calls_per_second, rel=0.1)
@@ -47,17 +47,18 @@ def test_a_fleet_asks_as_often_as_the_plan_says(settings):
     ("settings", "luck"),
     [
         ({"services": 10, "quota": Rate(200, 100)}, 0.1),
-        ({"services": 4, "quota": Rate(60, 20)}, 0.1),
+        # The last of few answers comes after 11.8 s on average, with a standard deviation of 2.2 s.
+        ({"services": 4, "quota": Rate(60, 20)}, 0.2),
         ({"services": 40, "processes": 20, "rate": 10.0}, 0.1),
-        # More at once than can be asked in time: the last of them are told so, and come again.
+        # More than a process can ask in time: some callers are refused and ask again.
         ({"services": 20, "processes": 20, "rate": 2.0}, 0.1),
-        # Questions that queued in a process when it was throttled come back late, and the last of them by chance.
+        # Calls that queued in a process when AWS throttled it come back late, and the last of them by chance.
         ({"services": 20, "quota": Rate(300, 150), "rate": 10.0, "processes": 40}, 0.3),
     ],
     ids=str,
 )
-def test_a_cold_start_goes_as_the_plan_says(settings, luck):
-    """Calls and those that are throttled within a tenth, over some rolls of the dice; the last answer by its luck."""
+def test_a_cold_start_goes_as_planned(settings, luck):
+    """Calls and throttled calls are within a tenth, and the last answer within its luck."""
     planned = fleet(**settings)
     start = plan_for(planned).cold_start
     outcomes = [simulated(planned, seed=seed) for seed in SEEDS]
@@ -66,8 +67,8 @@ def test_a_cold_start_goes_as_the_plan_says(settings, luck):
         assert seen == pytest.approx(getattr(start, name), rel=tolerance), name
 
 
-def test_the_ttl_that_is_advised_is_enough_and_less_is_not():
-    """Nothing is throttled once all is there; with a fifth less there is."""
+def test_the_advised_ttl_is_just_enough():
+    """After the start nothing is throttled with it, but with a fifth less."""
     planned = fleet(services=10, processes=20, quota=Rate(200, 10))
     advised = plan_for(planned).advice.ttl
     cache = planned.cache
@@ -77,8 +78,8 @@ def test_the_ttl_that_is_advised_is_enough_and_less_is_not():
     assert simulated(less, renewals=4).throttled_later > 0
 
 
-def test_renewals_meet_no_throttled_start_after_the_ttl_that_is_advised():
-    """Within it, the first renewals come while the start's last calls do, and are throttled with them."""
+def test_renewals_after_the_advised_ttl_miss_a_throttled_start():
+    """With a shorter ttl, the first renewals come during the start and are throttled with it."""
     planned = fleet(processes=20, services=10, quota=Rate(40, 20))
     advice = plan_for(planned).advice
     assert advice.ttl < advice.ttl_after_start
@@ -88,8 +89,8 @@ def test_renewals_meet_no_throttled_start_after_the_ttl_that_is_advised():
     assert simulated(soon, renewals=3).throttled_later > 0
 
 
-def test_the_start_over_that_is_advised_is_enough():
-    """With half of it there is throttling."""
+def test_the_advised_start_over_is_enough():
+    """With half of it, AWS throttles."""
     planned = fleet(services=10, quota=Rate(50, 50))
     advised = plan_for(planned).advice.start_over
     assert simulated(dataclasses.replace(planned, start_over=advised)).throttled == 0

@@ -1,4 +1,4 @@
-"""The command line. It needs the `cli` extra; without it, `main` says so."""
+"""The command line. It needs the `cli` extra, and `main` says so if the extra is missing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line and leave the process, with an exit code of `aiocloudmap.cli.errors.Exit`."""
+    """Run the command line and exit with a code of `aiocloudmap.cli.errors.Exit`."""
     missing = [name for name in ("typer", "rich") if find_spec(name) is None]
     if missing:
         sys.stderr.write(
-            f"error: the command line needs {' and '.join(missing)}, which the plain package does not bring\n"
+            f"error: the command line needs {' and '.join(missing)}, which the plain package does not install\n"
             "  hint: pip install 'aiocloudmap[cli]'\n"
         )
         sys.exit(2)

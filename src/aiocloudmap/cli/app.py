@@ -1,4 +1,4 @@
-"""The typer application: what all commands share."""
+"""The typer application, and what all commands share."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aiocloudmap.cli.demo.command import demo
 from aiocloudmap.cli.errors import Exit
 from aiocloudmap.cli.plan.command import plan
 from aiocloudmap.cli.resolve import resolve
-from aiocloudmap.cli.runner import leave
+from aiocloudmap.cli.runner import exit_process
 from aiocloudmap.cli.serve import serve
 
 __all__ = ["app", "run"]
 
 _EPILOG = (
-    "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found, 4 configuration or credentials, "
-    "5 AWS refused or cannot be reached, 124 --timeout, 130 Ctrl-C, 143 SIGTERM (which ends serve with 0)."
+    "Exit codes: 0 success, 1 failure, 2 wrong usage, 3 not found, 4 configuration or credentials, "
+    "5 AWS refused or cannot be reached, 124 --timeout, 130 Ctrl-C, 143 SIGTERM (0 for serve)."
 )
 
 app = typer.Typer(
@@ -49,12 +49,12 @@ def _shared(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show logs and tracebacks on standard error.")] = False,
     _version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and leave.")
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Service discovery with AWS Cloud Map: ask it, have one on your desk, see why it matters how you ask."""
+    """Service discovery with AWS Cloud Map: query it, run it locally, plan a fleet."""
     context.obj = "debug" if debug else None
-    # Without a handler, Python would write the library's warnings between our own lines.
+    # Without a handler, Python would write the library's warnings to standard error.
     logging.basicConfig(handlers=None if debug else [logging.NullHandler()], level="INFO")
     if debug:
         logging.getLogger("aiocloudmap").setLevel("DEBUG")
@@ -65,14 +65,14 @@ for command in (resolve, serve, plan, demo):
 
 
 def run() -> None:
-    """Parse the command line, do what it says, and leave the process."""
-    if sys.stdout is None or sys.stderr is None:  # closed by whoever started us; nothing could be said, or printed
+    """Parse the command line, run the command, and exit the process."""
+    if sys.stdout is None or sys.stderr is None:  # closed by the parent process
         if sys.stderr is not None:
             sys.stderr.write("error: standard output is closed\n")
         sys.exit(Exit.FAILURE)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal that does not know a character gets its escape, not our traceback.
+            # A character that the terminal cannot show becomes an escape instead of a traceback.
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="aiocloudmap")
@@ -86,4 +86,4 @@ def run() -> None:
         sys.stdout.flush()
     except OSError:
         code = code or Exit.FAILURE
-    leave(code)
+    exit_process(code)

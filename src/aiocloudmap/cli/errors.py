@@ -1,12 +1,12 @@
-"""From an exception to one clean line and an exit code.
+"""Exit codes, and how an exception becomes one error line.
 
-| what went wrong                                      | exit code |
-|------------------------------------------------------|-----------|
-| not found, nothing registered, attribute missing     | 3         |
-| a setting, a file, no or expired credentials         | 4         |
-| AWS refused, throttled, out of reach                 | 5         |
-| `--timeout` passed                                   | 124       |
-| anything else                                        | 1         |
+| what went wrong                                    | exit code |
+|----------------------------------------------------|-----------|
+| not found, no instances, attribute missing         | 3         |
+| a setting, a file, missing or expired credentials  | 4         |
+| AWS refused, throttled, or cannot be reached       | 5         |
+| `--timeout` passed                                 | 124       |
+| anything else                                      | 1         |
 """
 
 from __future__ import annotations
@@ -34,36 +34,23 @@ from aiocloudmap.errors import (
 __all__ = ["CommandError", "Exit", "Failure", "explain", "reporting"]
 
 
-# MERGED cli/exits: Exit codes: the promise that scripts rely on.
-
-
 class Exit(IntEnum):
-    """What the process leaves behind."""
+    """Exit codes, on which scripts rely."""
 
     OK = 0
     FAILURE = 1
-    """Something that none of the others names."""
-
     USAGE = 2
-    """The command line itself is wrong."""
-
     NOT_FOUND = 3
-    """AWS answered: no such namespace, service, instance or attribute."""
-
     CONFIGURATION = 4
-    """A setting, a file or the credentials are wrong or missing."""
-
     UNAVAILABLE = 5
-    """AWS refused, throttled, or could not be reached."""
-
     TIMED_OUT = 124
-    """`--timeout` passed; the same number as timeout(1)."""
+    """The same number as timeout(1)."""
 
     INTERRUPTED = 130
     """Ctrl-C: 128 + SIGINT."""
 
     TERMINATED = 143
-    """128 + SIGTERM; `serve`, which such a signal is meant to end, leaves with 0."""
+    """128 + SIGTERM. `serve`, which is meant to be stopped this way, exits with 0."""
 
 
 _EXITS: tuple[tuple[type[CloudMapError], Exit], ...] = (
@@ -77,12 +64,12 @@ _EXITS: tuple[tuple[type[CloudMapError], Exit], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the person at the keyboard is told.
+    """What a failed command reports.
 
     Args:
-        exit: What the process leaves behind.
+        exit: The exit code.
         code: A word that a script can compare.
-        message: What happened, and to what.
+        message: What happened, and to which service.
         hint: What to do about it; may be empty.
     """
 
@@ -93,7 +80,7 @@ class Failure:
 
 
 class CommandError(Exception):
-    """A failure that the command itself has found."""
+    """A failure that the command itself found."""
 
     def __init__(self, exit_code: Exit, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -101,7 +88,7 @@ class CommandError(Exception):
 
 
 def explain(error: BaseException) -> Failure:
-    """What to tell about the error."""
+    """What to report about the error."""
     if isinstance(error, CommandError):
         return error.failure
     if isinstance(error, CloudMapError):
@@ -114,20 +101,20 @@ def explain(error: BaseException) -> Failure:
         Exit.FAILURE,
         type(error).__name__,
         f"unexpected {type(error).__name__}: {error}",
-        "This is a bug of aiocloudmap. Run 'aiocloudmap --debug ...' and report what it shows.",
+        "This is a bug of aiocloudmap. Run 'aiocloudmap --debug ...' and report the traceback.",
     )
 
 
 @contextmanager
 def reporting(context: typer.Context, *, as_json: bool = False) -> Iterator[None]:
-    """Turn what goes wrong inside into a line on standard error and an exit code.
+    """Turn an exception into an error line on standard error and an exit code.
 
     Args:
-        context: The command's; `--debug` lets the traceback through.
+        context: The command's context. With `--debug`, the traceback is shown too.
         as_json: Write the line as `{"error": {"code", "message", "hint"}}`.
 
     Raises:
-        typer.Exit: Something went wrong, and has been told.
+        typer.Exit: An exception was reported.
     """
     try:
         yield
@@ -135,20 +122,20 @@ def reporting(context: typer.Context, *, as_json: bool = False) -> Iterator[None
     except (typer.Exit, typer.BadParameter):
         raise
     except BrokenPipeError:
-        # Whoever read our output has gone. What is still buffered must not fail once more at the end.
+        # The reader of our output has gone. Buffered output must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(Exit.FAILURE) from None
     except KeyboardInterrupt:
         raise typer.Exit(Exit.INTERRUPTED) from None
-    except Exception as error:  # noqa: BLE001 - the last stop: a person must not meet a traceback
+    except Exception as error:  # noqa: BLE001 - a user must not see a traceback
         if context.find_root().obj == "debug":
             console(sys.stderr).print_exception()
         failure = explain(error)
-        _tell(failure, as_json=as_json)
+        _report(failure, as_json=as_json)
         raise typer.Exit(failure.exit) from None
 
 
-def _tell(failure: Failure, *, as_json: bool) -> None:
+def _report(failure: Failure, *, as_json: bool) -> None:
     if as_json:
         body = {"code": failure.code, "message": failure.message, "hint": failure.hint}
         sys.stderr.write(json.dumps({"error": body}) + "\n")
@@ -159,5 +146,5 @@ def _tell(failure: Failure, *, as_json: bool) -> None:
     lines = [Text.assemble(("error: ", "bold red"), printable(failure.message))]
     if failure.hint:
         lines.append(Text.assemble(("  hint: ", "bold"), printable(failure.hint)))
-    # One line each for grep; a terminal gets them broken between words.
+    # One line each for grep; on a terminal they wrap between words.
     err.print(*lines, sep="\n", soft_wrap=not sys.stderr.isatty())

@@ -1,6 +1,6 @@
-"""From instances to text: what each `-o` writes.
+"""The output formats of `resolve`.
 
-| format | one attribute asked for                     | none                              |
+| format | with `--attribute`                          | without                           |
 |--------|---------------------------------------------|-----------------------------------|
 | table  | the instances that have it, and its value   | every instance, every attribute   |
 | json   | an array of them                            | an array of all                   |
@@ -12,13 +12,13 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Any
 
+from aiocloudmap.balancing.rotation import start_rotation
 from aiocloudmap.cli.errors import CommandError, Exit
 from aiocloudmap.cli.terminal import console, printable, say, shell_quoted
 from aiocloudmap.errors import InvalidAttributeError
@@ -29,7 +29,7 @@ __all__ = ["Format", "chosen_format", "having", "write"]
 
 
 class Format(StrEnum):
-    """How `resolve` writes what it found."""
+    """Formats of `resolve`."""
 
     TABLE = "table"
     JSON = "json"
@@ -38,9 +38,9 @@ class Format(StrEnum):
     VALUE = "value"
 
 
-# Variables that steer a shell, a loader, an interpreter or an AWS client. Whoever may register an instance may choose
-# the names of its attributes, and must not choose what a shell runs that evaluates our output.
-_STEERING = re.compile(
+# Variables that control a shell, a loader, an interpreter or an AWS client. A service that may register instances may
+# choose the names of attributes. It must not choose what a shell runs that evaluates our output.
+_CONTROLLING = re.compile(
     r"(BASH|DYLD_|GCONV|GIT_|JAVA_|JDK_|LD_|LC_|NODE_|PERL|PYTHON|RUBY|SSL_|XDG_)\w*"
     r"|AWS_(?!INSTANCE_|EC2_INSTANCE_ID$|ALIAS_DNS_NAME$|INIT_HEALTH_STATUS$)\w*|AIOCLOUDMAP_\w*|\w+_PROXY"
     r"|CDPATH|EDITOR|ENV|FPATH|GLOBIGNORE|HOME|IFS|LANG|LANGUAGE|LOGNAME|MAIL|MAILPATH|OLDPWD|OPT(?:ARG|IND|ERR)|PAGER"
@@ -51,7 +51,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def chosen_format(asked: Format | None, *, attribute: str | None, on_terminal: bool) -> Format:
-    """The format asked for; else a table for eyes, and for a pipe the bare value or one object a line."""
+    """The requested format, else a table on a terminal, and in a pipe the bare value or one object a line."""
     if asked is not None:
         return asked
     if on_terminal:
@@ -60,10 +60,10 @@ def chosen_format(asked: Format | None, *, attribute: str | None, on_terminal: b
 
 
 def having(instances: Sequence[Instance], attribute: str | None) -> Sequence[Instance]:
-    """The instances that have the attribute; all of them where none is asked for.
+    """The instances that have the attribute, or all instances if `attribute` is None.
 
     Raises:
-        AttributeNotFoundError: None has it; lists the attributes there are.
+        AttributeNotFoundError: No instance has it. The error lists the attributes that exist.
     """
     if attribute is None:
         return instances
@@ -73,19 +73,23 @@ def having(instances: Sequence[Instance], attribute: str | None) -> Sequence[Ins
 
 
 def write(instances: Sequence[Instance], form: Format, attribute: str | None) -> None:
-    """Write the instances, of which there is at least one, to standard output."""
+    """Write the instances to standard output. There is at least one."""
     if form is Format.TABLE:
         _write_table(instances, attribute)
     elif form is Format.ENV:
-        print("\n".join(_assignments(random.choice(instances), attribute)))  # noqa: S311 - spreads load, hides nothing
+        print("\n".join(_assignments(_any_of(instances), attribute)))
     elif form is Format.VALUE:
         assert attribute is not None
-        value = random.choice(instances).attributes[attribute]  # noqa: S311
+        value = _any_of(instances).attributes[attribute]
         print(printable(value) if sys.stdout.isatty() else value)
     elif form is Format.JSON:
         print(json.dumps([_object(instance, attribute) for instance in instances], indent=2))
     else:
         print("\n".join(json.dumps(_object(instance, attribute)) for instance in instances))
+
+
+def _any_of(instances: Sequence[Instance]) -> Instance:
+    return instances[next(start_rotation()) % len(instances)]
 
 
 def _object(instance: Instance, attribute: str | None) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def _assignments(instance: Instance, attribute: str | None) -> Iterable[str]:
     for key, value in sorted(instance.attributes.items()):
         if attribute not in (None, key):
             continue
-        if not _IDENTIFIER.fullmatch(key) or (attribute is None and _STEERING.fullmatch(key)):
+        if not _IDENTIFIER.fullmatch(key) or (attribute is None and _CONTROLLING.fullmatch(key)):
             left_out.append(key)
         else:
             lines.append(f"{key}={shell_quoted(value)}")
@@ -112,11 +116,11 @@ def _assignments(instance: Instance, attribute: str | None) -> Iterable[str]:
             Exit.FAILURE,
             "NoVariable",
             f"{', '.join(left_out)} cannot be written as shell variables",
-            "A variable's name has letters, digits and '_', and must not be one that steers the shell. Use -o json.",
+            "A variable name has letters, digits and '_', and must not control the shell. Use -o json.",
         )
     if left_out:
-        say(f"note: left out {', '.join(left_out)}: no variable name, or one that would steer the shell;\n"
-            "      a name that steers is written where --attribute asks for it")  # fmt: skip
+        say(f"note: left out {', '.join(left_out)}: not a variable name, or it would control the shell;\n"
+            "      use --attribute to write a variable that controls the shell")  # fmt: skip
     return lines
 
 
@@ -125,7 +129,7 @@ def _write_table(instances: Sequence[Instance], attribute: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Folding shows the whole of a long value, where cropping would show a wrong one.
+    # Folding shows all of a long value; cropping would show a wrong value.
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("instance", "health", *(("address", "attributes") if attribute is None else (attribute,))):
         table.add_column(Text(printable(heading)), overflow="fold")

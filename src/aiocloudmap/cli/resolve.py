@@ -1,4 +1,4 @@
-"""`aiocloudmap resolve`: one question to Cloud Map, answered for eyes or for a script."""
+"""`aiocloudmap resolve`: show the instances of a service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from aiocloudmap.cli.errors import reporting
 from aiocloudmap.cli.output import Format, chosen_format, having, write
 from aiocloudmap.cli.runner import run_async
-from aiocloudmap.cli.terminal import console, draws
+from aiocloudmap.cli.terminal import can_draw, console
 from aiocloudmap.errors import ConfigurationError, NoInstancesError
 from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 
@@ -24,7 +24,7 @@ __all__ = ["resolve"]
 
 def resolve(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="namespace/service, like shop/orders.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="namespace/service, such as shop/orders.")],
     *,
     attribute: Annotated[
         str | None, typer.Option("--attribute", "-a", metavar="KEY", help="Only this attribute.")
@@ -38,7 +38,7 @@ def resolve(
         typer.Option("--prefer", metavar="KEY=VALUE", help="Like --where, unless nothing matches. May be repeated."),
     ] = None,
     health: Annotated[
-        HealthFilter, typer.Option("--health", case_sensitive=False, help="Which instances count.")
+        HealthFilter, typer.Option("--health", case_sensitive=False, help="Which instances to show.")
     ] = HealthFilter.HEALTHY_OR_ELSE_ALL,
     region: Annotated[str | None, typer.Option("--region", metavar="REGION", help="Instead of AWS_REGION.")] = None,
     endpoint_url: Annotated[
@@ -47,16 +47,16 @@ def resolve(
     ] = None,
     profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of AWS's files.")] = None,
     owner_account: Annotated[
-        str | None, typer.Option("--owner-account", metavar="ACCOUNT", help="The account that shares the namespace.")
+        str | None,
+        typer.Option("--owner-account", metavar="ACCOUNT", help="The account that shares the namespace."),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up then, with exit code 124.")
+        float | None,
+        typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up with exit code 124."),
     ] = None,
     output: Annotated[
         Format | None,
-        typer.Option(
-            "--output", "-o", help="How to write it.", show_default="table on a terminal, else value or jsonl"
-        ),
+        typer.Option("--output", "-o", help="Output format.", show_default="table on a terminal, else value or jsonl"),
     ] = None,
 ) -> None:
     """Show the instances of a service.
@@ -69,22 +69,22 @@ def resolve(
 
     aiocloudmap resolve shop/orders --where STAGE=live --health healthy -o json
 
-    [dim]value and env speak of one instance, taken at random among those that match.
+    [dim]value and env write one of the matching instances, chosen at random.
     The answer goes to standard output, everything else to standard error.
-    With -o json or jsonl, an error is JSON, too.[/dim]
+    With -o json or jsonl, errors are JSON too.[/dim]
     """
     form = chosen_format(output, attribute=attribute, on_terminal=sys.stdout.isatty())
     query = _query(name, health, where, prefer, owner_account)
     if form is Format.VALUE and attribute is None:
-        raise typer.BadParameter("'-o value' needs --attribute: which value?", param_hint="'--output' / '-o'")
+        raise typer.BadParameter("'-o value' needs --attribute", param_hint="'--output' / '-o'")
     with reporting(context, as_json=output in (Format.JSON, Format.JSONL)):
-        with _spinner(f"asking for {query.service}"):
+        with _spinner(f"resolving {query.service}"):
             snapshot = run_async(_ask(query, region, endpoint_url, profile), timeout=timeout)
         if not snapshot:
             raise NoInstancesError(
                 "no instance is registered" if not where else "no instance matches",
                 service=query.service,
-                advice="Look at --where and --health, and at what is registered.",
+                advice="Check --where and --health, and the registered instances.",
             )
         write(having(snapshot, attribute), form, attribute)
 
@@ -104,7 +104,7 @@ async def _ask(query: Query, region: str | None, endpoint_url: str | None, profi
 
 
 def _session_factory(profile: str | None) -> Callable[[], Any] | None:
-    """As `aws --profile` does, the profile wins over keys in the environment."""
+    """The profile wins over keys in the environment, as with `aws --profile`."""
     if profile is None:
         return None
 
@@ -119,7 +119,7 @@ def _session_factory(profile: str | None) -> Callable[[], Any] | None:
 def _query(
     name: str, health: HealthFilter, where: list[str] | None, prefer: list[str] | None, owner_account: str | None
 ) -> Query:
-    """What the command line asks; whatever AWS would refuse in it is wrong usage."""
+    """The query of the command line. What AWS would refuse is wrong usage."""
     wanted, preferred = _pairs("--where", where), _pairs("--prefer", prefer)
     with _usage("NAME"):
         service = ServiceName.parse(name)
@@ -144,7 +144,7 @@ def _pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
     for text in texts or ():
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise typer.BadParameter(f"{text!a} is not of the form KEY=VALUE", param_hint=f"'{option}'")
+            raise typer.BadParameter(f"invalid pair {text!a}: expected KEY=VALUE", param_hint=f"'{option}'")
         if key in found:
             raise typer.BadParameter(f"{key!a} is given twice", param_hint=f"'{option}'")
         found[key] = value
@@ -152,4 +152,4 @@ def _pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
 
 
 def _spinner(text: str) -> AbstractContextManager[Any]:
-    return console(sys.stderr).status(text) if draws(sys.stderr) else nullcontext()
+    return console(sys.stderr).status(text) if can_draw(sys.stderr) else nullcontext()

@@ -1,4 +1,4 @@
-"""Running a command's coroutine so that Ctrl-C and `--timeout` end it at once, whatever hangs underneath."""
+"""Runs a coroutine so that Ctrl-C and `--timeout` end it at once, even if a thread hangs."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from typing import Any, NoReturn, TypeVar
 
 from aiocloudmap.cli.errors import CommandError, Exit
 
-__all__ = ["leave", "run_async"]
+__all__ = ["exit_process", "run_async"]
 
 _T = TypeVar("_T")
 
 
-class _Abandoned(ThreadPoolExecutor):
-    """Threads that nobody waits for: a name lookup that hangs cannot be cancelled, and asyncio would join it."""
+class _Executor(ThreadPoolExecutor):
+    """Does not join its threads, as asyncio would: a hanging name lookup cannot be cancelled."""
 
     def shutdown(self, *_: Any, **__: Any) -> None:
         super().shutdown(wait=False, cancel_futures=True)
 
 
 def run_async(work: Coroutine[Any, Any, _T], *, timeout: float | None = None) -> _T:
-    """What the coroutine returns, run on an event loop of its own.
+    """Run the coroutine on a new event loop and return its result.
 
     Args:
         work: The command.
-        timeout: Seconds it may take; None does not limit it.
+        timeout: Seconds that it may take; None means no limit.
 
     Raises:
-        CommandError: The time has passed (exit code 124).
-        KeyboardInterrupt: Ctrl-C; the coroutine has been cancelled.
+        CommandError: The timeout passed (exit code 124).
+        KeyboardInterrupt: Ctrl-C cancelled the coroutine.
     """
 
     async def limited() -> _T:
@@ -51,16 +51,16 @@ def run_async(work: Coroutine[Any, Any, _T], *, timeout: float | None = None) ->
                 Exit.TIMED_OUT,
                 "TimedOut",
                 f"no answer within the {timeout:g} s of --timeout",
-                "Allow more time, or look at what hangs with 'aiocloudmap --debug resolve ...'.",
+                "Raise --timeout, or run 'aiocloudmap --debug resolve ...' to see what hangs.",
             ) from None
 
     with asyncio.Runner() as runner:
-        runner.get_loop().set_default_executor(_Abandoned(thread_name_prefix="aiocloudmap-cli"))
+        runner.get_loop().set_default_executor(_Executor(thread_name_prefix="aiocloudmap-cli"))
         return runner.run(limited())
 
 
 def _end_on_sigterm() -> None:
-    """Leave with 143, after the command has been cancelled and has cleaned up."""
+    """Exit with 143 after the command has been cancelled and has cleaned up."""
 
     def end() -> None:
         raise SystemExit(Exit.TERMINATED)
@@ -69,8 +69,8 @@ def _end_on_sigterm() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
 
 
-def leave(code: int) -> NoReturn:
-    """End the process, at once where a thread still hangs in something that cannot be cancelled."""
+def exit_process(code: int) -> NoReturn:
+    """Exit, without waiting for threads that hang in something that cannot be cancelled."""
     lingering = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     if any(not thread.daemon for thread in lingering):
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`aiocloudmap serve`: a Cloud Map on your desk, until Ctrl-C."""
+"""`aiocloudmap serve`: run a local Cloud Map until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,21 +24,44 @@ __all__ = ["DEFAULT_PORT", "SAMPLE_WORLD", "serve"]
 
 
 DEFAULT_PORT = 5556
-_LOOKING = 0.5
+_POLL_INTERVAL = 0.5
+
+SAMPLE_WORLD: Final = """\
+[shop.orders]
+attributes = { OWNER = "team-a" }
+
+[shop.orders.instances.orders-1]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
+STAGE = "live"
+
+[shop.orders.instances.orders-2]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-canary"
+STAGE = "canary"
+
+[shop.payments.instances.payments-1]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/payments"
+
+[shop.mail.instances.mail-1]
+QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/mail"
+AWS_INSTANCE_IPV4 = "10.0.0.7"
+AWS_INSTANCE_PORT = "8025"
+"""
+"""Served without a file, and used by the demo."""
 
 
 def serve(
     context: typer.Context,
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="What there is, as TOML.", show_default="a sample shop")
+        Path | None,
+        typer.Argument(metavar="FILE", help="A TOML file of services.", show_default="a sample shop"),
     ] = None,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any that is free.")] = DEFAULT_PORT,
-    reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Follow the file when it changes.")] = True,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")] = DEFAULT_PORT,
+    reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Read the file again when it changes.")] = True,
 ) -> None:
-    r"""Run a local Cloud Map that any AWS client can talk to.
+    r"""Run a local Cloud Map that any AWS client can use.
 
-    Prints the lines that point a shell's programs at it. The file holds services, instances and their attributes:
+    Prints shell commands that make other programs use it. The file has services, instances and their attributes:
 
     \[shop.orders.instances.orders-1]
 
@@ -51,8 +74,8 @@ def serve(
     aiocloudmap serve --port 0
 
     [dim]Ctrl-C ends it with exit code 130, SIGTERM with 0.
-    It reads the file again when it changes, or on SIGHUP; what programs registered meanwhile is gone then.
-    There is no authentication: leave it on loopback.[/dim]
+    It reads the file again after a change or SIGHUP, and drops what programs registered.
+    There is no authentication: keep it on loopback.[/dim]
     """
     with reporting(context):
         run_async(_serve(file, host, port, reload=reload))
@@ -62,24 +85,24 @@ async def _serve(file: Path | None, host: str, port: int, *, reload: bool) -> No
     from aiocloudmap.local import LocalServer
 
     server = LocalServer(_world(file), host=host, port=port)
-    watch = _Watch(file, reload=reload)
+    reloader = _Reloader(file, reload=reload)
     async with server:
         if not _is_loopback(host):
-            say(f"warning: {host} can be reached from other machines, and this server asks nobody who they are")
+            say(f"warning: {host} can be reached from other machines, and this server has no authentication")
         print("\n".join(_introduction(server, file)), flush=True)
-        while (renewed := await watch.next_world()) is not None:
+        while (renewed := await reloader.next_world()) is not None:
             server.world = renewed
             say(f"read {file or 'the sample shop'} again: {_size(renewed)}")
 
 
-class _Watch:
-    """Waits for what ends the server or renews its world. Made on the event loop, once."""
+class _Reloader:
+    """Waits for a change of the file or a signal. Create it on the event loop, once."""
 
     def __init__(self, file: Path | None, *, reload: bool) -> None:
         self._file = file
         self._ended = False
         self._signalled = asyncio.Event()
-        self._looks = reload and file is not None
+        self._polls = reload and file is not None
         self._seen = self._stamp()
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):
@@ -87,10 +110,10 @@ class _Watch:
             loop.add_signal_handler(signal.SIGHUP, self._signalled.set)
 
     async def next_world(self) -> World | None:
-        """The world of the file when it has changed and can be read, or was asked for; None when it is time to end."""
+        """The world of the changed file, or after SIGHUP. None after SIGTERM."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOKING if self._looks else None):
+                async with asyncio.timeout(_POLL_INTERVAL if self._polls else None):
                     await self._signalled.wait()
             if self._ended:
                 return None
@@ -102,7 +125,7 @@ class _Watch:
             try:
                 return _world(self._file)
             except CloudMapError as error:
-                say(f"{explain(error).message}; going on with what was there before")
+                say(f"{explain(error).message}; still serving the previous world")
 
     def _end(self) -> None:
         self._ended = True
@@ -113,7 +136,7 @@ class _Watch:
             status = self._file.stat() if self._file is not None else None
         except OSError:
             return None
-        # The size as well: two changes within one tick of the file system's clock look like one.
+        # With the size, because two changes within one tick of the file system's clock have the same time.
         return None if status is None else (status.st_mtime_ns, status.st_size)
 
 
@@ -124,7 +147,7 @@ def _world(file: Path | None) -> World:
 
 
 def _introduction(server: LocalServer, file: Path | None) -> Iterator[str]:
-    """Lines of shell: all may be pasted, only the exports do something."""
+    """Shell commands and comments, to be pasted."""
     world, what = server.world, "a sample shop" if file is None else printable(str(file))
     yield f"# Cloud Map at {server.endpoint_url}: {what}, {_size(world)}"
     yield f"export AWS_ENDPOINT_URL_SERVICEDISCOVERY={server.endpoint_url}"
@@ -149,28 +172,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-# MERGED cli/sample: The little shop that `serve` without a file and the demo show.
-
-
-SAMPLE_WORLD: Final = """\
-[shop.orders]
-attributes = { OWNER = "team-a" }
-
-[shop.orders.instances.orders-1]
-QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
-STAGE = "live"
-
-[shop.orders.instances.orders-2]
-QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-canary"
-STAGE = "canary"
-
-[shop.payments.instances.payments-1]
-QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/payments"
-
-[shop.mail.instances.mail-1]
-QUEUE_URL = "https://sqs.eu-west-1.amazonaws.com/123456789012/mail"
-AWS_INSTANCE_IPV4 = "10.0.0.7"
-AWS_INSTANCE_PORT = "8025"
-"""

@@ -1,7 +1,8 @@
-"""What is safe to print, and where: attributes are text that strangers wrote, and a terminal obeys what it is sent."""
+"""Safe output: attributes and error messages are untrusted text, and a terminal obeys escape sequences."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -10,26 +11,26 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["console", "draws", "printable", "shell_quoted"]
+__all__ = ["can_draw", "console", "printable", "say", "shell_quoted"]
 
-_NARROWEST = 40
-"""Columns below which a table says nothing, whatever COLUMNS says."""
+_MIN_COLUMNS = 40
+"""A narrower table would show nothing, whatever COLUMNS says."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def printable(text: str) -> str:
-    r"""The text with everything that is no visible character written as an escape, such as `\x1b`.
+    r"""The text with each unprintable character written as an escape, such as `\x1b`.
 
-    That covers control characters of both ranges, line breaks, zero-width and direction marks, and lone surrogates.
+    These are control characters, line breaks, zero-width and direction marks, and lone surrogates.
     """
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def shell_quoted(text: str) -> str:
-    """One word of shell that stands for the text and holds no control character itself.
+    """Quote the text as one word of shell, without any control character.
 
-    Text without any is quoted for every POSIX shell; the rest needs `$'...'`, which bash, zsh, ksh and POSIX 2024 know.
+    Printable text is quoted for every POSIX shell. Other text needs `$'...'`, which bash, zsh, ksh and POSIX 2024 have.
     """
     if text.isprintable():
         return shlex.quote(text)
@@ -38,23 +39,21 @@ def shell_quoted(text: str) -> str:
 
 
 def console(stream: TextIO) -> Console:
-    """A console that takes nothing in its text for markup; rich itself obeys NO_COLOR and FORCE_COLOR."""
+    """A console that does not interpret markup. rich itself obeys NO_COLOR and FORCE_COLOR."""
     from rich.console import Console
 
-    made = Console(file=stream, markup=False, emoji=False, highlight=False)
-    made.width = max(made.width, _NARROWEST)
-    return made
+    plain = Console(file=stream, markup=False, emoji=False, highlight=False)
+    plain.width = max(plain.width, _MIN_COLUMNS)
+    return plain
 
 
-def draws(stream: TextIO) -> bool:
-    """Whether the stream is a terminal that can move its cursor. FORCE_COLOR does not make a pipe one."""
-    import os
-
+def can_draw(stream: TextIO) -> bool:
+    """Whether the stream is a terminal that can move its cursor. FORCE_COLOR does not change that."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def say(text: str) -> None:
-    """One line for the person at the keyboard, who reads standard error."""
+    """Write a line to standard error."""
     sys.stderr.write(re.sub(r"[^\n]+", lambda line: printable(line[0]), text) + "\n")
     sys.stderr.flush()
 
@@ -71,5 +70,5 @@ def _escaped(character: str) -> str:
 def _shell_octet(octet: int) -> str:
     if octet in b"'\\":
         return "\\" + chr(octet)
-    # Octal with three digits: a hexadecimal escape would swallow digits that follow it.
+    # Three octal digits: a hexadecimal escape would include digits that follow it.
     return chr(octet) if 0x20 <= octet < 0x7F else f"\\{octet:03o}"

@@ -1,4 +1,4 @@
-"""Running the command line, inside the test's process where that is enough and as a child where it is not."""
+"""Runs the command line in the test's process or in a child process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-_PATIENCE = 60
+_MAX_WAIT = 60
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit code and what it wrote."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -26,7 +26,7 @@ class Outcome:
 
 
 def _invoke(capsys: pytest.CaptureFixture[str], *arguments: str) -> Outcome:
-    """The command in this process, its standard output being a pipe to all appearances."""
+    """Run the command in this process, with a pipe as standard output."""
     from aiocloudmap.cli.app import app
 
     capsys.readouterr()
@@ -37,18 +37,18 @@ def _invoke(capsys: pytest.CaptureFixture[str], *arguments: str) -> Outcome:
 
 
 def _command(*arguments: str) -> list[str]:
-    """The command line of a child."""
+    """The command line of a child process."""
     return [sys.executable, "-W", "error", "-m", "aiocloudmap", *arguments]
 
 
 def _run(*arguments: str, **environment: str) -> Outcome:
-    """The command in a child, its standard output being a pipe."""
+    """Run the command in a child process, with a pipe as standard output."""
     done = subprocess.run(
         _command(*arguments),
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=_PATIENCE,
+        timeout=_MAX_WAIT,
         check=False,
     )
     return Outcome(done.returncode, done.stdout, done.stderr)
@@ -63,29 +63,29 @@ class Serving:
 
     @property
     def exports(self) -> dict[str, str]:
-        """The variables that it says to set."""
+        """The variables that it prints."""
         return dict(
             pair.split("=", 1) for line in self.introduction if line.startswith("export ") for pair in line.split()[1:]
         )
 
     def said(self, pattern: str) -> str:
-        """The next line on standard error that matches."""
+        """The next matching line on standard error."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if re.search(pattern, line):
                 return line
-        raise AssertionError(f"it ended without saying {pattern!r}")
+        raise AssertionError(f"it ended without writing {pattern!r}")
 
     def end(self, number: signal.Signals) -> Outcome:
-        """Send the signal, and wait for the end."""
+        """Send the signal and wait for the exit."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=_PATIENCE)
+        out, err = self.process.communicate(timeout=_MAX_WAIT)
         return Outcome(self.process.returncode, out, err)
 
 
 @contextlib.contextmanager
 def _serving(*arguments: str) -> Iterator[Serving]:
-    """`aiocloudmap serve` on a free port, from the moment it listens."""
+    """Run `aiocloudmap serve` on a free port, and wait until it listens."""
     process = subprocess.Popen(
         _command("serve", "--port", "0", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -103,13 +103,13 @@ def _serving(*arguments: str) -> Iterator[Serving]:
 
 
 def _on_terminal(*arguments: str, columns: int = 80, pipe_out: bool = False, **environment: str) -> Outcome:
-    """The command in a child on a terminal.
+    """Run the command in a child process on a terminal.
 
     Args:
-        arguments: Of the command.
-        columns: How wide the terminal is.
-        pipe_out: Whether standard output is a pipe nevertheless; what it gets is `out` then, for which there must be
-            room in the pipe. What the terminal shows is `err`.
+        arguments: Arguments of the command.
+        columns: Width of the terminal.
+        pipe_out: Whether standard output is a pipe. It is `out` then, and must fit into the pipe. What the terminal
+            shows is `err`.
         environment: Variables to set.
     """
     import fcntl
@@ -127,12 +127,12 @@ def _on_terminal(*arguments: str, columns: int = 80, pipe_out: bool = False, **e
         theirs = -1
         shown = b""
         with process:
-            # Linux ends the reading with EIO once the child has gone.
+            # Linux raises EIO after the child has exited.
             with contextlib.suppress(OSError):
                 while chunk := os.read(ours, 65536):
                     shown += chunk
             data = process.stdout.read().decode() if process.stdout else ""
-            code = process.wait(_PATIENCE)
+            code = process.wait(_MAX_WAIT)
         return Outcome(code, data, shown.decode().replace("\r\n", "\n"))
     finally:
         os.close(ours)
@@ -148,23 +148,23 @@ def invoke(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 
 @pytest.fixture(scope="session")
 def run() -> Callable[..., Outcome]:
-    """Runs a command in a child."""
+    """Runs a command in a child process."""
     return _run
 
 
 @pytest.fixture(scope="session")
 def on_terminal() -> Callable[..., Outcome]:
-    """Runs a command in a child on a terminal."""
+    """Runs a command in a child process on a terminal."""
     return _on_terminal
 
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[..., contextlib.AbstractContextManager[Serving]]:
-    """Runs `aiocloudmap serve` in a child for as long as a block lasts."""
+    """Runs `aiocloudmap serve` in a child process until the end of a block."""
     return _serving
 
 
 @pytest.fixture(scope="session")
 def command() -> Callable[..., list[str]]:
-    """Makes the command line of a child that a test starts by itself."""
+    """Makes the command line of a child process that a test starts."""
     return _command

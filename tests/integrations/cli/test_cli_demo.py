@@ -12,32 +12,32 @@ from pathlib import Path
 
 import pytest
 
-from aiocloudmap.cli.demo.plan import Plan
+from aiocloudmap.cli.demo.schedule import Schedule
 from aiocloudmap.model.policy import ConnectionPolicy
 
-PATIENCE = 60
+MAX_WAIT = 60
 
 
 @pytest.fixture(scope="module")
-def told(on_terminal):
-    """The story told once for all tests of this file: figures to a pipe, pictures to a terminal of 80 columns."""
+def finished(on_terminal):
+    """One demo for all tests of this file, with figures on a pipe and drawings on a terminal of 80 columns."""
     return on_terminal("demo", "--fast", "--json", pipe_out=True)
 
 
 @pytest.fixture
-def figures(told):
-    """What was measured, by way."""
-    return json.loads(told.out)["ways"]
+def figures(finished):
+    """The figures of each strategy."""
+    return json.loads(finished.out)["ways"]
 
 
-def test_the_story_holds(told):
-    """Every claim was shown by this run, and the exit code says so."""
-    assert json.loads(told.out)["broken_claims"] == []
-    assert told.code == 0
+def test_the_demo_shows_its_claims(finished):
+    """No claim is broken, and the exit code is 0."""
+    assert json.loads(finished.out)["broken_claims"] == []
+    assert finished.code == 0
 
 
-def test_a_client_kept_per_request_ends_without_descriptors(figures):
-    """And the call that fails first is the innocent one, to EventBridge, with the system's own words."""
+def test_a_client_kept_per_request_runs_out_of_descriptors(figures):
+    """The first call that fails is the one to EventBridge."""
     kept = figures["kept"]
     fatal = next(failure for failure in kept["failures"] if failure["descriptors"])
     assert fatal["call"] == "PutEvents"
@@ -47,14 +47,14 @@ def test_a_client_kept_per_request_ends_without_descriptors(figures):
 
 
 def test_callers_of_a_shared_client_notice_the_outage(figures):
-    """It asks for each request, and has nothing to fall back on."""
+    """It makes a call for each request and has no cache."""
     shared = figures["shared"]
     assert {failure["call"] for failure in shared["failures"]} == {"DiscoverInstances"}
     assert shared["discover_instances"] >= shared["answered"]
 
 
-def test_callers_of_aiocloudmap_notice_nothing(figures):
-    """All are answered, though it asked in vain during the outage."""
+def test_callers_of_aiocloudmap_do_not_notice_the_outage(figures):
+    """All are answered, though calls fail during the outage."""
     ours = figures["aiocloudmap"]
     assert (ours["answered"], ours["failed"]) == (ours["requests"], 0)
     assert ours["discover_instances_in_outage"] > 0
@@ -62,32 +62,32 @@ def test_callers_of_aiocloudmap_notice_nothing(figures):
     assert 0 < ours["sockets_peak"] <= ConnectionPolicy().max_connections
 
 
-def test_every_way_gets_the_same_load(figures):
-    """Answered, failed and never tried add up."""
-    for way in figures.values():
-        assert way["answered"] + way["failed"] + way["never_tried"] == Plan.lasting(1).requests
+def test_every_strategy_gets_the_same_load(figures):
+    """Answered, failed and untried requests add up."""
+    for each in figures.values():
+        assert each["answered"] + each["failed"] + each["never_tried"] == Schedule.lasting(1).requests
 
 
-def test_the_picture_and_the_table_fit_the_terminal(told):
-    """Live lines and the end, in 80 columns."""
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", told.err)
+def test_drawing_and_summary_fit_the_terminal(finished):
+    """The terminal has 80 columns."""
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", finished.err)
     assert max(map(len, re.split(r"[\r\n]", shown))) <= 80
     for words in ("a client kept per request", "Too many open files", "What happened", "Write this instead"):
         assert words in shown
 
 
-def test_the_picture_is_drawn_while_it_happens(told):
-    """Not once at the end: the cursor goes back up for each new picture."""
-    assert told.err.count("under load") > 3
-    assert "\x1b[1A" in told.err
+def test_the_drawing_is_updated_during_the_demo(finished):
+    """The cursor goes back up for each update."""
+    assert finished.err.count("under load") > 3
+    assert "\x1b[1A" in finished.err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux shows them")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
-def test_whatever_ends_the_demo_ends_its_processes(number, code, command):
-    """Ctrl-C, an orderly stop, and even a kill; and a pipe has got plain lines until then."""
+def test_no_process_outlives_the_demo(number, code, command):
+    """Ctrl-C, SIGTERM or SIGKILL ends it. A pipe gets plain lines."""
     seconds = f"{20 + number / 1000}"
-    marker = Plan.lasting(float(seconds)).to_json()
+    marker = Schedule.lasting(float(seconds)).to_json()
     with subprocess.Popen(
         command("demo", "--seconds", seconds), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -100,41 +100,41 @@ def test_whatever_ends_the_demo_ends_its_processes(number, code, command):
             handles = [watched.enter_context(_handle(each)) for each in _processes(marker)]
             assert len(handles) == 3
             process.send_signal(number)
-            out, err = process.communicate(timeout=PATIENCE)
-            # A handle is readable once its process has gone; after a kill they notice by themselves, a little later.
-            assert all(select.select([handle], [], [], PATIENCE)[0] for handle in handles)
+            out, err = process.communicate(timeout=MAX_WAIT)
+            # A handle is readable after its process has exited. After SIGKILL that takes a little longer.
+            assert all(select.select([handle], [], [], MAX_WAIT)[0] for handle in handles)
     assert (process.returncode, err) == (code, "")
     assert "\x1b" not in "".join(lines) + out
 
 
-def test_a_run_that_does_not_show_it_leaves_1(monkeypatch, invoke):
-    """The figures decide, not the script of the story."""
+def test_a_run_that_breaks_a_claim_exits_with_1(monkeypatch, invoke):
+    """The exit code depends on the figures."""
     pytest.importorskip("resource")
 
     async def nothing(self):
         pass
 
-    monkeypatch.setattr("aiocloudmap.cli.demo.scenario.Story.tell", nothing)
+    monkeypatch.setattr("aiocloudmap.cli.demo.scenario.Scenario.run", nothing)
     outcome = invoke("demo", "--json")
     assert outcome.code == 1
     assert "the clients kept per request did not use up the descriptors" in outcome.err
-    assert "aiocloudmap did not come to the end of the load" in json.loads(outcome.out)["broken_claims"]
+    assert "aiocloudmap did not finish the load" in json.loads(outcome.out)["broken_claims"]
 
 
-def test_a_process_that_dies_is_told_of_with_its_last_words(monkeypatch, tmp_path, invoke):
-    """Instead of waiting for it, or of a traceback."""
+def test_a_process_that_dies_is_reported_with_its_error(monkeypatch, tmp_path, invoke):
+    """There is no wait and no traceback."""
     broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho 'first words' >&2\necho 'last words' >&2\nexit 7\n")
     broken.chmod(0o755)
     monkeypatch.setattr("sys.executable", str(broken))
     outcome = invoke("demo")
     assert outcome.code == 1
-    assert "ended before its time: last words" in outcome.err
+    assert "exited too early: last words" in outcome.err
     assert "Traceback" not in outcome.err
 
 
-def test_a_system_that_cannot_lower_the_limit_says_so(monkeypatch, invoke):
-    """Before anything is started."""
+def test_a_system_without_descriptor_limits_is_reported(monkeypatch, invoke):
+    """No process is started."""
     monkeypatch.setitem(sys.modules, "resource", None)
     outcome = invoke("demo")
     assert (outcome.code, outcome.out) == (1, "")
@@ -142,7 +142,7 @@ def test_a_system_that_cannot_lower_the_limit_says_so(monkeypatch, invoke):
 
 
 def _processes(marker):
-    """Ids of the processes that have the marker in their command line."""
+    """Ids of the processes with the marker in their command line."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

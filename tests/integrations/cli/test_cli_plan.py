@@ -21,15 +21,15 @@ def planned(plan):
     return lambda *arguments: json.loads(plan(*arguments, "-o", "json").out)
 
 
-def test_a_pipe_gets_json(plan):
-    """All parts of the plan, nothing on standard error."""
+def test_a_pipe_gets_the_plan_as_json(plan):
+    """All parts of the plan are there, and standard error is empty."""
     outcome = plan(*SMALL)
     assert (outcome.code, outcome.err) == (0, "")
     assert list(json.loads(outcome.out)) == ["steady", "month", "cold_start", "advice"]
 
 
-def test_the_table_says_what_a_person_wants_to_know(plan):
-    """How often, for how much, whether AWS throttles, and what to set."""
+def test_the_table_shows_calls_costs_and_advice(plan):
+    """The fleet is throttled at its start."""
     outcome = plan(*PRESSED, "-o", "table", "--call-duration", "0")
     text = " ".join(outcome.out.split())
     assert (outcome.code, outcome.err) == (0, "")
@@ -44,8 +44,8 @@ def test_the_table_says_what_a_person_wants_to_know(plan):
 
 
 @pytest.mark.parametrize("processes", [500, 777, 2000, 123_456])
-def test_what_is_advised_is_enough_as_it_is_written(plan, planned, processes):
-    """Figures are rounded to the side on which AWS throttles nothing; it aims at nine tenths of the quota."""
+def test_rounded_advice_is_still_enough(plan, planned, processes):
+    """With the printed ttl, the fleet uses at most nine tenths of the quota."""
     fleet = ("--processes", str(processes), "--services", "10", "--call-duration", "0")
     text = " ".join(plan(*fleet, "-o", "table").out.split())
     ttl = re.search(r"steady: --ttl ([\d,.]+) or more", text)[1].replace(",", "")
@@ -53,14 +53,14 @@ def test_what_is_advised_is_enough_as_it_is_written(plan, planned, processes):
 
 
 def test_the_table_of_a_fleet_within_the_quota_is_short(plan):
-    """Nothing is throttled, and nothing is advised against it."""
+    """Nothing is throttled, so no advice for the start is needed."""
     text = " ".join(plan(*SMALL, "-o", "table").out.split())
     assert "AWS throttles nothing" in text
     assert "start-over" not in text
 
 
-def test_the_table_says_so_where_the_quota_is_not_enough(plan):
-    """Too much for ever, a start that is too long to rehearse, a ceiling of the process's own, one of everything."""
+def test_the_table_shows_an_insufficient_quota(plan):
+    """Also a start too long to rehearse, a process at its own limit, and singular words."""
     arguments = ("--processes", "1000000", "--services", "100", "-o", "table")
     text = " ".join(plan(*arguments).out.split())
     assert "throttled: an answer is renewed every 100,000 s at best" in text
@@ -90,13 +90,13 @@ def test_the_table_says_so_where_the_quota_is_not_enough(plan):
         (["--quota-burst", "1000", "--quota-per-second", "500"], "cold_start", "at_least", 2),
     ],
 )
-def test_each_option_reaches_the_arithmetic(planned, arguments, part, figure, value):
-    """Worked out by hand, for calls that take no time."""
+def test_each_option_changes_the_plan(planned, arguments, part, figure, value):
+    """Worked out by hand for calls that take no time."""
     assert planned(*SMALL, "--call-duration", "0", *arguments)[part][figure] == pytest.approx(value)
 
 
-def test_attempts_reach_the_rehearsal(planned):
-    """botocore's retries are calls."""
+def test_max_attempts_changes_the_rehearsal(planned):
+    """Retries of botocore are calls."""
     once, thrice = (planned(*SMALL, "--quota-burst", "500", "--max-attempts", each) for each in ("1", "3"))
     assert once["cold_start"]["throttled"] < thrice["cold_start"]["throttled"]
 
@@ -118,8 +118,8 @@ def test_attempts_reach_the_rehearsal(planned):
         ([*SMALL, "-o", "yaml"], "--output", "table"),
     ],
 )
-def test_what_cannot_be_is_wrong_usage(plan, arguments, option, said):
-    """Exit code 2, with the option and what would be right."""
+def test_invalid_options_are_wrong_usage(plan, arguments, option, said):
+    """The exit code is 2, and the message names the option and the expected value."""
     outcome = plan(*arguments)
     text = " ".join(outcome.err.replace("│", " ").split())
     assert (outcome.code, outcome.out) == (2, "")
@@ -128,14 +128,14 @@ def test_what_cannot_be_is_wrong_usage(plan, arguments, option, said):
 
 
 def test_a_terminal_gets_the_table(on_terminal):
-    """In words, where somebody looks."""
+    """The default output of a terminal is the table."""
     outcome = on_terminal("plan", *SMALL)
     assert outcome.code == 0
     assert "AWS throttles nothing" in outcome.err + outcome.out
 
 
-def test_it_loads_no_aws_library():
-    """Nobody is asked: no session, no credentials, no network."""
+def test_planning_imports_no_aws_library():
+    """It needs no session, no credentials and no network."""
     import subprocess
     import sys
 

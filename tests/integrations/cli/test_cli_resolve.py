@@ -11,7 +11,7 @@ import pytest
 
 from aiocloudmap.local import LocalCloudMap, World
 
-PATIENCE = 60
+MAX_WAIT = 60
 KEYS = {"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 WORLD = """
 [shop.orders.instances.orders-1]
@@ -35,7 +35,7 @@ owner_account = "210987654321"
 
 @pytest.fixture
 def local(environment, monkeypatch):
-    """A Cloud Map in a thread, and an environment that leads there."""
+    """A local Cloud Map in a thread, with an environment that points to it."""
     with LocalCloudMap(World.from_toml(WORLD)) as running:
         for variable, value in KEYS.items():
             monkeypatch.setenv(variable, value)
@@ -50,19 +50,19 @@ def resolve(local, invoke):
 
 
 def test_a_pipe_gets_one_instance_a_line(resolve):
-    """JSON lines, sorted by id, nothing on standard error."""
+    """They are JSON lines sorted by id, and standard error is empty."""
     outcome = resolve("shop/orders")
     assert (outcome.code, outcome.err) == (0, "")
     assert [json.loads(line)["id"] for line in outcome.out.splitlines()] == ["orders-1", "orders-2"]
 
 
 def test_a_pipe_gets_the_bare_value_of_an_attribute(resolve):
-    """What `$(...)` is for."""
+    """`$(...)` in a shell uses it."""
     assert resolve("shop/orders", "--attribute", "QUEUE_URL", "--where", "STAGE=live").out == "https://q/orders\n"
 
 
 def test_a_name_may_be_a_url(resolve):
-    """As in configuration strings."""
+    """cloudmap://shop/orders is the same as shop/orders."""
     assert resolve("cloudmap://shop/orders", "-o", "json").code == 0
 
 
@@ -79,8 +79,8 @@ def test_a_name_may_be_a_url(resolve):
         (["shop/theirs", "--owner-account", "210987654321"], ["theirs-1"]),
     ],
 )
-def test_options_narrow_the_answer_as_cloud_map_does(resolve, arguments, ids):
-    """Each reaches AWS."""
+def test_options_are_sent_to_cloud_map(resolve, arguments, ids):
+    """Each option filters the answer."""
     outcome = resolve(*arguments, "-o", "json")
     assert [each["id"] for each in json.loads(outcome.out)] == ids
 
@@ -95,21 +95,21 @@ def test_options_narrow_the_answer_as_cloud_map_does(resolve, arguments, ids):
         (["shop/orders", "--attribute", "QUEUE_URI"], "AttributeNotFound", "QUEUE_URI"),
     ],
 )
-def test_what_is_not_there_leaves_3_and_says_what(resolve, arguments, code, said):
-    """Each in its own words, and as JSON where the answer would have been JSON."""
+def test_not_found_exits_with_3_and_says_what(resolve, arguments, code, said):
+    """With -o json the error is JSON too."""
     plain = resolve(*arguments, "-o", "table")
     assert (plain.code, plain.out) == (3, "")
     assert plain.err.startswith("error: ")
     assert said in plain.err
-    told = resolve(*arguments, "-o", "json")
-    assert (told.code, told.out) == (3, "")
-    error = json.loads(told.err)["error"]
+    as_json = resolve(*arguments, "-o", "json")
+    assert (as_json.code, as_json.out) == (3, "")
+    error = json.loads(as_json.err)["error"]
     assert error["code"] == code
     assert error["hint"]
 
 
-def test_a_missing_attribute_lists_those_there_are(resolve):
-    """The typing error is seen at once."""
+def test_a_missing_attribute_lists_the_existing_ones(resolve):
+    """That shows a typing error."""
     assert "QUEUE_URL, STAGE" in resolve("shop/orders", "--attribute", "QUEUE_URI").err
 
 
@@ -132,24 +132,24 @@ def test_a_missing_attribute_lists_those_there_are(resolve):
         (["shop/orders", "--nothing"], "--nothing"),
     ],
 )
-def test_wrong_usage_leaves_2_and_asks_nobody(resolve, local, arguments, said):
-    """Whatever AWS would refuse is refused here."""
+def test_wrong_usage_exits_with_2_and_makes_no_call(resolve, local, arguments, said):
+    """What AWS would refuse is refused locally."""
     outcome = resolve(*arguments)
     assert (outcome.code, outcome.out) == (2, "")
     assert said in " ".join(outcome.err.replace("│", " ").split())
     assert local.stats.calls.total == 0
 
 
-def test_no_region_leaves_4(resolve, monkeypatch):
-    """With what to set."""
+def test_a_missing_region_exits_with_4(resolve, monkeypatch):
+    """The message names what to set."""
     monkeypatch.delenv("AWS_REGION")
     outcome = resolve("shop/orders")
     assert outcome.code == 4
     assert "region" in outcome.err.lower()
 
 
-def test_no_credentials_leave_4(resolve, monkeypatch):
-    """Nothing is asked without."""
+def test_missing_credentials_exit_with_4(resolve, monkeypatch):
+    """No call is made without them."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     outcome = resolve("shop/orders")
@@ -157,15 +157,15 @@ def test_no_credentials_leave_4(resolve, monkeypatch):
     assert "credentials" in outcome.err.lower()
 
 
-def test_an_unknown_profile_leaves_4(resolve):
-    """It is a setting like others."""
+def test_an_unknown_profile_exits_with_4(resolve):
+    """The message names the profile."""
     outcome = resolve("shop/orders", "--profile", "nobody")
     assert outcome.code == 4
     assert "nobody" in outcome.err
 
 
 def test_a_profile_wins_over_keys_in_the_environment(resolve, local, monkeypatch, tmp_path):
-    """As for the aws command."""
+    """The aws command works the same way."""
     (tmp_path / "config").write_text("[profile mine]\nregion = us-east-1\n")
     (tmp_path / "credentials").write_text("[mine]\naws_access_key_id = MINE\naws_secret_access_key = x\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -181,21 +181,21 @@ def test_a_profile_wins_over_keys_in_the_environment(resolve, local, monkeypatch
 
 
 @pytest.mark.parametrize("variable", ["AIOCLOUDMAP_TTL", "AIOCLOUDMAP_MAX_CONNECTIONS"])
-def test_a_setting_that_is_none_leaves_4(resolve, monkeypatch, variable):
-    """The variable is named."""
+def test_an_invalid_setting_exits_with_4(resolve, monkeypatch, variable):
+    """The message names the variable."""
     monkeypatch.setenv(variable, "soon")
     outcome = resolve("shop/orders")
     assert outcome.code == 4
     assert variable in outcome.err
 
 
-def test_an_endpoint_that_is_no_url_leaves_4(resolve):
-    """Before anything is sent."""
+def test_an_invalid_endpoint_exits_with_4(resolve):
+    """Nothing is sent."""
     assert resolve("shop/orders", "--endpoint-url", "nonsense").code == 4
 
 
-def test_an_endpoint_where_nobody_listens_leaves_5(resolve, monkeypatch):
-    """The address is in the message."""
+def test_an_unreachable_endpoint_exits_with_5(resolve, monkeypatch):
+    """Standard output stays empty."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -216,8 +216,8 @@ def test_an_endpoint_where_nobody_listens_leaves_5(resolve, monkeypatch):
         ("expired_token", 4),
     ],
 )
-def test_trouble_at_aws_leaves_its_code_and_a_clean_line(resolve, local, monkeypatch, fault, expected):
-    """No traceback, no log lines between."""
+def test_a_failure_at_aws_is_one_error_line(resolve, local, monkeypatch, fault, expected):
+    """There is no traceback and no log line."""
     monkeypatch.setenv("AIOCLOUDMAP_MAX_ATTEMPTS", "1")
     getattr(local.faults, fault)()
     outcome = resolve("shop/orders", "-o", "table")
@@ -225,21 +225,21 @@ def test_trouble_at_aws_leaves_its_code_and_a_clean_line(resolve, local, monkeyp
     assert [line.split(":")[0].strip() for line in outcome.err.splitlines()] in (["error", "hint"], ["error"])
 
 
-def test_an_error_is_json_only_for_who_asked_for_json(resolve):
-    """A pipe alone does not mean that nobody reads what went wrong."""
+def test_an_error_is_json_only_if_json_was_requested(resolve):
+    """A pipe alone is not enough."""
     assert resolve("shop/nothing").err.startswith("error: ")
 
 
-def test_time_that_passed_leaves_124(resolve, local):
-    """And ends at once, not when the library's own deadline has passed."""
+def test_a_timeout_exits_with_124(resolve, local):
+    """It ends before the deadline of the library."""
     local.faults.hang()
     outcome = resolve("shop/orders", "--timeout", "0.05", "-o", "jsonl")
     assert outcome.code == 124
     assert json.loads(outcome.err)["error"]["code"] == "TimedOut"
 
 
-def test_a_name_lookup_that_hangs_does_not_keep_the_command(local):
-    """The thread it hangs in cannot be cancelled; waiting for it would take minutes."""
+def test_a_hanging_name_lookup_does_not_delay_the_exit(local):
+    """Its thread cannot be cancelled."""
     program = (
         "import socket, sys, threading, aiobotocore.session\n"
         "def hang(*_, **__):\n"
@@ -251,14 +251,14 @@ def test_a_name_lookup_that_hangs_does_not_keep_the_command(local):
         "main()\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=MAX_WAIT, check=False
     )
     assert (done.returncode, done.stdout) == (124, "looking up\n")
     assert "--timeout" in done.stderr
 
 
-def test_hostile_attributes_do_nothing_to_a_table_a_shell_or_a_line(resolve, monkeypatch):
-    """AWS allows printable ASCII only; whoever plays AWS may send anything."""
+def test_hostile_attributes_are_harmless_in_every_format(resolve, monkeypatch):
+    """AWS allows printable ASCII only, but another server may send anything."""
     evil = "\x1b]0;owned\x07[red]\u202e\n$(id)"
 
     def call(self, operation, members):
@@ -276,8 +276,8 @@ def test_hostile_attributes_do_nothing_to_a_table_a_shell_or_a_line(resolve, mon
     assert subprocess.run(["bash", "-c", shell], capture_output=True, check=True).stdout.decode() == evil
 
 
-def test_an_output_without_unicode_gets_escapes_instead_of_a_traceback(local, monkeypatch, run):
-    """PYTHONIOENCODING=ascii is what a bare container comes to."""
+def test_an_output_without_unicode_gets_escapes(local, monkeypatch, run):
+    """PYTHONIOENCODING=ascii is like a bare container."""
 
     def call(self, operation, members):
         common = {"NamespaceName": "shop", "ServiceName": "orders", "HealthStatus": "HEALTHY"}
@@ -289,26 +289,26 @@ def test_an_output_without_unicode_gets_escapes_instead_of_a_traceback(local, mo
     assert "gr\\xf6\\xdfe" in outcome.out
 
 
-def test_a_terminal_gets_a_table_with_a_spinner_before(local, on_terminal):
-    """Even one who asks for a single attribute."""
+def test_a_terminal_gets_a_spinner_and_a_table(local, on_terminal):
+    """Also for a single attribute."""
     outcome = on_terminal("resolve", "shop/orders", "--attribute", "QUEUE_URL")
     assert outcome.code == 0
     shown = outcome.err
     assert "https://q/orders" in shown
     assert "orders-2" in shown
-    assert "asking for shop/orders" in shown
+    assert "resolving shop/orders" in shown
 
 
-def test_no_color_leaves_a_terminal_without_colours(local, on_terminal):
-    """Bold is no colour, and stays."""
+def test_no_color_turns_colours_off(local, on_terminal):
+    """Bold text stays."""
     coloured = on_terminal("resolve", "shop/checked").err
     plain = on_terminal("resolve", "shop/checked", NO_COLOR="1").err
     assert "\x1b[32mHEALTHY" in coloured
     assert "\x1b[32m" not in plain
 
 
-def test_force_color_colours_a_pipe_and_changes_nothing_else(local, run):
-    """Data stays data: no table, no spinner."""
+def test_force_color_only_colours_a_pipe(local, run):
+    """The format stays, and there is no spinner."""
     outcome = run("resolve", "shop/checked", FORCE_COLOR="1")
     assert json.loads(outcome.out)["id"] == "well"
     assert outcome.err == ""
@@ -316,49 +316,49 @@ def test_force_color_colours_a_pipe_and_changes_nothing_else(local, run):
 
 
 def test_a_dumb_terminal_gets_no_spinner(local, on_terminal):
-    """It could not erase it."""
+    """It cannot move its cursor."""
     shown = on_terminal("resolve", "shop/orders", TERM="dumb").err
-    assert "asking" not in shown
+    assert "resolving" not in shown
     assert "\x1b" not in shown
 
 
-def test_ctrl_c_leaves_130_and_no_words(local, command):
-    """While AWS lets us wait."""
+def test_ctrl_c_exits_with_130_and_no_message(local, command):
+    """The call is waiting for AWS."""
     local.faults.hold()
     with subprocess.Popen(
         command("resolve", "shop/orders"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         _wait_until_held(local)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=MAX_WAIT)
     assert (process.returncode, out, err) == (130, "", "")
 
 
-def test_sigterm_leaves_143(local, command):
-    """As any well-behaved command."""
+def test_sigterm_exits_with_143(local, command):
+    """There is no message."""
     local.faults.hold()
     with subprocess.Popen(
         command("resolve", "shop/orders"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         _wait_until_held(local)
         process.terminate()
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=MAX_WAIT)
     assert (process.returncode, out, err) == (143, "", "")
 
 
-def test_a_reader_that_has_gone_is_no_traceback(local, command):
+def test_a_closed_pipe_causes_no_traceback(local, command):
     """`aiocloudmap resolve ... | head -0`."""
     ours, theirs = os.pipe()
     os.close(ours)
-    with os.fdopen(theirs, "wb") as nobody:
+    with os.fdopen(theirs, "wb") as pipe:
         done = subprocess.run(
-            command("resolve", "shop/orders"), stdout=nobody, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+            command("resolve", "shop/orders"), stdout=pipe, stderr=subprocess.PIPE, timeout=MAX_WAIT, check=False
         )
     assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_debug_shows_logs_and_the_traceback(local, run):
-    """And the same exit code and line at the end."""
+    """The exit code and the error line stay."""
     outcome = run("--debug", "resolve", "shop/nothing")
     assert outcome.code == 3
     assert "Traceback" in outcome.err
@@ -369,23 +369,23 @@ def test_debug_shows_logs_and_the_traceback(local, run):
 def _wait_until_held(local):
     import asyncio
 
-    asyncio.run(asyncio.wait_for(local.faults.until_held(), PATIENCE))
+    asyncio.run(asyncio.wait_for(local.faults.until_held(), MAX_WAIT))
 
 
-def test_a_terminal_that_claims_to_have_no_columns_gets_a_table_all_the_same(local, run):
-    """COLUMNS may hold anything; nothing printed at all would look like no answer."""
+def test_a_terminal_with_zero_columns_gets_a_table(local, run):
+    """COLUMNS may have any value."""
     outcome = run("resolve", "shop/orders", "-o", "table", COLUMNS="0")
     assert outcome.code == 0
     assert "orders-1" in outcome.out
     assert "orders-2" in outcome.out
 
 
-def test_a_closed_standard_output_is_one_line_and_no_traceback(command):
-    """As `>&-` makes it: there is nowhere to print the answer to."""
+def test_a_closed_standard_output_is_one_error_line(command):
+    """`>&-` in a shell closes it."""
     closed = subprocess.run(
         ["sh", "-c", 'exec "$@" >&-', "sh", *command("resolve", "shop/orders")],
         stderr=subprocess.PIPE,
-        timeout=PATIENCE,
+        timeout=MAX_WAIT,
         check=False,
     )
     assert closed.returncode == 1

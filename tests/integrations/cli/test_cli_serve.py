@@ -21,8 +21,8 @@ def file(tmp_path):
     return path
 
 
-def test_what_it_says_to_set_is_all_that_resolve_needs(file, run, serving):
-    """Two processes that share nothing but those lines."""
+def test_resolve_needs_only_the_printed_variables(file, run, serving):
+    """Two processes share nothing else."""
     with serving(str(file)) as served:
         assert "1 service, 1 instance" in served.introduction[0]
         outcome = run("resolve", "shop/orders", "--attribute", "QUEUE_URL", **served.exports)
@@ -30,7 +30,7 @@ def test_what_it_says_to_set_is_all_that_resolve_needs(file, run, serving):
 
 
 def test_without_a_file_it_serves_a_sample(run, serving):
-    """And proposes a question that it can answer."""
+    """It prints a command that works."""
     with serving() as served:
         name = served.introduction[-1].split()[-1]
         outcome = run("resolve", name, **served.exports)
@@ -39,7 +39,7 @@ def test_without_a_file_it_serves_a_sample(run, serving):
 
 
 def test_a_changed_file_is_served(file, run, serving):
-    """Without a restart, on the same port."""
+    """The port stays the same."""
     with serving(str(file)) as served:
         file.write_text(FILE.replace("https://q/orders", "https://q/somewhere-else"))
         served.said("again: 1 service, 1 instance")
@@ -47,17 +47,17 @@ def test_a_changed_file_is_served(file, run, serving):
     assert outcome.out == "https://q/somewhere-else\n"
 
 
-def test_a_file_that_breaks_leaves_what_was_there(file, run, serving):
-    """A half-saved file must not take the services away."""
+def test_a_broken_file_keeps_the_previous_world(file, run, serving):
+    """A file may be read while an editor saves it."""
     with serving(str(file)) as served:
         file.write_text("[shop.orders")
-        served.said("not TOML.*going on with what was there before")
+        served.said("TOML.*still serving the previous world")
         outcome = run("resolve", "shop/orders", "--attribute", "QUEUE_URL", **served.exports)
     assert outcome.out == "https://q/orders\n"
 
 
 def test_sighup_reads_the_file_again(file, serving):
-    """Also where it does not look by itself."""
+    """It works without --reload too."""
     with serving("--no-reload", str(file)) as served:
         file.write_text(FILE + "[shop.mail]\n")
         served.process.send_signal(signal.SIGHUP)
@@ -65,21 +65,21 @@ def test_sighup_reads_the_file_again(file, serving):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_a_signal_ends_it_without_a_word(number, code, serving):
-    """Ctrl-C as everywhere, SIGTERM as the end of a good service."""
+def test_a_signal_ends_it_without_a_message(number, code, serving):
+    """SIGTERM is a normal end of a server."""
     with serving() as served:
         outcome = served.end(number)
     assert (outcome.code, outcome.err) == (code, "")
 
 
-def test_an_address_that_others_can_reach_is_warned_of(serving):
-    """Nobody is asked who they are."""
+def test_an_address_that_others_can_reach_causes_a_warning(serving):
+    """The server has no authentication."""
     with serving("--host", "0.0.0.0") as served:
         assert "warning: 0.0.0.0" in served.said("other machines")
 
 
-def test_a_port_in_use_is_a_clean_line(invoke):
-    """With what to do instead."""
+def test_a_port_in_use_is_one_error_line(invoke):
+    """It names the port."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -100,8 +100,8 @@ def test_a_port_in_use_is_a_clean_line(invoke):
         ("[shop.orders]\ninstanzes = {}", "instances"),
     ],
 )
-def test_a_broken_file_leaves_4_and_names_the_place(tmp_path, text, said, invoke):
-    """At the start there is nothing else to serve."""
+def test_a_broken_file_exits_with_4_and_names_the_place(tmp_path, text, said, invoke):
+    """At the start there is no previous world."""
     path = tmp_path / "broken.toml"
     path.write_text(text)
     outcome = invoke("serve", str(path))
@@ -111,13 +111,13 @@ def test_a_broken_file_leaves_4_and_names_the_place(tmp_path, text, said, invoke
 
 
 @pytest.mark.parametrize("name", ["missing.toml", "."])
-def test_a_file_that_cannot_be_read_leaves_4(tmp_path, name, invoke):
-    """Missing, or a directory."""
+def test_an_unreadable_file_exits_with_4(tmp_path, name, invoke):
+    """It is missing, or a directory."""
     outcome = invoke("serve", os.fspath(tmp_path / name))
     assert outcome.code == 4
     assert "cannot be read" in outcome.err
 
 
-def test_a_port_that_is_none_is_wrong_usage(invoke):
+def test_an_invalid_port_is_wrong_usage(invoke):
     """Ports end at 65535."""
     assert invoke("serve", "--port", "65536").code == 2

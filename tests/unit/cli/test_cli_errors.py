@@ -44,44 +44,44 @@ def _context(obj=None):
     ],
 )
 def test_each_error_has_its_exit_code(kind, expected):
-    """Scripts branch on these."""
+    """Scripts rely on exit codes."""
     assert explain(kind("something went wrong")).exit == expected
 
 
-def test_every_error_class_is_in_the_table_above():
-    """A new class must get its exit code knowingly."""
+def test_the_table_above_has_every_error_class():
+    """A new class needs an exit code."""
     rows = next(
         mark.args[1] for mark in test_each_error_has_its_exit_code.pytestmark if mark.name == "parametrize"
     )  # fmt: skip
     assert {kind.__name__ for kind, _ in rows} == set(errors.__all__)
 
 
-def test_what_and_what_to_do_are_told_apart():
-    """The advice becomes the hint, not a tail of the message."""
-    failure = explain(errors.ServiceNotFoundError("there is none", service=ORDERS, advice="Look again."))
+def test_the_advice_becomes_the_hint():
+    """It is not part of the message."""
+    failure = explain(errors.ServiceNotFoundError("no such service", service=ORDERS, advice="Look again."))
     assert (failure.code, failure.message, failure.hint) == (
         "ServiceNotFound",
-        "shop/orders: there is none",
+        "shop/orders: no such service",
         "Look again.",
     )
 
 
-def test_the_system_s_own_errors_name_the_file():
-    """A path says more than an errno."""
+def test_operating_system_errors_name_the_file():
+    """The message begins with the path."""
     failure = explain(PermissionError(errno.EACCES, "Permission denied", "/etc/x"))
     assert failure.message == "/etc/x: Permission denied"
 
 
-def test_anything_else_is_called_a_bug():
-    """With the way to report it."""
+def test_an_unexpected_error_is_reported_as_a_bug():
+    """The hint says how to report it."""
     failure = explain(ZeroDivisionError("division by zero"))
     assert failure.exit == 1
     assert "ZeroDivisionError: division by zero" in failure.message
     assert "--debug" in failure.hint
 
 
-def test_a_failure_is_told_on_standard_error_without_a_traceback(capsys):
-    """Standard output is for data."""
+def test_a_failure_goes_to_standard_error_without_a_traceback(capsys):
+    """Standard output has only data."""
     with pytest.raises(typer.Exit) as caught, reporting(_context()):
         raise errors.ThrottledError("too many requests", service=ORDERS, advice="Ask less.")
     assert caught.value.exit_code == Exit.UNAVAILABLE
@@ -89,8 +89,8 @@ def test_a_failure_is_told_on_standard_error_without_a_traceback(capsys):
     assert (out, err) == ("", "error: shop/orders: too many requests\n  hint: Ask less.\n")
 
 
-def test_a_failure_can_be_told_as_json(capsys):
-    """For scripts that read more than the exit code."""
+def test_a_failure_can_be_json(capsys):
+    """Scripts can read it."""
     with pytest.raises(typer.Exit), reporting(_context(), as_json=True):
         raise CommandError(Exit.TIMED_OUT, "TimedOut", "no answer", "Wait.")
     out, err = capsys.readouterr()
@@ -98,15 +98,15 @@ def test_a_failure_can_be_told_as_json(capsys):
     assert json.loads(err) == {"error": {"code": "TimedOut", "message": "no answer", "hint": "Wait."}}
 
 
-def test_a_message_obeys_neither_markup_nor_terminal_escapes(capsys):
-    """AWS's words, and those of whoever plays AWS, are text."""
+def test_messages_are_neither_markup_nor_terminal_escapes(capsys):
+    """Messages from the server are untrusted."""
     with pytest.raises(typer.Exit), reporting(_context()):
         raise errors.ProtocolError("got [bold]\x1b[2J\nnothing")
     assert "got [bold]\\x1b[2J\\nnothing\n" in capsys.readouterr().err
 
 
-def test_debug_shows_the_traceback_as_well(capsys):
-    """And the clean line after it."""
+def test_debug_shows_the_traceback(capsys):
+    """The error line comes after it."""
     with pytest.raises(typer.Exit), reporting(_context("debug")):
         raise errors.ProtocolError("nothing")
     err = capsys.readouterr().err
@@ -114,15 +114,15 @@ def test_debug_shows_the_traceback_as_well(capsys):
     assert err.endswith("error: nothing\n")
 
 
-def test_ctrl_c_has_an_exit_code_and_no_words(capsys):
-    """128 + SIGINT; who pressed it knows."""
+def test_ctrl_c_has_an_exit_code_and_no_message(capsys):
+    """The code is 128 + SIGINT."""
     with pytest.raises(typer.Exit) as caught, reporting(_context()):
         raise KeyboardInterrupt
     assert caught.value.exit_code == 130
     assert capsys.readouterr() == ("", "")
 
 
-def test_wrong_usage_is_left_to_the_parser():
-    """It shows the usage line with it."""
+def test_wrong_usage_is_reported_by_the_parser():
+    """It shows the usage line too."""
     with pytest.raises(typer.BadParameter), reporting(_context()):
         raise typer.BadParameter("no")

@@ -28,13 +28,13 @@ def _instance(identifier="orders-1", health=HealthStatus.HEALTHY, **attributes):
         (Format.TABLE, "QUEUE_URL", False, Format.TABLE),
     ],
 )
-def test_eyes_get_a_table_and_pipes_get_data(asked, attribute, on_terminal, expected):
-    """The default follows what standard output is; what was asked for wins."""
+def test_terminals_get_a_table_and_pipes_get_data(asked, attribute, on_terminal, expected):
+    """A requested format wins over the default."""
     assert chosen_format(asked, attribute=attribute, on_terminal=on_terminal) is expected
 
 
 def test_json_is_one_array_of_whole_instances(capsys):
-    """Scripts get everything there is about an instance, sorted by key."""
+    """Attributes are sorted by key."""
     write([_instance(B="2", A="1"), _instance("orders-2")], Format.JSON, None)
     assert json.loads(capsys.readouterr().out) == [
         {
@@ -49,26 +49,26 @@ def test_json_is_one_array_of_whole_instances(capsys):
 
 
 def test_jsonl_has_one_instance_a_line(capsys):
-    """Even where a value holds a line break."""
+    """Line breaks in values are escaped."""
     write([_instance(A="1\n2"), _instance("orders-2")], Format.JSONL, None)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["orders-1", "orders-2"]
 
 
 def test_json_of_one_attribute_leaves_the_others_out(capsys):
-    """--attribute narrows every format in the same way."""
+    """--attribute applies to every format."""
     write([_instance(A="1", B="2")], Format.JSON, "A")
     assert json.loads(capsys.readouterr().out)[0]["attributes"] == {"A": "1"}
 
 
 def test_value_is_the_bare_value(capsys):
-    """So that $(...) gives a shell just that."""
+    """$(...) in a shell yields exactly the value."""
     write([_instance(QUEUE_URL="https://q")], Format.VALUE, "QUEUE_URL")
     assert capsys.readouterr().out == "https://q\n"
 
 
-def test_value_takes_any_of_the_instances(capsys):
-    """Scripts that each take one instance spread over all."""
+def test_value_chooses_instances_at_random(capsys):
+    """Scripts that take one instance each use all of them."""
     seen = set()
     for _ in range(200):
         write([_instance(A="1"), _instance("orders-2", A="2")], Format.VALUE, "A")
@@ -77,7 +77,7 @@ def test_value_takes_any_of_the_instances(capsys):
 
 
 def test_env_writes_assignments_of_one_instance(capsys):
-    """Quoted for a shell, sorted by name."""
+    """They are quoted for a shell and sorted by name."""
     write([_instance(B="it's", A="1")], Format.ENV, None)
     assert capsys.readouterr().out == "A=1\nB='it'\"'\"'s'\n"
 
@@ -85,35 +85,35 @@ def test_env_writes_assignments_of_one_instance(capsys):
 @pytest.mark.parametrize(
     "key", ["PATH", "LD_PRELOAD", "IFS", "BASH_ENV", "https_proxy", "AWS_ENDPOINT_URL", "PYTHONPATH"]
 )
-def test_env_does_not_let_an_instance_steer_the_shell(capsys, key):
-    """Who may register an instance must not choose what the shell runs that evaluates the output."""
+def test_env_omits_variables_that_control_the_shell(capsys, key):
+    """An instance must not choose what a shell runs that evaluates the output."""
     write([_instance(**{key: "/evil", "A": "1"})], Format.ENV, None)
     out, err = capsys.readouterr()
     assert out == "A=1\n"
     assert key in err
 
 
-def test_env_writes_what_cloud_map_itself_calls_its_attributes(capsys):
-    """AWS_INSTANCE_IPV4 and its like steer nothing."""
+def test_env_writes_the_attributes_of_cloud_map(capsys):
+    """AWS_INSTANCE_IPV4 and similar names control nothing."""
     write([_instance(AWS_INSTANCE_IPV4="10.0.0.1", AWS_INSTANCE_PORT="80")], Format.ENV, None)
     assert capsys.readouterr().out == "AWS_INSTANCE_IPV4=10.0.0.1\nAWS_INSTANCE_PORT=80\n"
 
 
-def test_env_writes_a_steering_name_where_it_is_asked_for(capsys):
-    """Then it is the user's own choice."""
+def test_env_writes_a_controlling_variable_if_requested(capsys):
+    """The user chose it."""
     write([_instance(TZ="UTC", A="1")], Format.ENV, "TZ")
     assert capsys.readouterr().out == "TZ=UTC\n"
 
 
 @pytest.mark.parametrize("key", ["not-a-name", "A;id", "1st", "A=B", "$(id)"])
-def test_env_refuses_a_name_that_is_none(key):
-    """Not even one asked for: no quoting makes it a variable."""
+def test_env_refuses_invalid_variable_names(key):
+    """A requested name is refused too."""
     with pytest.raises(CommandError, match="cannot be written as shell variables"):
         write([_instance(**{key: "x"})], Format.ENV, key)
 
 
 def test_a_table_shows_every_attribute(capsys):
-    """Nothing is cropped, however long."""
+    """Long values are not cropped."""
     long = "x" * 300
     write([_instance(LONG=long, AWS_INSTANCE_IPV4="10.0.0.1", AWS_INSTANCE_PORT="80")], Format.TABLE, None)
     shown = "".join(capsys.readouterr().out.split())
@@ -121,14 +121,14 @@ def test_a_table_shows_every_attribute(capsys):
     assert "10.0.0.1:80" in shown
 
 
-def test_a_table_shows_an_address_that_is_none(capsys):
-    """A broken port is no reason to show nothing."""
+def test_a_table_shows_an_invalid_address(capsys):
+    """An invalid port does not hide the rest."""
     write([_instance(AWS_INSTANCE_IPV4="10.0.0.1", AWS_INSTANCE_PORT="http")], Format.TABLE, None)
     assert "(invalid)" in capsys.readouterr().out
 
 
-def test_a_table_obeys_neither_markup_nor_terminal_escapes(capsys, monkeypatch):
-    """Attributes are text that strangers wrote, even where colours are on."""
+def test_tables_contain_neither_markup_nor_terminal_escapes(capsys, monkeypatch):
+    """Attributes are untrusted text, also with colours on."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     hostile = _instance("[red]id[/red]", A="[bold]loud[/bold] :skull: \x1b[2J\x9b2J")
     write([hostile], Format.TABLE, None)
@@ -138,20 +138,20 @@ def test_a_table_obeys_neither_markup_nor_terminal_escapes(capsys, monkeypatch):
     assert "\x1b[2J" not in out
 
 
-def test_a_table_heading_obeys_no_markup(capsys):
-    """Nor does a key."""
+def test_a_table_heading_is_not_markup(capsys):
+    """An attribute name is untrusted text."""
     write([_instance(**{"[red]": "x"})], Format.TABLE, "[red]")
     assert "[red]" in capsys.readouterr().out
 
 
-def test_only_instances_with_the_attribute_count():
-    """As for Service.attribute."""
+def test_only_instances_with_the_attribute_are_written():
+    """Service.attribute works the same way."""
     bare, rich = _instance(), _instance("orders-2", A="1")
     assert having([bare, rich], "A") == [rich]
     assert having([bare, rich], None) == [bare, rich]
 
 
-def test_a_missing_attribute_names_those_there_are():
-    """A typing error is seen at once."""
+def test_a_missing_attribute_lists_the_existing_ones():
+    """That shows a typing error."""
     with pytest.raises(AttributeNotFoundError, match=r"QUEUE_URI.*A, B"):
         having([_instance(B="1"), _instance("orders-2", A="1")], "QUEUE_URI")

@@ -24,16 +24,16 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202etxt\r\n'; rm -rf / #\\"
         ("\x00\x7f", "\\x00\\x7f"),
     ],
 )
-def test_what_is_not_visible_is_written_as_an_escape(text, shown):
-    """Terminal escapes, line breaks, direction marks and the like cannot do anything."""
+def test_unprintable_characters_are_escaped(text, shown):
+    """These are terminal escapes, line breaks, direction marks and similar characters."""
     assert printable(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["", "a b", "$HOME `id` $(id)", "it's", "new\nline", HOSTILE, "\x017", "größe", "\x01größe"]
 )
-def test_a_shell_reads_back_what_was_quoted(text):
-    """Whatever the value, bash takes it for one word with exactly that text."""
+def test_a_shell_reads_back_quoted_text(text):
+    """For bash it is one word with exactly this text."""
     quoted = shell_quoted(text)
     heard = subprocess.run(
         ["bash", "-c", f"X={quoted}\nprintf %s \"$X\""], capture_output=True, check=True, timeout=30
@@ -41,6 +41,6 @@ def test_a_shell_reads_back_what_was_quoted(text):
     assert heard.stdout.decode() == text
 
 
-def test_what_is_quoted_for_a_shell_holds_no_control_character():
-    """Lines for a shell are looked at in terminals before they are run."""
+def test_quoted_text_has_no_control_characters():
+    """A terminal may show it before a shell runs it."""
     assert shell_quoted(HOSTILE).isprintable()

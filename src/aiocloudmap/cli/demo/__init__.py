@@ -1,1 +1,1 @@
-"""The story of the library, told live: the same load three ways, against a Cloud Map on this machine."""
+"""`aiocloudmap demo`: the same load with three strategies, against a local Cloud Map."""

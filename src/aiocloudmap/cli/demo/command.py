@@ -1,4 +1,4 @@
-"""`aiocloudmap demo`: the story as a command."""
+"""`aiocloudmap demo`: compare three strategies under the same load."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ import typer
 
 from aiocloudmap.cli.errors import CommandError, Exit, reporting
 from aiocloudmap.cli.runner import run_async
-from aiocloudmap.cli.terminal import console, draws
+from aiocloudmap.cli.terminal import can_draw, console
 
 __all__ = ["demo"]
 
 
 def demo(
     context: typer.Context,
-    seconds: Annotated[
-        float, typer.Option("--seconds", min=1, max=120, help="About how long the whole may take.")
-    ] = 20.0,
-    fast: Annotated[bool, typer.Option("--fast", help="As short as the story can be told.")] = False,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, max=120, help="About how long the demo takes.")] = 20.0,
+    fast: Annotated[bool, typer.Option("--fast", help="Make the demo as short as possible.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Write the figures as JSON to standard output, and the story to the other.")
+        bool, typer.Option("--json", help="Write figures as JSON to standard output, and progress to standard error.")
     ] = False,
 ) -> None:
-    """Show the same load three ways: a client per request, one client, aiocloudmap. No AWS account is needed.
+    """Show the same load three ways: a client per request, one client, aiocloudmap. It needs no AWS account.
 
-    A Cloud Map runs on this machine for the time of the story, and breaks down for a while in its middle.
-    Each way is a process of its own under a lowered limit of open files; the server counts their sockets and calls.
-    Every figure is measured. When a run does not show what the story says, it says so and leaves with 1.
+    A local Cloud Map serves all calls, and has an outage in the middle of each run.
+    Each way has its own process with a low limit of open files. The server counts its sockets and calls.
+    All figures are measured. If they do not show what the demo claims, the exit code is 1.
 
     [bold]Examples[/bold]
 
@@ -38,44 +36,42 @@ def demo(
     aiocloudmap demo --fast --json > figures.json
     """
     with reporting(context, as_json=as_json):
-        broken = _tell(1.0 if fast else seconds, as_json=as_json)
+        broken = _run(1.0 if fast else seconds, as_json=as_json)
         if broken:
             raise CommandError(
                 Exit.FAILURE,
                 "StoryBroken",
-                f"this run did not show what the story says: {'; '.join(broken)}",
-                "A busy machine can do that; try again with more --seconds.",
+                f"this run did not show what the demo claims: {'; '.join(broken)}",
+                "A busy machine can cause this. Try again with more --seconds.",
             )
 
 
-def _tell(seconds: float, *, as_json: bool) -> list[str]:
-    from aiocloudmap.cli.demo.display import Lines, show_ending
+def _run(seconds: float, *, as_json: bool) -> list[str]:
+    from aiocloudmap.cli.demo.display import LiveDisplay, PlainDisplay, show_summary
     from aiocloudmap.cli.demo.load import can_limit_descriptors
-    from aiocloudmap.cli.demo.plan import Plan
-    from aiocloudmap.cli.demo.scenario import Story
+    from aiocloudmap.cli.demo.scenario import Scenario
+    from aiocloudmap.cli.demo.schedule import Schedule
     from aiocloudmap.cli.demo.score import broken_claims
 
-    plan = Plan.lasting(seconds)
-    if not can_limit_descriptors(plan.descriptors):
+    schedule = Schedule.lasting(seconds)
+    if not can_limit_descriptors(schedule.descriptors):
         raise CommandError(
             Exit.FAILURE,
             "NoLimit",
-            "the demo lowers the limit of open files, which this system does not let it do",
+            "the demo cannot lower the limit of open files on this system",
             "Run it on Linux or macOS.",
         )
     stream = sys.stderr if as_json else sys.stdout
-    if draws(stream):
-        from aiocloudmap.cli.demo.display import Picture
-
-        with Picture(console(stream)) as picture:
-            story = Story(plan, picture)
-            run_async(story.tell())
+    if can_draw(stream):
+        with LiveDisplay(console(stream)) as display:
+            scenario = Scenario(schedule, display)
+            run_async(scenario.run())
     else:
-        story = Story(plan, Lines(stream))
-        run_async(story.tell())
-    broken = list(broken_claims(story.scores))
-    show_ending(console(stream), story)
+        scenario = Scenario(schedule, PlainDisplay(stream))
+        run_async(scenario.run())
+    broken = list(broken_claims(scenario.scores))
+    show_summary(console(stream), scenario)
     if as_json:
-        ways = {way: score.summary() for way, score in story.scores.items()}
+        ways = {name: score.summary() for name, score in scenario.scores.items()}
         print(json.dumps({"ways": ways, "broken_claims": broken}, indent=2))
     return broken

@@ -1,13 +1,13 @@
-"""The process under load: `python -m aiocloudmap.cli.demo.load WAY PLAN`, one JSON object a line on standard output.
+"""The process under load: `python -m aiocloudmap.cli.demo.load STRATEGY SCHEDULE`. It writes JSON lines.
 
 | line     | fields                       | when                                                                 |
 |----------|------------------------------|----------------------------------------------------------------------|
-| ready    |                              | the descriptor limit is set; it waits for a line on standard input   |
-| answered | at, took                     | a request is done; `took` counts from when it was due                |
-| failed   | at, call, error, descriptors | a request failed; whether for want of a descriptor                   |
-| done     |                              | every request was tried, or there is no descriptor left              |
+| ready    |                              | the descriptor limit is set; a line on standard input starts the run |
+| answered | at, took                     | a request was answered, `took` seconds after it was due              |
+| failed   | at, call, error, descriptors | a request failed; `descriptors`: because no descriptor was left      |
+| done     |                              | every request was tried, or no descriptor is left                    |
 
-It ends when its standard input does, so it never outlives the one who started it.
+It exits when its standard input is closed, so it does not outlive its parent.
 """
 
 from __future__ import annotations
@@ -19,90 +19,86 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
-from aiocloudmap.cli.demo.plan import SERVICES, Plan
-from aiocloudmap.cli.demo.strategies import WAYS, Steps
+from aiocloudmap.cli.demo.schedule import SERVICES, Schedule
+from aiocloudmap.cli.demo.strategies import STRATEGIES, Steps
 from aiocloudmap.errors import TooManyOpenFilesError
 
 __all__ = ["can_limit_descriptors", "lacks_descriptors", "limit_descriptors", "main"]
 
 
-# Once is an accident; by then nothing that this process might try can work.
-_FAILURES_THAT_END_IT = 3
+# After so many failures for lack of a descriptor, no request of this process can succeed.
+_MAX_FAILURES = 3
 
 
 def main() -> None:
-    """Do one act."""
-    way, plan = sys.argv[1], Plan.from_json(sys.argv[2])
-    asyncio.run(_act(way, plan))
+    """Run one strategy."""
+    strategy, schedule = sys.argv[1], Schedule.from_json(sys.argv[2])
+    asyncio.run(_run(strategy, schedule))
 
 
-async def _act(way: str, plan: Plan) -> None:
-    async with WAYS[way].steps(plan) as steps:
-        limit_descriptors(plan.descriptors)
-        _tell("ready")
-        await _go_ahead()
-        await _requests(steps, plan)
-        _tell("done")
+async def _run(strategy: str, schedule: Schedule) -> None:
+    async with STRATEGIES[strategy].steps(schedule) as steps:
+        limit_descriptors(schedule.descriptors)
+        _send("ready")
+        await _start_signal()
+        await _make_requests(steps, schedule)
+        _send("done")
 
 
-async def _requests(steps: Steps, plan: Plan) -> None:
-    began, dead = time.monotonic(), 0
-    for number, service in zip(range(plan.requests), cycle(SERVICES), strict=False):
-        due = began + number / plan.rate
+async def _make_requests(steps: Steps, schedule: Schedule) -> None:
+    began, out_of_descriptors = time.monotonic(), 0
+    for number, service in zip(range(schedule.requests), cycle(SERVICES), strict=False):
+        due = began + number / schedule.rate
         await asyncio.sleep(due - time.monotonic())
         call = "DiscoverInstances"
         try:
             queue_url = await steps.find(service)
             call = "PutEvents"
             await steps.announce(queue_url)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the story is about
+        except Exception as error:  # noqa: BLE001 - the demo shows every error
             lacking = lacks_descriptors(error)
-            dead += lacking
-            _tell("failed", at=time.monotonic() - began, call=call, error=_line(error), descriptors=lacking)
-            if dead == _FAILURES_THAT_END_IT:
+            out_of_descriptors += lacking
+            _send("failed", at=time.monotonic() - began, call=call, error=_line(error), descriptors=lacking)
+            if out_of_descriptors == _MAX_FAILURES:
                 return
         else:
             now = time.monotonic()
-            _tell("answered", at=now - began, took=now - due)
+            _send("answered", at=now - began, took=now - due)
 
 
-async def _go_ahead() -> None:
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
+async def _start_signal() -> None:
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
 
     def listen() -> None:
         if sys.stdin.readline():
-            loop.call_soon_threadsafe(told.set)
+            loop.call_soon_threadsafe(started.set)
             sys.stdin.readline()
         os._exit(1)
 
     threading.Thread(target=listen, daemon=True).start()
-    await told.wait()
+    await started.wait()
 
 
-def _tell(kind: str, **fields: Any) -> None:
+def _send(kind: str, **fields: Any) -> None:
     sys.stdout.write(json.dumps({"kind": kind} | fields) + "\n")
     sys.stdout.flush()
 
 
 def _line(error: BaseException) -> str:
-    """The error and, where it hides one, the system's own words beneath it."""
+    """The error, and the message of an operating system error among its causes."""
     text = f"{type(error).__name__}: {error}"
-    beneath: BaseException | None = error
-    while beneath is not None:
-        if isinstance(beneath, OSError) and beneath.strerror and beneath.strerror not in text:
-            return f"{text} ([Errno {beneath.errno}] {os.strerror(beneath.errno or 0)})"
-        beneath = beneath.__cause__ or beneath.__context__
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.strerror and cause.strerror not in text:
+            return f"{text} ([Errno {cause.errno}] {os.strerror(cause.errno or 0)})"
     return text
 
 
-# MERGED cli/demo/descriptors: The limit on open files: setting it, and recognising its victims.
-
-
 def limit_descriptors(count: int) -> None:
-    """Let this process have no descriptor numbered `count` or higher from now on."""
+    """Let this process open no descriptor numbered `count` or higher."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -110,21 +106,25 @@ def limit_descriptors(count: int) -> None:
 
 
 def lacks_descriptors(error: BaseException) -> bool:
-    """Whether the error is, or hides among its causes, that no descriptor was left."""
+    """Whether the error or one of its causes says that no descriptor was left."""
+    return any(
+        isinstance(cause, TooManyOpenFilesError)
+        or (isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE))
+        for cause in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and its causes, even if they are chained in a circle."""
     seen: set[int] = set()
-    beneath: BaseException | None = error
-    while beneath is not None and id(beneath) not in seen:
-        seen.add(id(beneath))
-        if isinstance(beneath, TooManyOpenFilesError):
-            return True
-        if isinstance(beneath, OSError) and beneath.errno in (errno.EMFILE, errno.ENFILE):
-            return True
-        beneath = beneath.__cause__ or beneath.__context__
-    return False
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def can_limit_descriptors(count: int) -> bool:
-    """Whether this system has such a limit, and it is not below `count` already."""
+    """Whether this system has such a limit, and its hard limit allows `count`."""
     try:
         import resource
     except ImportError:

@@ -1,27 +1,27 @@
-"""What happened to one way: what its process told, what its server counted, and whether the story holds."""
+"""The measured result of one strategy: what its process reported and its server counted, and the claims to check."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from aiocloudmap.cli.demo.plan import Plan
+from aiocloudmap.cli.demo.schedule import Schedule
 from aiocloudmap.model.policy import ConnectionPolicy
 
-__all__ = ["Counts", "Fault", "Score", "broken_claims", "percentile"]
+__all__ = ["Counts", "FailedRequest", "Score", "broken_claims", "percentile"]
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the server saw so far.
+    """What the server counted so far.
 
     Args:
-        open: Open sockets now.
-        peak: The most there have been.
-        accepted: Connections accepted.
-        discoveries: Calls of DiscoverInstances, answered or refused.
+        open: Open sockets.
+        peak: The most sockets that were open at once.
+        accepted: Accepted connections.
+        discoveries: DiscoverInstances calls, with failed ones.
     """
 
     open: int = 0
@@ -31,14 +31,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FailedRequest:
     """A request that failed.
 
     Args:
         at: Seconds after the first request was due.
         call: The AWS call that failed.
-        error: What it said.
-        descriptors: Whether for want of a descriptor.
+        error: The error message.
+        descriptors: Whether no file descriptor was left.
     """
 
     at: float
@@ -47,38 +47,41 @@ class Fault:
     descriptors: bool
 
 
+_FIELDS = [each.name for each in fields(FailedRequest)]
+
+
 @dataclass(slots=True)
 class Score:
-    """One way's act, while it goes on and afterwards. All times in seconds after its first request was due."""
+    """The run of one strategy, updated while it goes on. Times are seconds after its first request was due."""
 
-    way: str
-    plan: Plan
+    strategy: str
+    schedule: Schedule
     state: str = "starting"
-    """starting, ready, running, then done or dead."""
+    """starting, ready or running, then done or dead."""
 
     now: float = 0.0
     outage: bool = False
     answers: list[tuple[float, float]] = field(default_factory=list)
-    """When, and how long the caller had waited."""
+    """The time of each answer, and how long its caller had waited."""
 
-    faults: list[Fault] = field(default_factory=list)
+    failures: list[FailedRequest] = field(default_factory=list)
     samples: list[tuple[float, Counts]] = field(default_factory=list)
     discoveries_in_outage: int = 0
 
-    def told(self, message: Mapping[str, Any]) -> None:
-        """Take note of a line of the process under load (see `aiocloudmap.cli.demo.load`)."""
+    def on_message(self, message: Mapping[str, Any]) -> None:
+        """Process a line of the process under load; `aiocloudmap.cli.demo.load` has the format."""
         kind = message["kind"]
         if kind == "answered":
             self.answers.append((message["at"], message["took"]))
         elif kind == "failed":
-            self.faults.append(Fault(message["at"], message["call"], message["error"], message["descriptors"]))
+            self.failures.append(FailedRequest(*(message[name] for name in _FIELDS)))
         elif kind == "ready":
             self.state = "ready"
         elif kind == "done":
             self.state = "dead" if self.out_of_descriptors else "done"
 
-    def saw(self, now: float, counts: Counts) -> None:
-        """Take note of the server's counts."""
+    def on_counts(self, now: float, counts: Counts) -> None:
+        """Record the counts of the server."""
         if self.outage:
             self.discoveries_in_outage += counts.discoveries - self.counts.discoveries
         self.now = now
@@ -86,36 +89,33 @@ class Score:
 
     @property
     def counts(self) -> Counts:
-        """The server's latest."""
+        """The latest counts of the server."""
         return self.samples[-1][1] if self.samples else Counts()
 
     @property
-    def out_of_descriptors(self) -> Fault | None:
-        """The first request that failed for want of a descriptor."""
-        return next((fault for fault in self.faults if fault.descriptors), None)
+    def out_of_descriptors(self) -> FailedRequest | None:
+        """The first request that failed because no file descriptor was left."""
+        return next((failure for failure in self.failures if failure.descriptors), None)
 
     @property
     def never_tried(self) -> int:
-        """Requests that came when the process could do nothing any more."""
-        return self.plan.requests - len(self.answers) - len(self.faults)
+        """Requests that the process did not reach before it stopped."""
+        return self.schedule.requests - len(self.answers) - len(self.failures)
 
     def waited(self, share: float) -> float | None:
-        """How long the share of the answered callers waited at most, in seconds; None where nobody was answered."""
+        """The longest wait, in seconds, of this share of the answered callers. None without answers."""
         return percentile([took for _, took in self.answers], share)
 
     def summary(self) -> dict[str, Any]:
         """The figures, for a script."""
-        fault = self.out_of_descriptors
+        first = self.out_of_descriptors
         return {
-            "requests": self.plan.requests,
+            "requests": self.schedule.requests,
             "answered": len(self.answers),
-            "failed": len(self.faults),
+            "failed": len(self.failures),
             "never_tried": self.never_tried,
-            "failures": [
-                {"at": round(one.at, 3), "call": one.call, "error": one.error, "descriptors": one.descriptors}
-                for one in self.faults
-            ],
-            "out_of_descriptors_at": None if fault is None else round(fault.at, 3),
+            "failures": [asdict(failure) | {"at": round(failure.at, 3)} for failure in self.failures],
+            "out_of_descriptors_at": None if first is None else round(first.at, 3),
             "sockets_peak": self.counts.peak,
             "connections": self.counts.accepted,
             "discover_instances": self.counts.discoveries,
@@ -126,27 +126,27 @@ class Score:
 
 
 def broken_claims(scores: Mapping[str, Score]) -> Sequence[str]:
-    """What the story claims and this run did not show; nothing where it held."""
+    """The claims of the demo that this run did not show."""
     kept, shared, ours = scores["kept"], scores["shared"], scores["aiocloudmap"]
     first, limit = kept.out_of_descriptors, ConnectionPolicy().max_connections
     claims: Iterable[tuple[bool, str]] = (
         (first is not None, "the clients kept per request did not use up the descriptors"),
-        (first is None or first.call == "PutEvents", "the first call without a descriptor was not the innocent one"),
-        (bool(shared.faults), "the shared client's callers did not notice the outage"),
-        (not ours.faults, "callers of aiocloudmap were refused"),
-        (ours.never_tried == 0, "aiocloudmap did not come to the end of the load"),
-        (ours.discoveries_in_outage > 0, "aiocloudmap asked nothing during the outage, so it proved nothing"),
+        (first is None or first.call == "PutEvents", "the first call without a descriptor was not PutEvents"),
+        (bool(shared.failures), "the shared client's callers did not notice the outage"),
+        (not ours.failures, "callers of aiocloudmap got errors"),
+        (ours.never_tried == 0, "aiocloudmap did not finish the load"),
+        (ours.discoveries_in_outage > 0, "aiocloudmap made no call during the outage, so the outage was not tested"),
         (ours.counts.peak <= limit, f"aiocloudmap had more than {limit} sockets open"),
         (
             ours.counts.discoveries < shared.counts.discoveries,
-            "aiocloudmap asked Cloud Map as often as a client without a cache",
+            "aiocloudmap called Cloud Map as often as a client without a cache",
         ),
     )
     return [broken for held, broken in claims if not held]
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
-    """The least of the values that the share of them does not exceed (nearest rank); None without values."""
+    """The nearest-rank percentile of the values; `share` is from 0 to 1. None without values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 

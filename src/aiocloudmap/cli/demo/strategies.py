@@ -1,7 +1,6 @@
-"""The three ways to do the same: find a queue's URL in Cloud Map, then tell EventBridge.
+"""Three strategies for the same request: find the URL of a queue in Cloud Map, then send an event to EventBridge.
 
-Each way gives two functions, `find(service)` and `announce(queue_url)`. What they do alike is written alike, down to
-the time-outs, so that the three differ in how they hold their clients and in nothing else.
+They differ only in how they keep their clients; timeouts and all else are the same.
 """
 
 from __future__ import annotations
@@ -13,18 +12,18 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from aiocloudmap.cli.demo.plan import NAMESPACE, Plan
+from aiocloudmap.cli.demo.schedule import NAMESPACE, Schedule
 
-__all__ = ["WAYS", "Steps", "Way"]
+__all__ = ["STRATEGIES", "Steps", "Strategy"]
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What a request does.
+    """The two calls of a request.
 
     Args:
-        find: A service's queue URL, from Cloud Map.
-        announce: Tells EventBridge that something is in the queue.
+        find: Finds the queue URL of a service in Cloud Map.
+        announce: Sends an event about the queue to EventBridge.
     """
 
     find: Callable[[str], Awaitable[str]]
@@ -32,22 +31,22 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One of the three.
+class Strategy:
+    """One of the three strategies.
 
     Args:
-        title: A few words for the head of a column.
-        told: What the program does, as a clause.
-        steps: Gives the steps, with what they share.
+        title: A few words for the heading of a column.
+        description: What the program does.
+        steps: Opens the clients and returns the steps.
     """
 
     title: str
-    told: str
-    steps: Callable[[Plan], AbstractAsyncContextManager[Steps]]
+    description: str
+    steps: Callable[[Schedule], AbstractAsyncContextManager[Steps]]
 
 
 @asynccontextmanager
-async def _kept_per_request(_: Plan) -> AsyncIterator[Steps]:
+async def _kept_per_request(_: Schedule) -> AsyncIterator[Steps]:
     from aiobotocore.session import get_session
 
     session = get_session()
@@ -55,7 +54,7 @@ async def _kept_per_request(_: Plan) -> AsyncIterator[Steps]:
         events = await kept.enter_async_context(session.create_client("events", config=_plain(force_close=True)))
 
         async def find(service: str) -> str:
-            # The bug of the story: a client per request that lives as long as the application.
+            # The bug: each request makes a client that lives as long as the application.
             cloud_map = await kept.enter_async_context(session.create_client("servicediscovery", config=_plain()))
             return await _discover(cloud_map, service)
 
@@ -63,7 +62,7 @@ async def _kept_per_request(_: Plan) -> AsyncIterator[Steps]:
 
 
 @asynccontextmanager
-async def _one_shared(_: Plan) -> AsyncIterator[Steps]:
+async def _one_shared(_: Schedule) -> AsyncIterator[Steps]:
     from aiobotocore.session import get_session
 
     session = get_session()
@@ -77,14 +76,14 @@ async def _one_shared(_: Plan) -> AsyncIterator[Steps]:
 
 
 @asynccontextmanager
-async def _aiocloudmap(plan: Plan) -> AsyncIterator[Steps]:
+async def _aiocloudmap(schedule: Schedule) -> AsyncIterator[Steps]:
     from aiocloudmap import CachePolicy, CloudMap
 
     config = _plain()
 
-    # Made per request like the client of the first way, on purpose: here it costs nothing.
+    # One per request, as in the first strategy. Here it costs nothing.
     async def find(service: str) -> str:
-        cloud_map = CloudMap(cache=CachePolicy(ttl=plan.ttl))
+        cloud_map = CloudMap(cache=CachePolicy(ttl=schedule.ttl))
         return await cloud_map.service(f"{NAMESPACE}/{service}").attribute("QUEUE_URL")
 
     async def announce(queue_url: str) -> None:
@@ -93,20 +92,20 @@ async def _aiocloudmap(plan: Plan) -> AsyncIterator[Steps]:
     yield Steps(find, announce)
 
 
-WAYS: Final[Mapping[str, Way]] = MappingProxyType(
+STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
     {
-        "kept": Way("a client kept per request", "each request makes an AWS client and keeps it", _kept_per_request),
-        "shared": Way("one shared client", "all requests share one AWS client, without a cache", _one_shared),
-        "aiocloudmap": Way("aiocloudmap", "each request makes a CloudMap()", _aiocloudmap),
+        "kept": Strategy("a client kept per request", "each request makes and keeps an AWS client", _kept_per_request),
+        "shared": Strategy("one shared client", "all requests share one AWS client, without a cache", _one_shared),
+        "aiocloudmap": Strategy("aiocloudmap", "each request makes a CloudMap()", _aiocloudmap),
     }
 )
 
 
 def _plain(*, force_close: bool = False) -> Any:
-    """What a careful person gives to a bare client: short time-outs, one retry.
+    """Sensible settings of a bare client: short timeouts and one retry.
 
-    The client for EventBridge closes its connection after each call: it stands for one that is called so seldom that
-    its connection is gone by then. That is how it comes to need a new socket when there is none.
+    The EventBridge client closes its connection after each call, like a client that is used too rarely to keep one.
+    So it needs a new socket each time.
     """
     from aiobotocore.config import AioConfig
 

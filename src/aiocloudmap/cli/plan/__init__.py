@@ -1,1 +1,1 @@
-"""What a fleet of processes asks of AWS: how often, for how much money, and how it starts. Arithmetic, no I/O."""
+"""`aiocloudmap plan`: what a fleet of processes asks of AWS, what that costs, and how the fleet starts."""

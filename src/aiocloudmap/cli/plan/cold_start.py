@@ -1,80 +1,97 @@
-"""A fleet that starts with no answer at all: what it asks, what AWS lets through, and when everybody has an answer.
+"""A fleet that starts without any answer: what it asks, what AWS throttles, and when every process has its answers.
 
-| AWS lets through | of a fleet that asks |
-|---|---|
-| `burst` calls at once, then `per_second` a second, over all processes | |
-| `max_calls_per_second` at once, then as many a second, of each process | before AWS sees them |
-
-Whatever becomes of throttled calls, the answers take (answers - burst) / per_second seconds at least. How long they
-take, and how many calls are throttled meanwhile, is rehearsed.
+Throttled calls come back by the rate limiter of each process, the backoff of each answer and botocore's retries. No
+formula covers that, so the start is rehearsed in virtual time: `CloudMap` objects ask a local world with AWS's quota.
+A caller that gets an error asks again after the error's `retry_after`. A large fleet is scaled down first.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
-from dataclasses import dataclass
+import random
+from collections.abc import Awaitable, Coroutine, Iterator
+from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
+from aiocloudmap.balancing.rotation import draw
 from aiocloudmap.cli.plan.fleet import Fleet
-from aiocloudmap.cli.plan.rehearsal import Rehearsal, rehearse
+from aiocloudmap.cli.plan.virtual_time import VirtualClock, run_in_virtual_time
+from aiocloudmap.client.cloud_map import CloudMap
+from aiocloudmap.client.service import Service
+from aiocloudmap.errors import NotFoundError, ThrottledError, UnavailableError
+from aiocloudmap.local import LocalBackend, Quotas, World
 from aiocloudmap.local.quotas import Rate
+from aiocloudmap.model.answer import Snapshot
+from aiocloudmap.model.instance import Discovery
+from aiocloudmap.model.query import Query
 
-__all__ = ["ColdStart", "cold_start_of"]
+__all__ = ["ColdStart", "Rehearsal", "cold_start_of", "rehearse"]
 
-_REHEARSED: Final = 5_000
-"""Questions of a rehearsal: enough for figures that do not hang on luck, and done in a moment."""
+_REHEARSED: Final = 1_500
+"""Questions to rehearse: few enough that a plan takes a second or two. A small fleet is rehearsed several times."""
+_MAX_REHEARSALS: Final = 10
 
-_MOST_REHEARSALS: Final = 10
-_MOST_QUESTIONS: Final = 4 * _REHEARSED
-"""Of one process, which cannot be made smaller."""
+# A process cannot be scaled down, and each of its event loops takes three file descriptors.
+_MAX_QUESTIONS_PER_PROCESS: Final = 10_000
+_MAX_LOOPS: Final = 50
 
-_MOST_SECONDS: Final = 600.0
-"""What takes longer is not played to its end: `stale_if_error` is as long, and nobody means to start like that."""
+_MAX_SECONDS: Final = 600.0
+"""A start that takes longer is not rehearsed: with the default `stale_if_error`, its first answers would be gone."""
+
+_MIN_PAUSE: Final = 0.001
+_SERVICE: Final = "shop/s{}"
+
+# botocore's standard retry mode (botocore/retries/standard.py): it waits U[0, 1) * 2 ** n seconds. A client has 500
+# tokens, and a retry takes 5. A success returns 5 after a retry, else 1.
+_RETRY_TOKENS: Final = 500
+_RETRY_COST: Final = 5
+_RETRY_REWARD: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """The first answers of a fleet. Seconds count from the moment at which it begins to start.
+    """The first answers of a fleet. Seconds count from the moment at which its first process starts.
 
     Args:
         questions: First questions, one for each event loop that asks.
-        at_least: Seconds below which not all answers can be there.
-        calls: Calls that reach AWS, with throttled ones and retries; None where it takes too long to rehearse.
-        throttled: Those of them that AWS throttles.
-        throttled_from: Seconds until the first of those; None where there is none, or nothing was rehearsed.
-        most_after: Seconds until nineteen of twenty answers are there.
-        all_after: Seconds until all of them are.
+        at_least: Seconds that the quota and `start_over` take at least.
+        calls: Calls that reach AWS, with throttled ones and retries; None if it takes too long to rehearse.
+        throttled: How many of them AWS throttles.
+        throttled_from: Seconds until the first throttled call; None if no call is throttled, or nothing was rehearsed.
+        most_after: Seconds until 19 of 20 answers are there.
+        all_after: Seconds until all answers are there.
     """
 
     questions: int
     at_least: float
-    calls: float | None
-    throttled: float | None
-    throttled_from: float | None
-    most_after: float | None
-    all_after: float | None
+    calls: float | None = None
+    throttled: float | None = None
+    throttled_from: float | None = None
+    most_after: float | None = None
+    all_after: float | None = None
 
 
 def cold_start_of(fleet: Fleet) -> ColdStart:
-    """How the fleet starts. Takes about half a second."""
+    """How the fleet starts. Takes a second or two."""
     own = max(0.0, (fleet.services - fleet.burst) / fleet.connections.max_calls_per_second)
     at_least = max(_seconds_at_aws(fleet, fleet.answers), fleet.start_over + own)
-    under_way = max(_seconds_at_aws(fleet, fleet.questions), own)
-    if under_way > _MOST_SECONDS or fleet.services * fleet.loops > _MOST_QUESTIONS:
-        return ColdStart(fleet.questions, at_least, None, None, None, None, None)
-    scale, small = _smaller(fleet)
-    runs = max(1, min(_MOST_REHEARSALS, _REHEARSED // small.questions))
+    too_long = max(_seconds_at_aws(fleet, fleet.questions), own) > _MAX_SECONDS
+    if too_long or fleet.services * fleet.loops > _MAX_QUESTIONS_PER_PROCESS or fleet.loops > _MAX_LOOPS:
+        return ColdStart(fleet.questions, at_least)
+    scale, small = _scaled_down(fleet)
+    runs = max(1, min(_MAX_REHEARSALS, _REHEARSED // small.questions))
     rehearsals = [rehearse(small, seed) for seed in range(runs)]
     return ColdStart(
         fleet.questions,
         at_least,
         calls=scale * fmean(each.calls for each in rehearsals),
-        throttled=scale * fmean(each.throttled for each in rehearsals),
-        throttled_from=_first(rehearsals),
-        most_after=fmean(each.most for each in rehearsals),
-        all_after=fmean(each.last for each in rehearsals),
+        throttled=scale * fmean(len(each.throttled) for each in rehearsals),
+        throttled_from=min((each.throttled[0] for each in rehearsals if each.throttled), default=None),
+        most_after=fmean(each.answered[(len(each.answered) - 1) * 19 // 20] for each in rehearsals),
+        all_after=fmean(each.answered[-1] for each in rehearsals),
     )
 
 
@@ -82,14 +99,113 @@ def _seconds_at_aws(fleet: Fleet, calls: int) -> float:
     return max(0.0, (calls - fleet.quota.burst) / fleet.quota.per_second)
 
 
-def _smaller(fleet: Fleet) -> tuple[float, Fleet]:
-    """A fleet that is quick to rehearse, with as much of AWS's quota for each process; and how often it goes in."""
+def _scaled_down(fleet: Fleet) -> tuple[float, Fleet]:
+    """How many times larger the fleet is, and a fleet to rehearse with the same quota for each process."""
     processes = max(1, min(fleet.processes, math.ceil(_REHEARSED / (fleet.services * fleet.loops))))
     scale = fleet.processes / processes
     quota = Rate(max(1.0, fleet.quota.burst / scale), fleet.quota.per_second / scale)
     return scale, dataclasses.replace(fleet, processes=processes, quota=quota)
 
 
-def _first(rehearsals: list[Rehearsal]) -> float | None:
-    moments = [each.first_throttled for each in rehearsals if each.first_throttled is not None]
-    return min(moments, default=None)
+@dataclass(slots=True)
+class Rehearsal:
+    """One way that a cold start may go.
+
+    Args:
+        calls: Calls that reached AWS, with throttled ones and retries.
+        throttled: Seconds until each call that AWS throttled, in order.
+        answered: Seconds until each answer, in order.
+    """
+
+    calls: int = 0
+    throttled: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+
+
+def rehearse(fleet: Fleet, seed: int) -> Rehearsal:
+    """Play the cold start of the fleet; the same seed leads to the same start."""
+    clock, rehearsal = VirtualClock(), Rehearsal()
+    quotas = dataclasses.replace(Quotas.unlimited(), discover_instances=fleet.quota)
+    world = World(clock=clock, quotas=quotas, seed=seed)
+    for number in range(fleet.services - fleet.empty):
+        world.register(_SERVICE.format(number), "one")
+    processes = [_Process(number, fleet, world, rehearsal) for number in range(1, fleet.processes + 1)]
+    dice = random.Random(seed)  # noqa: S311 - the same fleet is to have the same plan
+    run_in_virtual_time(clock, *(_ask_for_all(processes, dice) for _ in range(fleet.loops)), seed=seed)
+    return rehearsal
+
+
+async def _ask_for_all(processes: list[_Process], dice: random.Random) -> None:
+    """What all processes do on one of their event loops."""
+    callers = [caller for process in processes for caller in process.callers()]
+    # In order, the first processes would use up the burst.
+    dice.shuffle(callers)
+    await asyncio.gather(*callers)
+
+
+class _Process:
+    """One process of the fleet, and AWS as its CloudMap reaches it: through botocore's retries."""
+
+    def __init__(self, number: int, fleet: Fleet, world: World, rehearsal: Rehearsal) -> None:
+        self._fleet, self._clock, self._rehearsal = fleet, world.clock, rehearsal
+        self._start = fleet.start_over * number / fleet.processes
+        self._retry_tokens = _RETRY_TOKENS
+        self._aws = LocalBackend(world)
+        cloud_map = CloudMap(backend=self, clock=world.clock, cache=fleet.cache, connections=fleet.connections)
+        self._services = [cloud_map.service(_SERVICE.format(each)) for each in range(fleet.services)]
+        self._waiting = set(self._services)
+
+    def callers(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """One for each service, on an event loop."""
+        turn = asyncio.Lock()
+        return (self._first_answer(service, turn) for service in self._services)
+
+    async def _first_answer(self, service: Service, turn: asyncio.Lock) -> None:
+        await asyncio.sleep(self._start)
+        call: Awaitable[Snapshot] = service.resolve()
+        while True:
+            try:
+                await call
+                break
+            except NotFoundError:
+                break
+            except UnavailableError as error:
+                await asyncio.sleep(max(_MIN_PAUSE, error.retry_after or 0))
+            async with turn:
+                call = await self._accepted(service)
+        if service in self._waiting:
+            self._waiting.remove(service)
+            self._rehearsal.answered.append(self._clock.monotonic())
+
+    async def _accepted(self, service: Service) -> asyncio.Task[Snapshot]:
+        """Ask until the library does not refuse at once.
+
+        When callers that were refused ask again at the same moment, the first of them takes the only turn. Letting them
+        ask one after the other leads to the same result in less time.
+        """
+        while True:
+            call = asyncio.create_task(service.resolve())
+            await asyncio.sleep(0)
+            if not (call.done() and isinstance(error := call.exception(), UnavailableError)):
+                return call
+            await asyncio.sleep(max(_MIN_PAUSE, error.retry_after or 0))
+
+    async def discover(self, query: Query) -> Discovery:
+        """One question: as many calls as botocore makes of it."""
+        attempt = 0
+        while True:
+            attempt += 1
+            await asyncio.sleep(self._fleet.call_duration)
+            self._rehearsal.calls += 1
+            try:
+                found = await self._aws.discover(query)
+            except ThrottledError:
+                self._rehearsal.throttled.append(self._clock.monotonic())
+                if attempt == self._fleet.connections.max_attempts or self._retry_tokens < _RETRY_COST:
+                    raise
+                self._retry_tokens -= _RETRY_COST
+                await asyncio.sleep(draw() * 2 ** (attempt - 1))
+            else:
+                reward = _RETRY_COST if attempt > 1 else _RETRY_REWARD
+                self._retry_tokens = min(_RETRY_TOKENS, self._retry_tokens + reward)
+                return found

@@ -1,15 +1,16 @@
-"""`aiocloudmap plan`: what a fleet will ask of AWS, before it does."""
+"""`aiocloudmap plan`: estimate the AWS calls of a fleet."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,17 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 _CACHE, _CONNECTIONS = CachePolicy(), ConnectionPolicy()
+_FIELD = re.compile(r"(?:invalid )?([a-z_.]+)")
 
 
 class Output(StrEnum):
-    """How `plan` writes what it found."""
+    """Formats of `plan`."""
 
     TABLE = "table"
     JSON = "json"
 
 
 class Refresh(StrEnum):
-    """`CachePolicy.refresh`, which nothing can choose for another machine."""
+    """`CachePolicy.refresh` without `auto`, which depends on the machine."""
 
     BACKGROUND = "background"
     INLINE = "inline"
@@ -50,7 +52,7 @@ def plan(
     ],
     services: Annotated[int, typer.Option("--services", metavar="N", help="Services that each process asks for.")],
     empty: Annotated[
-        int, typer.Option("--empty", metavar="N", help="How many of them have no instance, or do not exist.")
+        int, typer.Option("--empty", metavar="N", help="How many of them have no instance or do not exist.")
     ] = 0,
     loops: Annotated[int, typer.Option("--loops", metavar="N", help="Event loops in each process that ask.")] = 1,
     requests_per_second: Annotated[
@@ -58,12 +60,12 @@ def plan(
         typer.Option(
             "--requests-per-second",
             metavar="RATE",
-            help="Questions of a process's own code, over all services.",
+            help="How often each process's own code asks, over all services.",
             show_default="every service is asked for all the time",
         ),
     ] = None,
     start_over: Annotated[
-        float, typer.Option("--start-over", metavar="SECONDS", help="Start the processes evenly over so long a time.")
+        float, typer.Option("--start-over", metavar="SECONDS", help="Start the processes evenly over this time.")
     ] = 0.0,
     call_duration: Annotated[
         float, typer.Option("--call-duration", metavar="SECONDS", help="How long AWS takes to answer.")
@@ -87,19 +89,19 @@ def plan(
         int, typer.Option("--max-attempts", metavar="N", help="ConnectionPolicy.max_attempts")
     ] = _CONNECTIONS.max_attempts,
     quota_per_second: Annotated[
-        float, typer.Option("--quota-per-second", metavar="RATE", help="What AWS allows this fleet a second.")
+        float, typer.Option("--quota-per-second", metavar="RATE", help="Calls a second that AWS allows this fleet.")
     ] = AWS_QUOTA.per_second,
     quota_burst: Annotated[
-        float, typer.Option("--quota-burst", metavar="N", help="What AWS allows it at once.")
+        float, typer.Option("--quota-burst", metavar="N", help="Calls that AWS allows it at once.")
     ] = AWS_QUOTA.burst,
     output: Annotated[
         Output | None,
-        typer.Option("--output", "-o", help="How to write it.", show_default="table on a terminal, else json"),
+        typer.Option("--output", "-o", help="Output format.", show_default="table on a terminal, else json"),
     ] = None,
 ) -> None:
-    """Say what a fleet of processes will ask of AWS: how often, for how much, and how it starts.
+    """Estimate how often a fleet of processes calls AWS, what that costs, and how the fleet starts.
 
-    Asks nobody: it computes from AWS's quotas and prices, and plays a start of all processes at once in memory.
+    Makes no AWS call. It calculates with AWS's quotas and prices, and rehearses the start of the fleet in memory.
 
     [bold]Examples[/bold]
 
@@ -109,11 +111,11 @@ def plan(
 
     aiocloudmap plan --processes 500 --services 3 --refresh inline --requests-per-second 0.5 -o json
 
-    [dim]The quota is the account's in a Region: give --quota-per-second and --quota-burst where others have a share
-    of it, or where AWS has raised it. A plan that says "throttled" leaves 0 as well.[/dim]
+    [dim]The quota belongs to the account and Region.
+    Set --quota-per-second and --quota-burst if others use it too, or if AWS raised it.
+    The exit code is 0 even if the fleet would be throttled.[/dim]
     """
     with _usage():
-        way: Literal["background", "inline"] = "inline" if refresh is Refresh.INLINE else "background"
         fleet = Fleet(
             processes=processes,
             services=services,
@@ -128,7 +130,7 @@ def plan(
                 jitter=jitter,
                 negative_ttl=negative_ttl,
                 stale_while_revalidate=stale_while_revalidate,
-                refresh=way,
+                refresh="inline" if refresh is Refresh.INLINE else "background",
             ),
             connections=ConnectionPolicy(max_calls_per_second=max_calls_per_second, max_attempts=max_attempts),
             quota=Rate(quota_burst, quota_per_second),
@@ -146,12 +148,13 @@ def plan(
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """What a fleet or a policy cannot be is wrong usage of the option that is named like its field."""
+    """Blame the option that is named like the invalid field of a fleet or policy."""
     try:
         yield
     except ConfigurationError as error:
-        field = error.what.partition("=")[0]
-        option = "--" + field.replace(".", "-").replace("_", "-")
+        field = _FIELD.match(error.what)
+        assert field is not None
+        option = "--" + field[1].replace(".", "-").replace("_", "-")
         raise typer.BadParameter(str(error), param_hint=f"'{option}'") from None
 
 
@@ -237,18 +240,18 @@ def _advice(advice: Advice) -> Iterator[str]:
 
 
 def _option(name: str, value: float | None, sense: str) -> str:
-    return f"no --{name}" if value is None else f"--{name} {_figure(_to_the_safe_side(value, sense))} {sense}"
+    return f"no --{name}" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
 
 
-def _to_the_safe_side(value: float, sense: str) -> float:
-    """The nearest figure that is shown and still does: rounded down, "or more" would say a bit less than is needed."""
+def _safely_rounded(value: float, sense: str) -> float:
+    """Round so that the printed figure is still enough: up for "or more", down for "or less"."""
     unit = 10.0 ** -max(0, min(3, 4 - len(str(int(value)))))
     steps = value / unit
     return (math.ceil(steps - 1e-6) if sense == "or more" else math.floor(steps + 1e-6)) * unit
 
 
 def _figure(value: float) -> str:
-    """Four digits at least where there are so many, three decimals at most."""
+    """The value with four significant digits, all digits before the point, and at most three after it."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" if value >= 1 else f"{round(value, 3):g}"
 
 

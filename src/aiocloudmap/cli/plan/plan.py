@@ -1,32 +1,87 @@
-"""All that can be said beforehand about a fleet, and which settings keep it within AWS's quota."""
+"""The plan of a fleet: its calls, what they cost, how it starts, and the settings that keep it within AWS's quota.
+
+    calls a second = processes x (services with instances / (ttl x (1 - jitter / 2) + gap + call_duration)
+                                  + empty services / (negative_ttl + gap + call_duration))
+
+`jitter` x U[0, 1) shortens each ttl, so half of `jitter` on average. An answer is renewed when it is next asked for:
+`gap` seconds after its end, or at once if the code asks all the time.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 from aiocloudmap.cli.plan.cold_start import ColdStart, cold_start_of
 from aiocloudmap.cli.plan.fleet import Fleet
-from aiocloudmap.cli.plan.steady import Month, Steady, calls_for, month_of, steady_of
 
-__all__ = ["ROOM", "Advice", "Plan", "plan_for"]
+__all__ = ["Advice", "Month", "Plan", "Steady", "month_of", "plan_for", "steady_of"]
 
-ROOM: Final = 0.9
-"""Part of the quota that is to be used: calls come unevenly, and a bucket that is always empty throttles."""
+# Source of both prices: https://aws.amazon.com/cloud-map/pricing/
+_USD_A_MILLION_CALLS: Final = 1.00
+_USD_AN_INSTANCE: Final = 0.10
+_SECONDS_A_MONTH: Final = 30 * 86_400
+
+_USABLE: Final = 0.9
+"""Part of the quota to use: calls come unevenly, and a bucket that is always empty throttles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """The calls of a fleet that has all its answers.
+
+    Args:
+        interval: Average seconds between two calls about a service that has instances.
+        calls_per_second: Calls of the whole fleet, some of which AWS may throttle.
+        calls_per_second_per_process: Calls of one process, up to `max_calls_per_second`.
+        held_back: Whether `max_calls_per_second` lets answers grow older than their ttl.
+        throttled: Whether AWS allows fewer calls.
+        quota_used: Calls a second, as a part of the quota.
+        waits: Part of the renewals for which a caller waits, because no old answer may be served.
+    """
+
+    interval: float
+    calls_per_second: float
+    calls_per_second_per_process: float
+    held_back: bool
+    throttled: bool
+    quota_used: float
+    waits: float
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """The cost of thirty days.
+
+    Args:
+        calls: Calls that AWS answers.
+        usd_for_calls: Dollars for calls.
+        usd_for_instances: Dollars for registered instances, if AWS does not waive them.
+    """
+
+    calls: float
+    usd_for_calls: float
+    usd_for_instances: float
+
+    @property
+    def usd(self) -> float:
+        """Dollars in all."""
+        return self.usd_for_calls + self.usd_for_instances
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Settings that keep the fleet within AWS's quota, each by itself, everything else as it is. None: none does.
+    """Settings that keep the fleet within AWS's quota, each with all others unchanged. None: no value does.
 
     Args:
-        ttl: The least ttl for which renewals use no more than `ROOM` of the quota.
-        ttl_after_start: The least ttl for which nothing is renewed before the last answer of the cold start is there;
-            what comes together with the end of a throttled start is throttled, too. 0 where the start is not throttled.
-        jitter: The least jitter for which answers that were written at one moment are renewed no faster than the quota
+        ttl: The least ttl with which renewals use at most 0.9 of the quota.
+        ttl_after_start: The least ttl with which no renewal comes before the last answer of a throttled cold start.
+            0 if the start is not throttled.
+        jitter: The least jitter with which answers written at one moment are renewed no faster than the quota
             refills, so that its burst is left to others.
-        start_over: The least number of seconds over which to start the fleet, with `ROOM` of the quota.
-        max_calls_per_second: The most that each process may ask, for a start of all at once.
+        start_over: The least seconds over which to start the fleet, with 0.9 of the quota.
+        max_calls_per_second: The most calls of each process with which all may start at once.
     """
 
     ttl: float | None
@@ -48,20 +103,49 @@ class Plan:
 
 
 def plan_for(fleet: Fleet) -> Plan:
-    """The plan for the fleet. Asks nobody; takes about half a second."""
+    """The plan for the fleet. Makes no AWS call, and takes a second or two."""
     steady, cold_start = steady_of(fleet), cold_start_of(fleet)
     advice = Advice(
         ttl=_ttl(fleet),
         ttl_after_start=_ttl_after_start(fleet, cold_start),
         jitter=_jitter(fleet),
-        start_over=max(0.0, (fleet.questions - fleet.quota.burst) / (ROOM * fleet.quota.per_second)),
-        max_calls_per_second=_ceiling(fleet, steady),
+        start_over=max(0.0, (fleet.questions - fleet.quota.burst) / (_USABLE * fleet.quota.per_second)),
+        max_calls_per_second=_max_calls_per_second(fleet, steady),
     )
     return Plan(fleet, steady, month_of(fleet, steady), cold_start, advice)
 
 
+def steady_of(fleet: Fleet) -> Steady:
+    """The steady state of the fleet."""
+    ceiling, quota = fleet.connections.max_calls_per_second, fleet.quota.per_second
+    wanted = _calls_for(fleet.services - fleet.empty, fleet.interval) + _calls_for(fleet.empty, fleet.empty_interval)
+    per_process = min(wanted, ceiling)
+    calls = fleet.processes * per_process
+    return Steady(fleet.interval, calls, per_process, wanted > ceiling, calls > quota, calls / quota, _waits(fleet))
+
+
+def month_of(fleet: Fleet, steady: Steady) -> Month:
+    """What AWS charges. Throttled calls are not counted."""
+    calls = min(steady.calls_per_second, fleet.quota.per_second) * _SECONDS_A_MONTH
+    return Month(calls, calls / 1_000_000 * _USD_A_MILLION_CALLS, fleet.instances * _USD_AN_INSTANCE)
+
+
+def _calls_for(services: int, interval: float) -> float:
+    """Calls a second of one process; without an interval, as many as there are questions."""
+    if services == 0:
+        return 0.0
+    return math.inf if interval == 0 else services / interval
+
+
+def _waits(fleet: Fleet) -> float:
+    if fleet.cache.inline or fleet.cache.stale_while_revalidate == 0:
+        return 1.0
+    # The chance that no random question comes during the stale period.
+    return math.exp(-fleet.cache.stale_while_revalidate / fleet.gap) if fleet.gap else 0.0
+
+
 def _ttl(fleet: Fleet) -> float | None:
-    left = ROOM * fleet.quota.per_second - fleet.processes * calls_for(fleet.empty, fleet.empty_interval)
+    left = _USABLE * fleet.quota.per_second - fleet.processes * _calls_for(fleet.empty, fleet.empty_interval)
     if left <= 0:
         return None
     interval = fleet.processes * (fleet.services - fleet.empty) / left
@@ -77,18 +161,17 @@ def _ttl_after_start(fleet: Fleet, start: ColdStart) -> float | None:
 
 
 def _jitter(fleet: Fleet) -> float | None:
-    answers, ttl = fleet.processes * (fleet.services - fleet.empty), fleet.cache.ttl
-    if ttl == 0 or answers > fleet.quota.per_second * ttl:
+    answers, ttl, quota = fleet.processes * (fleet.services - fleet.empty), fleet.cache.ttl, fleet.quota.per_second
+    if ttl == 0 or answers > quota * ttl:
         return None
-    jitter = answers / (fleet.quota.per_second * ttl)
-    # The more jitter, the shorter the ttl on average.
-    steady = answers / (ttl * (1 - jitter / 2) + fleet.pause)
-    return jitter if steady <= fleet.quota.per_second else None
+    jitter = answers / (quota * ttl)
+    # More jitter makes the ttl shorter on average.
+    return jitter if answers / (ttl * (1 - jitter / 2) + fleet.pause) <= quota else None
 
 
-def _ceiling(fleet: Fleet, steady: Steady) -> float | None:
+def _max_calls_per_second(fleet: Fleet, steady: Steady) -> float | None:
     ceiling = min(fleet.quota.per_second, fleet.quota.burst) / fleet.processes
-    # A ceiling below 1 lets one call through at once all the same.
+    # Below 1 it still lets one call through at once.
     at_once = fleet.processes * max(1.0, ceiling)
     enough = ceiling >= steady.calls_per_second_per_process
     return ceiling if at_once <= fleet.quota.burst and enough else None

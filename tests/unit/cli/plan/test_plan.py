@@ -6,7 +6,7 @@ import pytest
 
 from aiocloudmap import CachePolicy, ConfigurationError, ConnectionPolicy
 from aiocloudmap.cli.plan.fleet import AWS_QUOTA, Fleet
-from aiocloudmap.cli.plan.steady import month_of, steady_of
+from aiocloudmap.cli.plan.plan import month_of, steady_of
 from aiocloudmap.local.quotas import Rate
 
 
@@ -22,8 +22,8 @@ def fleet(*, ttl=30.0, jitter=0.1, negative_ttl=5.0, stale_while_revalidate=30.0
     return Fleet(**{"processes": 100, "call_duration": 0.0, "cache": cache, **settings})
 
 
-def test_the_quota_is_the_one_that_the_local_world_enforces():
-    """2,000 at once and 1,000 a second, as AWS's quotas page says."""
+def test_the_quota_is_that_of_the_local_world():
+    """2,000 calls at once and 1,000 a second, as in AWS's documentation."""
     assert Rate(burst=2000, per_second=1000) == AWS_QUOTA
 
 
@@ -41,13 +41,13 @@ def test_the_quota_is_the_one_that_the_local_world_enforces():
         ({"services": 10, "refresh": "inline", "jitter": 0.0}, 100 * 10 / 30),
     ],
 )
-def test_calls_a_second_are_answers_over_the_time_between_two_calls(settings, calls):
-    """Worked out by hand: a ttl less half of its jitter, the gap until somebody asks, and the call itself."""
+def test_calls_per_second_are_answers_over_the_interval(settings, calls):
+    """Worked out by hand: the ttl less half of its jitter, the gap until the next question, and the call."""
     assert steady_of(fleet(**settings)).calls_per_second == pytest.approx(calls)
 
 
-def test_a_process_that_would_ask_faster_than_its_ceiling_is_held_back_by_it():
-    """Its answers grow older than their ttl."""
+def test_max_calls_per_second_limits_each_process():
+    """Answers grow older than their ttl."""
     steady = steady_of(fleet(services=100, ttl=1.0, jitter=0.0, connections=ConnectionPolicy(max_calls_per_second=20)))
     assert (steady.calls_per_second_per_process, steady.calls_per_second) == (20, 2000)
     assert steady.held_back
@@ -55,8 +55,8 @@ def test_a_process_that_would_ask_faster_than_its_ceiling_is_held_back_by_it():
     assert steady.quota_used == 2.0
 
 
-def test_answers_without_a_ttl_are_asked_for_as_fast_as_the_ceiling_allows():
-    """The time between two calls is nothing, and nothing is divided by it."""
+def test_without_a_ttl_a_process_asks_up_to_its_limit():
+    """An interval of 0 is not divided by."""
     assert steady_of(fleet(ttl=0.0)).calls_per_second_per_process == 200
     assert steady_of(fleet(empty=1, negative_ttl=0.0)).calls_per_second_per_process == 200
 
@@ -71,13 +71,13 @@ def test_answers_without_a_ttl_are_asked_for_as_fast_as_the_ceiling_allows():
         ({"requests_per_second": 0.1, "services": 2}, math.exp(-1.5)),
     ],
 )
-def test_callers_wait_for_renewals_that_no_old_answer_covers(settings, waits):
-    """Inline always; in the background where nobody asks during the whole of the stale period."""
+def test_callers_wait_for_renewals_without_an_old_answer(settings, waits):
+    """Always if inline; in the background if no question comes during the stale period."""
     assert steady_of(fleet(**settings)).waits == pytest.approx(waits)
 
 
-def test_a_month_costs_a_dollar_a_million_calls_and_ten_cents_an_instance():
-    """A hundred processes, one service, a ttl of 30 s: 8.64 million calls in thirty days."""
+def test_a_month_costs_calls_and_instances():
+    """100 processes, one service and a ttl of 30 s make 8.64 million calls in 30 days."""
     planned = fleet(jitter=0.0, instances=30)
     month = month_of(planned, steady_of(planned))
     assert month.calls == pytest.approx(8_640_000)
@@ -85,33 +85,36 @@ def test_a_month_costs_a_dollar_a_million_calls_and_ten_cents_an_instance():
     assert month.usd == pytest.approx(8.64 + 3.0)
 
 
-def test_nobody_pays_for_calls_that_are_throttled():
-    """AWS answers a thousand a second and no more."""
+def test_throttled_calls_are_free():
+    """AWS answers at most 1,000 a second."""
     planned = fleet(processes=100_000, jitter=0.0)
     assert month_of(planned, steady_of(planned)).usd == pytest.approx(2592.0)
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({"processes": 0}, "processes=0"),
-        ({"processes": 1.5}, "processes=1.5"),
-        ({"processes": 10**10}, "processes"),
-        ({"services": 4097}, "from 1 to 4,096"),
-        ({"services": 2, "empty": 3}, "empty=3 is out of range. Give a whole number from 0 to 2"),
-        ({"loops": True}, "loops=True"),
-        ({"requests_per_second": 0.0}, "requests_per_second=0.0"),
-        ({"start_over": math.nan}, "start_over=nan"),
-        ({"call_duration": -1}, "call_duration=-1"),
-        ({"call_duration": 2.6}, "from 0 to 2.5"),
-        ({"connections": ConnectionPolicy(max_calls_per_second=1e300)}, "max_calls_per_second=1e+300"),
-        ({"instances": -1}, "instances=-1"),
-        ({"quota": Rate(0.5, 1000)}, "quota.burst=0.5"),
-        ({"quota": Rate(10, math.inf)}, "quota.per_second=inf"),
+        ({"processes": 0}, "invalid processes 0: expected a whole number from 1 to 1,000,000,000"),
+        ({"processes": 1.5}, "invalid processes 1.5: expected a whole number from 1 to 1,000,000,000"),
+        ({"processes": 10**10}, "invalid processes 10000000000: expected a whole number from 1 to 1,000,000,000"),
+        ({"services": 4097}, "invalid services 4097: expected a whole number from 1 to 4,096"),
+        ({"services": 2, "empty": 3}, "invalid empty 3: expected a whole number from 0 to 2"),
+        ({"loops": True}, "invalid loops True: expected a whole number from 1 to 1,000"),
+        ({"requests_per_second": 0.0}, "invalid requests_per_second 0.0: expected a number from 1e-06 to"),
+        ({"start_over": math.nan}, "invalid start_over nan: expected a number from 0 to 1,000,000,000"),
+        ({"call_duration": -1}, "invalid call_duration -1: expected a number from 0 to 2.5"),
+        ({"call_duration": 2.6}, "invalid call_duration 2.6: expected a number from 0 to 2.5"),
+        (
+            {"connections": ConnectionPolicy(max_calls_per_second=1e300)},
+            "invalid max_calls_per_second 1e+300: expected a number from 0.001 to 1,000,000,000",
+        ),
+        ({"instances": -1}, "invalid instances -1: expected a whole number from 0 to 1,000,000,000"),
+        ({"quota": Rate(0.5, 1000)}, "invalid quota.burst 0.5: expected a number from 1 to 1,000,000,000"),
+        ({"quota": Rate(10, math.inf)}, "invalid quota.per_second inf: expected a number from 0.001 to 1,000,000,000"),
     ],
 )
-def test_a_fleet_that_cannot_be_is_refused(settings, said):
-    """With the field, its value, and what would be right."""
+def test_an_invalid_fleet_is_refused(settings, message):
+    """With the field, its value, and the allowed range."""
     with pytest.raises(ConfigurationError) as caught:
         fleet(**settings)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

@@ -9,29 +9,29 @@ from aiocloudmap.cli.demo.load import can_limit_descriptors, lacks_descriptors
 from aiocloudmap.errors import TooManyOpenFilesError
 
 
-def _beneath(cause):
+def _wrapped(cause):
     outer = RuntimeError("could not connect")
     outer.__cause__ = cause
     return outer
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_want_of_a_descriptor_is_found_however_deep(number):
-    """Clients wrap it in errors that speak of an endpoint."""
-    assert lacks_descriptors(_beneath(_beneath(OSError(number, os.strerror(number)))))
+def test_lack_of_a_descriptor_is_found_among_causes(number):
+    """Clients wrap it in other errors."""
+    assert lacks_descriptors(_wrapped(_wrapped(OSError(number, os.strerror(number)))))
 
 
-def test_our_own_word_for_it_is_known():
-    """The library names it itself."""
+def test_the_error_of_the_library_is_recognised():
+    """TooManyOpenFilesError has no errno."""
     assert lacks_descriptors(TooManyOpenFilesError("none left"))
 
 
-def test_other_failures_are_not_taken_for_it():
-    """A refused connection is no want of descriptors."""
-    assert not lacks_descriptors(_beneath(ConnectionRefusedError(errno.ECONNREFUSED, "refused")))
+def test_other_failures_are_not_mistaken_for_it():
+    """A refused connection is another failure."""
+    assert not lacks_descriptors(_wrapped(ConnectionRefusedError(errno.ECONNREFUSED, "refused")))
 
 
-def test_a_chain_that_bites_its_tail_ends():
+def test_a_circular_chain_of_causes_ends():
     """Exceptions can be chained in a circle."""
     error = RuntimeError("a")
     error.__context__ = error2 = RuntimeError("b")
@@ -40,7 +40,7 @@ def test_a_chain_that_bites_its_tail_ends():
 
 
 def test_a_limit_above_the_hard_one_cannot_be_set():
-    """The demo says so instead of failing half-way."""
+    """The demo reports that at its start."""
     resource = pytest.importorskip("resource")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     assert can_limit_descriptors(64)
