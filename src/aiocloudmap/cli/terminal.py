@@ -16,15 +16,13 @@ __all__ = ["can_draw", "console", "printable", "say", "shell_quoted"]
 _MIN_COLUMNS = 40
 """A narrower table would show nothing, whatever COLUMNS says."""
 
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
 
 def printable(text: str) -> str:
     r"""The text with each unprintable character written as an escape, such as `\x1b`.
 
     These are control characters, line breaks, zero-width and direction marks, and lone surrogates.
     """
-    return text if text.isprintable() else "".join(map(_escaped, text))
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def shell_quoted(text: str) -> str:
@@ -56,15 +54,6 @@ def say(text: str) -> None:
     """Write a line to standard error."""
     sys.stderr.write(re.sub(r"[^\n]+", lambda line: printable(line[0]), text) + "\n")
     sys.stderr.flush()
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable():
-        return character
-    if short := _SHORT.get(character):
-        return short
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _shell_octet(octet: int) -> str:
