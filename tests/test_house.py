@@ -213,3 +213,8 @@ def test_no_file_contains_unfinished_marks():
             where = path.relative_to(ROOT)
             found += [f"{where}:{number}" for number, line in enumerate(lines, 1) if UNFINISHED.search(line)]
     assert found == []
+
+
+def test_the_events_have_a_module_of_their_own():
+    """They are imported from the package, or from `aiocloudmap.events`."""
+    assert importlib.import_module("aiocloudmap.events").Refreshed is aiocloudmap.Refreshed

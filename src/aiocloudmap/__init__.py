@@ -6,6 +6,8 @@ cloud_map = CloudMap()
 queue_url = await cloud_map.service("shop/orders").attribute("QUEUE_URL")
 """
 
+import sys
+
 from aiocloudmap.client import CloudMap
 from aiocloudmap.client.service import Service
 from aiocloudmap.errors import (
@@ -29,6 +31,7 @@ from aiocloudmap.errors import (
     TooManyOpenFilesError,
     UnavailableError,
 )
+from aiocloudmap.model import events
 from aiocloudmap.model.answer import ServiceAttributes, Snapshot
 from aiocloudmap.model.events import (
     AnswerTruncated,
@@ -98,3 +101,6 @@ __all__ = [
     "TooManyOpenFilesError",
     "UnavailableError",
 ]
+
+# The events may also be imported from `aiocloudmap.events`.
+sys.modules[f"{__name__}.events"] = events
