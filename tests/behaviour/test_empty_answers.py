@@ -309,3 +309,22 @@ async def test_a_health_filter_accepts_not_found_at_once(stage, filters):
     service = await emptied(stage, remove_service, filters=filters)
     with pytest.raises(CloudMapError, match="shop/orders"):
         await service.resolve()
+
+
+async def test_a_hold_ends_although_a_refresh_fails_during_it(stage):
+    """An answer of an hour's ttl is not served for the rest of the hour: the next empty answer is believed."""
+    service = await stage.known(ttl=3600, empty_hold_time=30)
+    stage.world.deregister("shop/orders", "orders-1")
+    stage.clock.tick(10)
+    assert stage.ids(await service.resolve(max_age=5)) == []
+    assert stage.ids(await service.resolve()) == ["orders-1"]
+    stage.clock.tick(6)
+    stage.faults.server_error()
+    assert stage.ids(await service.resolve()) == ["orders-1"]
+    await stage.settle()
+    stage.faults.clear()
+    for _ in range(6):
+        await stage.tick(6)
+        await service.resolve()
+        await stage.settle()
+    assert stage.ids(await service.resolve()) == []

@@ -158,6 +158,25 @@ async def test_a_listener_that_raises_does_not_affect_the_caller(stage, caplog):
     assert "a bug in a listener" in str(record.exc_info[1])
 
 
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, GeneratorExit, pytest.fail.Exception])
+async def test_a_listener_may_raise_what_is_no_exception(stage, raised):
+    """Not even at a clock jump while a failed call ends: every caller gets its outcome."""
+
+    def broken(event):
+        raise raised
+
+    service = stage.cloud_map(on_event=broken).service("shop/orders")
+    stage.faults.delay(1)
+    stage.faults.server_error()
+    callers = [asyncio.create_task(service.resolve()) for _ in range(3)]
+    await stage.settle()
+    stage.clock.freeze(60)
+    await stage.tick(1)
+    for caller in callers:
+        with pytest.raises(UnavailableError):
+            await asyncio.wait_for(caller, 10)
+
+
 async def test_a_listener_that_raises_still_gets_later_events(stage):
     """A throttled call emits two events, and the listener gets both."""
     received = []

@@ -40,7 +40,7 @@ BREAKS = [
     Break(
         "after a failed refresh an answer is served for longer than it may live",
         "cache/entry.py",
-        "self.serve_until = min(max(until, self.soft), self.hard)",
+        "self.serve_until = min(until if is_held else max(until, self.soft), self.hard)",
         "self.serve_until = max(until, self.soft)",
     ),
     Break(

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Never, NoReturn, Self, cast
 
 from aiocloudmap.cache.memory_store import MAX_ENTRIES
 from aiocloudmap.client.engine import EngineKey
@@ -16,7 +16,7 @@ from aiocloudmap.errors import CloudMapError, ConfigurationError
 from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Backend, Clock, running_loop
 from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy, policies_from_env
 from aiocloudmap.model.query import HealthFilter, Query, ServiceName
-from aiocloudmap.model.validation import check_backend, check_callable, check_place, check_type
+from aiocloudmap.model.validation import check_backend, check_callable, check_place, check_type, safe_repr
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,7 +76,10 @@ class CloudMap:
         clock: Clock = SYSTEM_CLOCK,
         shared: bool = True,
         on_event: Callable[[Event], None] | None = None,
+        **unknown: Never,
     ) -> None:
+        if unknown:
+            raise _unknown_argument(next(iter(unknown)))
         check_place(region, endpoint_url)
         check_type("cache", cache, CachePolicy, example="cache=CachePolicy(ttl=30)")
         check_type("connections", connections, ConnectionPolicy, example="connections=ConnectionPolicy()")
@@ -317,3 +320,17 @@ class CloudMap:
 
     def __repr__(self) -> str:
         return f"<CloudMap on {self._engine!r}>"
+
+
+def _unknown_argument(name: str) -> ConfigurationError:
+    """The error for an argument that CloudMap does not have, with where it belongs or the nearest one."""
+    import difflib  # noqa: PLC0415 - importing the library must stay cheap
+
+    places = {field.name: f"cache=CachePolicy({field.name}=...)" for field in fields(CachePolicy)}
+    places |= {field.name: f"connections=ConnectionPolicy({field.name}=...)" for field in fields(ConnectionPolicy)}
+    places |= {each: f"{each}=..." for each in CloudMap.__init__.__kwdefaults__ or ()}
+    near = name if name in places else next(iter(difflib.get_close_matches(name, places, n=1)), None)
+    return ConfigurationError(
+        f"unknown argument {safe_repr(name)} of CloudMap",
+        advice="See help(aiocloudmap.CloudMap)." if near is None else f"Write CloudMap({places[near]}).",
+    )

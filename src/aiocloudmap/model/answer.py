@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, dataclass
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, overload
@@ -94,6 +94,7 @@ _ID: Final = attrgetter("id")
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+@dataclass(init=False, repr=False, eq=False)
 class Snapshot(Timestamped, Sequence[Instance]):
     """All instances that matched at one moment, sorted by id. It never changes.
 
@@ -110,8 +111,9 @@ class Snapshot(Timestamped, Sequence[Instance]):
     service: ServiceName
     instances: tuple[Instance, ...]
     revision: int | None
-    _only: Mapping[str, str]
-    """The attributes of the only instance, for the hit path; empty unless there is exactly one instance."""
+    if TYPE_CHECKING:  # not a field of the dataclass
+        _only: Mapping[str, str]
+        """The attributes of the only instance, for the hit path; empty unless there is exactly one instance."""
 
     def __init__(
         self,

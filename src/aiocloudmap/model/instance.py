@@ -79,7 +79,7 @@ class Instance:
 
     @property
     def host(self) -> str | None:
-        """AWS_INSTANCE_IPV4, else AWS_INSTANCE_IPV6, else AWS_INSTANCE_CNAME; None if it has none of them.
+        """AWS_INSTANCE_IPV4, else _IPV6, else AWS_INSTANCE_CNAME, else AWS_ALIAS_DNS_NAME; None without any of them.
 
         AWS_INSTANCE_CNAME may also hold an IPv4 address, in the usual form of four decimal numbers.
 
@@ -206,5 +206,7 @@ _HOST_ATTRIBUTES: Final[Mapping[str, Callable[[str], str]]] = MappingProxyType(
         "AWS_INSTANCE_IPV4": lambda value: _address(value, 4),
         "AWS_INSTANCE_IPV6": lambda value: _address(value, 6),
         "AWS_INSTANCE_CNAME": _host_name,
+        # A load balancer.
+        "AWS_ALIAS_DNS_NAME": _host_name,
     }
 )

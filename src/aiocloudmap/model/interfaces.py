@@ -133,7 +133,7 @@ class Deadline:
     """A timer that does not count time in which the process was frozen.
 
     When a frozen process continues, its timers are due and what arrived in the meantime is still unread. A timer that
-    is late by more than `FREEZE_THRESHOLD` therefore starts again.
+    is late by more than `FREEZE_THRESHOLD` therefore starts again, once: a blocked event loop makes every timer late.
 
     Args:
         clock: Where time comes from.
@@ -141,13 +141,14 @@ class Deadline:
         callback: Called once, on the running event loop.
     """
 
-    __slots__ = ("_callback", "_clock", "_delay", "_due", "_timer")
+    __slots__ = ("_callback", "_clock", "_delay", "_due", "_timer", "_was_late")
 
     _due: float
     _timer: Timer
 
     def __init__(self, clock: Clock, delay: float, callback: Callable[[], object]) -> None:
         self._clock, self._delay, self._callback = clock, delay, callback
+        self._was_late = False
         self._start()
 
     def cancel(self) -> None:
@@ -159,7 +160,8 @@ class Deadline:
         self._timer = self._clock.call_later(self._delay, self._on_timer)
 
     def _on_timer(self) -> None:
-        if self._clock.monotonic() - self._due > FREEZE_THRESHOLD:
+        if not self._was_late and self._clock.monotonic() - self._due > FREEZE_THRESHOLD:
+            self._was_late = True
             self._start()
         else:
             self._callback()

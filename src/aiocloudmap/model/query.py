@@ -68,15 +68,23 @@ class ServiceName:
         if not isinstance(text, str):
             raise ConfigurationError(f"invalid service name {safe_repr(text)}: expected a string like 'shop/orders'")
         namespace, _, service = text.removeprefix(_SCHEME).rpartition("/")
-        if not namespace or not service:
+        if not namespace or not service or namespace.startswith("arn:"):
             raise ConfigurationError(
-                f"invalid service name {safe_repr(text)}: expected 'namespace/service'",
-                advice="Write it like 'shop/orders' or 'cloudmap://shop/orders'.",
+                f"invalid service name {safe_repr(text)}: expected 'namespace/service'", advice=_name_advice(text)
             )
         return cls(namespace, service)
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.service}"
+
+
+def _name_advice(text: str) -> str:
+    if text.startswith(("arn:", "srv-", "ns-")):
+        return "Write the names of the namespace and the service, not an id or ARN."
+    service, dot, namespace = text.rpartition(".")
+    if dot and namespace and service and "/" not in text:
+        return f"If this is a host name, write '{namespace}/{service}'."
+    return "Write it like 'shop/orders' or 'cloudmap://shop/orders'."
 
 
 class HealthFilter(StrEnum):

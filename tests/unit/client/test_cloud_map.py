@@ -144,3 +144,21 @@ async def test_a_call_without_a_running_asyncio_loop_is_refused(cloud_map):
     [error] = caught
     assert isinstance(error, ConfigurationError)
     assert str(error).startswith("shop/orders: no asyncio event loop is running. Await this in a coroutine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ttl": 60}, r"^unknown argument 'ttl' of CloudMap\. Write CloudMap\(cache=CachePolicy\(ttl=\.\.\.\)\)\.$"),
+        ({"dns_ttl": 60}, r"Write CloudMap\(connections=ConnectionPolicy\(dns_ttl=\.\.\.\)\)"),
+        ({"regoin": "eu-west-1"}, r"^unknown argument 'regoin' of CloudMap\. Write CloudMap\(region=\.\.\.\)\.$"),
+        ({"xyzzy": 1}, r"^unknown argument 'xyzzy' of CloudMap\. See help"),
+    ],
+)
+def test_an_unknown_argument_is_refused_with_the_nearest(arguments, message):
+    """A field of a policy is told where it belongs."""
+    with pytest.raises(ConfigurationError, match=message):
+        CloudMap(**arguments)
+    if "ttl" not in str(arguments):
+        with pytest.raises(ConfigurationError, match=message):
+            CloudMap.from_env(**arguments)

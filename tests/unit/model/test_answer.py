@@ -1,11 +1,14 @@
 """Snapshots and service attributes."""
 
 import copy
+import dataclasses
+import json
 import pickle
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 
 import pytest
+from fastapi.encoders import jsonable_encoder
 
 from aiocloudmap import (
     Discovery,
@@ -192,3 +195,17 @@ def test_the_repr_of_service_attributes_has_no_values():
     """Values may be secret."""
     text = repr(ServiceAttributes(ORDERS, {"TOKEN": "hidden-value"}, clock=ManualClock()))
     assert text == "<ServiceAttributes of shop/orders: ['TOKEN'], 0.0 s old>"
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_snapshot_becomes_json(count):
+    """As a dataclass, also with FastAPI's encoder; the age is not a field."""
+    service = ServiceName("shop", "orders")
+    snapshot = Snapshot(service, [Instance(f"i-{n}", service, attributes={"A": "1"}) for n in range(count)], revision=3)
+    expected = {
+        "service": {"namespace": "shop", "service": "orders"},
+        "instances": [dataclasses.asdict(instance) for instance in snapshot],
+        "revision": 3,
+    }
+    assert json.loads(json.dumps(jsonable_encoder(snapshot))) == expected
+    assert dataclasses.asdict(snapshot) == {**expected, "instances": tuple(expected["instances"])}

@@ -184,3 +184,11 @@ def test_a_discovery_is_as_old_as_its_backend_says():
     """A shared cache returns answers that are already old."""
     assert Discovery(()).age == 0
     assert Discovery((), age=12.5).age == 12.5
+
+
+def test_a_load_balancer_is_a_host():
+    """Cloud Map registers one by AWS_ALIAS_DNS_NAME. An address of the instance's own comes first."""
+    alias = {"AWS_ALIAS_DNS_NAME": "lb-1.eu-west-1.elb.amazonaws.com"}
+    service = ServiceName("shop", "orders")
+    assert Instance("a", service, attributes=alias).host == "lb-1.eu-west-1.elb.amazonaws.com"
+    assert Instance("a", service, attributes={**alias, "AWS_INSTANCE_IPV4": "10.0.0.1"}).host == "10.0.0.1"

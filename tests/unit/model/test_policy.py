@@ -259,6 +259,6 @@ def test_from_env_raises_for_an_invalid_environment(monkeypatch):
 
 
 def test_from_env_raises_for_an_unknown_argument():
-    """Like any function."""
-    with pytest.raises(TypeError, match="tlt"):
+    """With the nearest one."""
+    with pytest.raises(ConfigurationError, match=r"unknown argument 'tlt' of CloudMap\. .*ttl="):
         CloudMap.from_env(tlt=5)

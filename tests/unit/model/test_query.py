@@ -59,7 +59,7 @@ def test_str_and_parse_are_inverse(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "orders", "/orders", "shop/", "/", "cloudmap://", "cloudmap://orders", "shop.orders"]
+    "text", ["", "orders", "/orders", "shop/", "/", "cloudmap://", "cloudmap://orders", "shop orders"]
 )
 def test_text_of_another_form_is_not_a_service_name(text):
     """The message shows the text and the form."""
@@ -268,3 +268,19 @@ def test_queries_for_attributes_check_the_account():
     assert AttributesQuery(ORDERS, "123456789012") == AttributesQuery(ORDERS, "123456789012")
     with pytest.raises(ConfigurationError, match="invalid owner_account '1234'"):
         AttributesQuery(ORDERS, "1234")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("arn:aws:servicediscovery:eu-west-1:123456789012:service/srv-abc", "not an id or ARN"),
+        ("srv-abc", "not an id or ARN"),
+        ("orders.shop", "If this is a host name, write 'shop/orders'"),
+        ("orders.v2.shop", "write 'shop/orders.v2'"),
+        ("orders", "Write it like 'shop/orders'"),
+    ],
+)
+def test_the_advice_for_a_name_knows_what_was_meant(text, advice):
+    """Ids, ARNs and host names are refused at once, with a hint."""
+    with pytest.raises(ConfigurationError, match=f"^invalid service name .*: expected 'namespace/service'.*{advice}"):
+        ServiceName.parse(text)
