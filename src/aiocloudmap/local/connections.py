@@ -17,8 +17,8 @@ from typing import Any, Final, Never
 from aiohttp import web
 from yarl import URL
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.faults import wait_forever
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.wire import error_response
 
@@ -184,7 +184,7 @@ class Connections(web.Server):
         super().connection_lost(handler, exc)
         if connection := self._open.pop(handler, None):
             connection.cancel_timer()
-            self._stats.connection_lost()
+            self._stats.connections_open -= 1
 
     def may_receive(self, handler: Any, size: int) -> bool:
         """Count received bytes. False if too many came before a request started."""

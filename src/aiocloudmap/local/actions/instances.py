@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.request import ARN, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, RESOURCE_ID, Request, paginate
+from aiocloudmap.local.request import (
+    ARN,
+    ATTRIBUTE_KEY,
+    ATTRIBUTE_VALUE,
+    INSTANCE_ID,
+    RESOURCE_ID,
+    RefusedError,
+    Request,
+    paginate,
+)
 from aiocloudmap.local.state import Health, InstanceRecord, ServiceRecord, State
 from aiocloudmap.local.validation import add_ec2_address, check_attributes
 from aiocloudmap.model.instance import HealthStatus
@@ -134,11 +142,7 @@ def update_instance_custom_health_status(state: State, request: Request) -> dict
 
 
 def find_instance(service: ServiceRecord, identifier: str) -> InstanceRecord:
-    """The instance.
-
-    Raises:
-        RefusedError: `InstanceNotFound`.
-    """
+    """The instance."""
     if identifier not in service.instances:
         raise RefusedError(f"service {service.id} has no instance {identifier}", code="InstanceNotFound")
     return service.instances[identifier]

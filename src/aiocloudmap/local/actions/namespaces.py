@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.request import (
     ARN,
     DESCRIPTION,
@@ -14,6 +13,7 @@ from aiocloudmap.local.request import (
     NAMESPACE_NAME_PRIVATE,
     NAMESPACE_NAME_PUBLIC,
     RESOURCE_ID,
+    RefusedError,
     Request,
     Text,
     paginate,

@@ -5,8 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aiocloudmap.local.actions.namespaces import MAX_TTL, matches_owner, read_tags
-from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.request import ARN, DESCRIPTION, RESOURCE_ID, SERVICE_NAME, Request, Text, paginate, read_filters
+from aiocloudmap.local.request import (
+    ARN,
+    DESCRIPTION,
+    RESOURCE_ID,
+    SERVICE_NAME,
+    RefusedError,
+    Request,
+    Text,
+    paginate,
+    read_filters,
+)
 from aiocloudmap.local.state import NamespaceRecord, ServiceRecord, State
 
 __all__ = ["ACTIONS", "check_service_attributes"]
