@@ -61,7 +61,7 @@ class LocalBackend:
         return Discovery(instances, answer["InstancesRevision"])
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
-        """The service's own attributes. Counts, and is matched by faults, as one GetServiceAttributes.
+        """The service's own attributes. Counts as one GetServiceAttributes, also for faults.
 
         Raises:
             NotFoundError: The namespace or the service does not exist.

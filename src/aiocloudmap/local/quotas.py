@@ -21,7 +21,7 @@ class Rate:
 
     Args:
         burst: Requests that it holds when full.
-        per_second: Requests by which it refills.
+        per_second: Requests that it gains each second.
     """
 
     burst: float

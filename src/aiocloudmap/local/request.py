@@ -35,6 +35,7 @@ __all__ = [
     "Request",
     "Text",
     "paginate",
+    "present",
     "read_filters",
 ]
 
@@ -201,6 +202,11 @@ class Request:
         if value is None:
             raise RefusedError(f"missing {self._path}{name}")
         return value
+
+
+def present(**members: Any) -> dict[str, Any]:
+    """The members of an answer that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 class _Numbered(Protocol):

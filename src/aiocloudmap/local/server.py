@@ -107,11 +107,7 @@ class LocalServer:
         self.faults.expect(target)
 
     async def start(self) -> None:
-        """Start to listen.
-
-        Raises:
-            ConfigurationError: It cannot listen there, or is running already.
-        """
+        """Start to listen. Raises a ConfigurationError if it cannot, or is running already."""
         if self._listener is not None:
             raise ConfigurationError("the local server is running already", advice="Stop it first.")
         self._loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ What differs from the real service:
   namespace of another account simply exists (`owner_account`).
 * The control plane has no rate limits, since AWS does not publish them.
 * What AWS does not document is decided here: registering an id again increases the revision, and keeps the health
-  unless the call sets one. A CreatorRequestId is remembered as long as what it made exists unchanged.
+  unless the call sets one. A CreatorRequestId is remembered until what it created changes or is deleted.
 * Error names, statuses and members are AWS's; messages are not.
 """
 
@@ -73,7 +73,7 @@ class World:
             region=region,
             quotas=quotas,
             health_delay=health_delay,
-            random=Random(seed),  # noqa: S311 - the order of answers is no secret
+            random=Random(seed),  # noqa: S311 - not used for security
             operations=OperationLog(operation_time),
         )
 

@@ -17,6 +17,7 @@ from aiocloudmap.local.request import (
     RefusedError,
     Request,
     paginate,
+    present,
 )
 from aiocloudmap.local.state import Health, InstanceRecord, ServiceRecord, State
 from aiocloudmap.local.validation import add_ec2_address, check_attributes
@@ -101,8 +102,7 @@ def get_instance(state: State, request: Request) -> dict[str, Any]:
     """One instance, without its health."""
     service = state.service(request.text("ServiceId", ARN))
     instance = find_instance(service, request.text("InstanceId", RESOURCE_ID))
-    token = instance.creator_request_id
-    described = _described(instance) | ({"CreatorRequestId": token} if token else {})
+    described = {**_described(instance), **present(CreatorRequestId=instance.creator_request_id)}
     return {"ResourceOwner": service.namespace.owner, "Instance": described}
 
 
