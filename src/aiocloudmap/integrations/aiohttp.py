@@ -41,7 +41,7 @@ class CloudMapResolver(AbstractResolver):
     Args:
         cloud_map: Resolves the services.
         namespaces: Namespaces whose services are addressed as `service.namespace`. If a name is below several of them,
-            the longest one counts. Names below them never reach the fallback.
+            the longest one is used. Names below them never reach the fallback.
         zone: Availability Zone whose instances are tried first.
         health: Which instances to use; unhealthy ones are tried last.
         fallback: Resolves all other names, and the host names of instances with an AWS_INSTANCE_CNAME. `close` does not

@@ -11,7 +11,7 @@
 | the process exits | the loop is closed |
 
 Lambda's runtimes before Python 3.12 wait for events on the main thread, where Python then runs no signal handler.
-There, SIGTERM keeps its default: the process ends at once, and the kernel closes the connections.
+There, SIGTERM keeps its default effect: the process ends at once, and the kernel closes the connections.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _R = TypeVar("_R")
 
 _MARGIN: Final = 0.5
 _LOOP_ITERATIONS: Final = 5
-"""After so many, connections closed by the server are reported as lost: measured, two for TCP and four for TLS."""
+"""Until connections that the server closed are reported as lost. Measured: two for TCP, four for TLS."""
 _FIRST_MINOR_WITH_SIGNALS: Final = 12
 """Minor version of the first Python runtime that waits for events outside of the main thread."""
 _ADVICE: Final = "Decorate an `async def` with two parameters, event and context."

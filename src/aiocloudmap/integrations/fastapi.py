@@ -195,12 +195,12 @@ def readiness(
 ) -> Callable[[CloudMap], Awaitable[dict[str, Freshness]]]:
     """A check that these services can be resolved: `app.get("/ready")(readiness("shop/orders"))`.
 
-    Responds with 200 if each service has instances, from a stale answer too: an outage of AWS takes no process out of
-    service that still works. Otherwise it responds with 503, the names of the missing services and their error classes.
-    It also works as a dependency: `Depends(readiness("shop/orders"))`.
+    Responds with 200 if each service has instances, also from a stale answer: during an outage of AWS, processes
+    that still work stay in service. Otherwise it responds with 503, the names of the missing services and their error
+    classes. It also works as a dependency: `Depends(readiness("shop/orders"))`.
 
-    Costs no AWS call while there are instances in the cache. Otherwise it resolves the service like any caller: one
-    shared call, and none during the backoff after a failure. So a process that has served no request becomes ready.
+    Costs no AWS call while there are instances in the cache. Otherwise it resolves the service like any caller, with
+    one shared call, except during the backoff after a failure. So a process becomes ready before its first request.
 
     Args:
         services: Names, or handles with other filters.

@@ -49,7 +49,7 @@ class Hostnames:
         self._rotations: dict[ServiceName, Iterator[int]] = {}
 
     def service(self, host: str) -> ServiceName | None:
-        """The service that a host name means, or None if it is below none of the namespaces.
+        """The service that a host name means, or None if it is not below one of the namespaces.
 
         Names are compared without case and without trailing dots.
 
@@ -67,9 +67,9 @@ class Hostnames:
         return None
 
     async def addresses(self, host: str) -> list[Address] | None:
-        """The addresses to try for one connection, best first, or None if the name is below none of the namespaces.
+        """The addresses to try for one connection, best first, or None if no namespace matches the name.
 
-        Costs the same AWS calls as `Service.resolve`, so usually none.
+        Like `Service.resolve`, it usually makes no AWS call.
 
         Raises:
             NoInstancesError: No instance matches.

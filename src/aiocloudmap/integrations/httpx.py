@@ -229,7 +229,7 @@ class _Network:
         self._direct = core.AnyIOBackend()
 
     async def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> Any:
-        """Connect to the first instance that accepts, or to the host itself if the name is below no namespace."""
+        """Connect to the first instance that accepts, or to the host itself if no namespace matches the name."""
         end = None if timeout is None else time.monotonic() + timeout
         try:
             async with asyncio.timeout(timeout):

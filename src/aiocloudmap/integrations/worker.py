@@ -46,8 +46,8 @@ async def until_sigterm(*, drain_timeout: float | None = None) -> AsyncGenerator
             ...
     ```
 
-    Only the first signal is handled. A second one has the effect it has without the block, so that a process that hangs
-    can still be stopped. The end of the block restores the previous handlers.
+    Only the first signal is handled. A second one takes effect as it would outside the block, so that a process that
+    hangs can still be stopped. The end of the block restores the previous handlers.
 
     Several blocks may be open, nested or in different tasks; one signal sets the events of all. You may also set the
     event yourself; the drain time begins with a signal only.
@@ -157,7 +157,7 @@ class _Handlers:
     def _restore(self) -> None:
         while self._previous:
             number, handler = self._previous.popitem()
-            # A handler that was installed later stays. None stands for one that was not installed from Python, which
+            # A handler that was installed later stays. None means that it was not installed from Python, and
             # cannot be restored.
             if self._is_installed(number):
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)

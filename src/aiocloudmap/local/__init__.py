@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiocloudmap.local.backend import LocalBackend
     from aiocloudmap.local.cloud_map import LocalCloudMap
-    from aiocloudmap.local.errors import RefusedError
     from aiocloudmap.local.faults import Faults
     from aiocloudmap.local.quotas import Quotas, Rate
+    from aiocloudmap.local.request import RefusedError
     from aiocloudmap.local.server import LocalServer, serve_in_thread
     from aiocloudmap.local.world import World
 
@@ -36,7 +36,7 @@ _MODULES = {
     "LocalServer": "server",
     "Quotas": "quotas",
     "Rate": "quotas",
-    "RefusedError": "errors",
+    "RefusedError": "request",
     "World": "world",
     "serve_in_thread": "server",
 }

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aiocloudmap.errors import CloudMapError, ConnectError, ProtocolError
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Fault, Kind
 from aiocloudmap.local.faults import Faults, apply_pauses
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.local.stats import CallCounts
 from aiocloudmap.local.world import World
 from aiocloudmap.model.error_codes import row_of
@@ -61,7 +61,7 @@ class LocalBackend:
         return Discovery(instances, answer["InstancesRevision"])
 
     async def service_attributes(self, query: AttributesQuery) -> Mapping[str, str]:
-        """The service's own attributes. Counts, and is matched by faults, as one GetServiceAttributes.
+        """The service's own attributes. Counts as one GetServiceAttributes, also for faults.
 
         Raises:
             NotFoundError: The namespace or the service does not exist.

@@ -110,7 +110,7 @@ class LocalCloudMap:
         """A CloudMap that asks this world, and shares nothing with any other.
 
         Args:
-            in_process: Ask the world directly, without server and sockets. The server need not run.
+            in_process: Ask the world directly, without sockets. The server does not have to run.
             settings: Override the settings of `CloudMap`.
         """
         defaults: dict[str, Any] = {} if self.world.clock is SYSTEM_CLOCK else {"clock": self.world.clock}

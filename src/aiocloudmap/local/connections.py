@@ -1,7 +1,7 @@
 """A server's connections: counted, and closed, reset or aborted on demand.
 
 Any program that reaches the port may send anything. Invalid HTTP gets an error in AWS's format and a log line at DEBUG.
-Requests that come too slowly or never end get their connection closed.
+A connection whose request comes too slowly or never ends is closed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Final, Never
 from aiohttp import web
 from yarl import URL
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.faults import wait_forever
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.wire import error_response
 
@@ -35,21 +35,17 @@ _logger = logging.getLogger("aiocloudmap.local")
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One client's connection.
-
-    Args:
-        transport: Its transport.
-        busy: Requests on it that wait for their answer.
-        muted: Whether it stays open without answers.
-        unread: Bytes received since the last request started.
-        request_timer: Closes it if no request comes; None once one has started.
-    """
+    """One client's connection."""
 
     transport: asyncio.Transport
     busy: int = 0
+    """Requests on it that wait for their answer."""
     muted: bool = False
+    """Whether it stays open without answers."""
     unread: int = 0
+    """Bytes received since the last request started."""
     request_timer: asyncio.TimerHandle | None = None
+    """Closes it if no request comes; None once one has started."""
 
     def begin_request(self) -> None:
         """Count a request that has started."""
@@ -134,12 +130,8 @@ class _Protocol(web.RequestHandler):
 class Connections(web.Server):
     """aiohttp's low-level server, which creates the protocols and is notified of each connection.
 
-    Args:
-        handler: Answers a request; its task is cancelled when the client disconnects.
-        stats: Where connections are counted.
-        keepalive_timeout: Seconds that idle ones are kept.
-        request_timeout: Seconds that a new one may take for the head of its first request. Later requests have
-            `keepalive_timeout`.
+    The task of a request is cancelled when its client disconnects. A new connection may take `request_timeout` seconds
+    for the head of its first request, and `keepalive_timeout` for the later ones.
     """
 
     def __init__(
@@ -149,12 +141,7 @@ class Connections(web.Server):
         keepalive_timeout: float,
         request_timeout: float,
     ) -> None:
-        self._settings: dict[str, Any] = {
-            "access_log": None,
-            "keepalive_timeout": keepalive_timeout,
-            # Decompressed bodies have no size limit, and AWS's clients send no compressed ones.
-            "auto_decompress": False,
-        }
+        self._keepalive_timeout = keepalive_timeout
         super().__init__(handler, handler_cancellation=True, request_factory=self._make_request)
         self._event_loop = asyncio.get_running_loop()
         self._request_timeout = request_timeout
@@ -164,7 +151,14 @@ class Connections(web.Server):
 
     def __call__(self) -> web.RequestHandler:
         """The protocol of a new connection."""
-        return _Protocol(self, loop=self._event_loop, **self._settings)
+        return _Protocol(
+            self,
+            loop=self._event_loop,
+            access_log=None,
+            keepalive_timeout=self._keepalive_timeout,
+            # Decompressed bodies have no size limit, and AWS's clients send no compressed ones.
+            auto_decompress=False,
+        )
 
     def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         """Replace the address, which is not used: aiohttp 3.12 fails on some."""
@@ -184,7 +178,7 @@ class Connections(web.Server):
         super().connection_lost(handler, exc)
         if connection := self._open.pop(handler, None):
             connection.cancel_timer()
-            self._stats.connection_lost()
+            self._stats.connections_open -= 1
 
     def may_receive(self, handler: Any, size: int) -> bool:
         """Count received bytes. False if too many came before a request started."""

@@ -9,7 +9,7 @@ from typing import Final, Self, TypedDict
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.actions import ACTIONS
-from aiocloudmap.local.errors import SERVER_ERRORS, RefusedError
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.model.error_codes import CODES
 from aiocloudmap.model.query import ServiceName
 from aiocloudmap.model.validation import check_number, safe_repr
@@ -17,6 +17,15 @@ from aiocloudmap.model.validation import check_number, safe_repr
 __all__ = ["Fault", "Kind", "Scope", "check_scope", "default_status"]
 
 _DATA_PLANE: Final = ("DiscoverInstances", "DiscoverInstancesRevision")
+_SERVER_ERRORS: Final = {
+    "InternalError": 500,
+    "InternalFailure": 500,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "ServiceUnavailableException": 503,
+}
+"""AWS's codes for its own failures, with their status. Every other code comes with 400."""
+
 _CLOUD_MAP_PREFIX: Final = "Route53AutoNaming_"
 
 
@@ -103,20 +112,11 @@ class Scope(TypedDict, total=False):
 
 
 def check_scope(scope: Scope, targets: Collection[str]) -> tuple[int | None, str | None, str | None]:
-    """Check a scope where it is given: a fault that applies to no call would let a test pass for the wrong reason.
+    """The three arguments, checked, with the service as text.
 
-    An operation with a dot belongs to another AWS service. It may be added later, and so may the service.
-
-    Args:
-        scope: The caller's arguments.
-        targets: Targets of other AWS services that the server answers.
-
-    Returns:
-        The three arguments, with the service as text.
-
-    Raises:
-        ConfigurationError: An invalid number of calls, operation or service name.
-        TypeError: An unknown argument.
+    They are checked here because a fault that applies to no call would let a test pass for the wrong reason. `targets`
+    are those of other AWS services that the server answers. An operation with a dot belongs to another AWS service,
+    which may be added later.
     """
     if unknown := sorted(scope.keys() - Scope.__annotations__.keys()):
         raise TypeError(f"a fault takes {', '.join(Scope.__annotations__)}, not {', '.join(unknown)}")
@@ -134,16 +134,12 @@ def check_scope(scope: Scope, targets: Collection[str]) -> tuple[int | None, str
 
 
 def default_status(code: str) -> int:
-    """The HTTP status that comes with an error code.
-
-    Raises:
-        ConfigurationError: An unknown code.
-    """
-    if isinstance(code, str) and (code in CODES or code in SERVER_ERRORS):
-        return SERVER_ERRORS.get(code, 400)
+    """The HTTP status that comes with an error code."""
+    if isinstance(code, str) and (code in CODES or code in _SERVER_ERRORS):
+        return _SERVER_ERRORS.get(code, 400)
     raise ConfigurationError(
         f"invalid error {safe_repr(code)}: expected an error code that this library knows",
-        advice=_suggestion(code, [*CODES, *SERVER_ERRORS])
+        advice=_suggestion(code, [*CODES, *_SERVER_ERRORS])
         or "For any other code, pass its status too, like fail('NewCode', status=400).",
     )
 

@@ -18,13 +18,14 @@
 | access_denied | AccessDeniedException | AccessDeniedError |
 
 Every fault takes `next`, the number of calls it applies to (None: all until it is cleared), `operation`, AWS's name of
-the operation (for another AWS service its X-Amz-Target), and `service`, as `namespace/service`. Every delay and hold
-that matches applies to a call, then the first other fault, in the order they were switched on.
+the operation (for another AWS service its X-Amz-Target), and `service`, as `namespace/service`. A call gets
+every delay and hold that matches, and then the first other fault, in the order they were switched on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from typing import Final, Never, Unpack
@@ -39,7 +40,10 @@ _PAUSES: Final = (Kind.DELAY, Kind.HOLD)
 
 
 class Faults:
-    """The faults of one local world. May be switched from any thread."""
+    """The faults of one local world. May be switched from any thread.
+
+    Methods raise `ConfigurationError` for invalid arguments.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,9 +60,6 @@ class Faults:
             status: The HTTP status. By default 500 or 503 for AWS's own failures, such as `InternalFailure`, else 400.
                 Required for a code that this library does not know.
             scope: Which calls it applies to. Over the wire each attempt of the client is a call.
-
-        Raises:
-            ConfigurationError: An unknown code, or an invalid argument.
         """
         if status is None:
             status = default_status(error)
@@ -70,11 +71,7 @@ class Faults:
         return self._switch_on(Kind.THROTTLE, 0, scope)
 
     def delay(self, seconds: float, **scope: Unpack[Scope]) -> Fault:
-        """The answer takes `seconds` longer.
-
-        Raises:
-            ConfigurationError: A negative delay, or another invalid argument.
-        """
+        """The answer takes `seconds` longer."""
         check_number("seconds", seconds, finite=False)
         return self._switch_on(Kind.DELAY, seconds, scope)
 
@@ -91,15 +88,7 @@ class Faults:
         return self._switch_on(Kind.RESET, 0, scope)
 
     def server_error(self, status: int = 500, **scope: Unpack[Scope]) -> Fault:
-        """AWS fails.
-
-        Args:
-            status: The HTTP status, from 500 to 599.
-            scope: Which calls it applies to.
-
-        Raises:
-            ConfigurationError: An invalid argument.
-        """
+        """AWS fails with an HTTP status from 500 to 599."""
         check_number("status", status, 500, 599, whole=True)
         return self._switch_on(Kind.SERVER_ERROR, status, scope)
 
@@ -141,13 +130,12 @@ class Faults:
         Args:
             count: How many, oldest first; later calls are still held. None: all, and the hold is switched off.
         """
-        if count is not None:
-            self._gate.release(count)
-            return
         with self._lock:
-            self._active = [fault for fault in self._active if fault.kind is not Kind.HOLD]
-            gate, self._gate = self._gate, Gate()
-        gate.open()
+            gate = self._gate
+            if count is None:
+                self._active = [fault for fault in self._active if fault.kind is not Kind.HOLD]
+                self._gate = Gate()
+        gate.release(count)
 
     @property
     def held(self) -> int:
@@ -155,7 +143,7 @@ class Faults:
         return self._gate.held
 
     async def until_held(self, count: int = 1) -> None:
-        """Wait until `count` calls are held at the same time. It has no timeout of its own."""
+        """Wait until `count` calls are held at the same time. It has no timeout."""
         await self._gate.until_held(count)
 
     def clear(self) -> None:
@@ -210,11 +198,7 @@ class Faults:
 
 
 async def apply_pauses(faults: Iterable[Fault], gate: Gate, clock: Clock) -> Fault | None:
-    """Wait as long as the faults of a call require. A hang never returns.
-
-    Returns:
-        The fault that decides the answer, if any.
-    """
+    """Wait as the faults of a call require. Returns the fault that decides the answer, if any."""
     for fault in faults:
         if fault.kind is Kind.HOLD:
             await gate.wait()
@@ -280,17 +264,12 @@ class Gate:
             with self._lock:
                 self._watchers.remove(entry)
 
-    def release(self, count: int) -> None:
-        """Let the `count` oldest calls go on; the gate stays closed."""
+    def release(self, count: int | None) -> None:
+        """Let the `count` oldest calls go on. None opens the gate: all calls go on, now and later."""
         with self._lock:
-            released, self._held = self._held[:count], self._held[count:]
-        _wake(released)
-
-    def open(self) -> None:
-        """Let all calls go on, now and later."""
-        with self._lock:
-            self._is_open = True
-            released, self._held = self._held, []
+            self._is_open = self._is_open or count is None
+            released = self._held[:count]
+            del self._held[:count]
         _wake(released)
 
 
@@ -301,10 +280,8 @@ def _new_waiter() -> _Waiter:
 
 def _wake(waiters: list[_Waiter]) -> None:
     for loop, future in waiters:
-        try:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(_finish, future)
-        except RuntimeError:  # the loop has been closed
-            continue
 
 
 def _finish(future: asyncio.Future[None]) -> None:

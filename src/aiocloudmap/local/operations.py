@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.local.request import RefusedError
 
 __all__ = ["Operation", "OperationLog", "Target"]
 
@@ -74,24 +74,19 @@ class OperationLog:
         self._failures += [(code, message)] * times
 
     def submit(self, operation: Operation) -> Operation:
-        """Start an operation, and end it if it takes no time.
-
-        Returns:
-            The operation, or the running one if this is the same request sent again.
-
-        Raises:
-            RefusedError: `DuplicateRequest`: another one on the same target is running.
-        """
+        """Start an operation, and end it if it takes no time. The same request, sent again, gets the running one."""
         running = self._running.get(operation.target)
-        same = running and (running.type, running.token) == (operation.type, operation.token)
-        if running and same and operation.token is not None:
+        if running and operation.token and (running.type, running.token) == (operation.type, operation.token):
             return running
         self.check_free(operation.target)
         if self._failures:
             operation.fails_with = self._failures.pop(0)
         self.by_id[operation.id] = self._running[operation.target] = operation
         self.settle(operation.submitted_at)
-        self._drop_old()
+        if len(self.by_id) > 2 * _KEPT:
+            finished = [each.id for each in self.by_id.values() if each.done]
+            for operation_id in finished[:-_KEPT]:
+                del self.by_id[operation_id]
         return operation
 
     def check_free(self, target: Target) -> None:
@@ -115,9 +110,3 @@ class OperationLog:
             operation.done = True
             if not operation.fails_with:
                 operation.apply(operation.id)
-
-    def _drop_old(self) -> None:
-        if len(self.by_id) > 2 * _KEPT:
-            finished = [each.id for each in self.by_id.values() if each.done]
-            for operation_id in finished[:-_KEPT]:
-                del self.by_id[operation_id]

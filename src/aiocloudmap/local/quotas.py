@@ -7,10 +7,10 @@ holds the requests of one second. Rates of the control plane are not published, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 
-from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.local.request import RefusedError
 
 __all__ = ["Quotas", "Rate", "RateLimiter"]
 
@@ -21,7 +21,7 @@ class Rate:
 
     Args:
         burst: Requests that it holds when full.
-        per_second: Requests by which it refills.
+        per_second: Requests that it gains each second.
     """
 
     burst: float
@@ -55,39 +55,27 @@ class Quotas:
         return cls(**counts, discover_instances=rate, discover_instances_revision=rate)
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    filled_at: float
-
-
-@dataclass(slots=True)
 class RateLimiter:
     """The token buckets of one account, one for each operation."""
 
-    quotas: Quotas
-    _buckets: dict[str, _Bucket] = field(default_factory=dict)
+    def __init__(self, quotas: Quotas) -> None:
+        self._rates = {
+            "DiscoverInstances": quotas.discover_instances,
+            "DiscoverInstancesRevision": quotas.discover_instances_revision,
+        }
+        self._buckets: dict[str, tuple[float, float]] = {}
+        """Tokens left, and when they were counted."""
 
     def take(self, operation: str, now: float) -> None:
-        """Count one request.
-
-        Raises:
-            RefusedError: `RequestLimitExceeded`: the bucket is empty.
-        """
-        rate = self._rate(operation)
+        """Count one request, or refuse it with RequestLimitExceeded if the bucket is empty."""
+        rate = self._rates.get(operation)
         if rate is None or rate.burst == inf:
             return
-        bucket = self._buckets.setdefault(operation, _Bucket(rate.burst, now))
-        refill = max(0.0, now - bucket.filled_at) * rate.per_second
-        bucket.tokens, bucket.filled_at = min(rate.burst, bucket.tokens + refill), now
-        if bucket.tokens < 1:
+        tokens, counted_at = self._buckets.get(operation, (rate.burst, now))
+        tokens = min(rate.burst, tokens + max(0.0, now - counted_at) * rate.per_second)
+        self._buckets[operation] = (tokens - 1 if tokens >= 1 else tokens, now)
+        if tokens < 1:
             raise RefusedError(
                 f"more than {rate.burst:g} requests at once, or {rate.per_second:g} a second, to {operation}",
                 code="RequestLimitExceeded",
             )
-        bucket.tokens -= 1
-
-    def _rate(self, operation: str) -> Rate | None:
-        if operation == "DiscoverInstances":
-            return self.quotas.discover_instances
-        return self.quotas.discover_instances_revision if operation == "DiscoverInstancesRevision" else None

@@ -1,4 +1,4 @@
-"""The members of one call, read by the rules of AWS's service model, and the pages of a list.
+"""A call: its members, read by the rules of AWS's service model, the pages of a list, and the error that refuses it.
 
 Patterns, lengths and ranges are those of its shapes. A wrong JSON type is a `SerializationException`, any other mistake
 `InvalidInput`, as with AWS. Unknown members are ignored, as AWS ignores them.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
-from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.errors import RequestError
 from aiocloudmap.model.validation import safe_repr
 
 __all__ = [
@@ -31,9 +31,11 @@ __all__ = [
     "NAMESPACE_NAME_PUBLIC",
     "RESOURCE_ID",
     "SERVICE_NAME",
+    "RefusedError",
     "Request",
     "Text",
     "paginate",
+    "present",
     "read_filters",
 ]
 
@@ -43,16 +45,33 @@ _DNS_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _MAX_RESULTS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """The rule for a string.
+class RefusedError(RequestError):
+    """AWS would refuse this request.
 
     Args:
-        max_length: Its greatest length.
-        min_length: Its smallest length.
-        pattern: A pattern for the whole of it.
-        expected: The pattern in words.
+        what: Why, as a clause.
+        code: AWS's error name.
+        status: HTTP status.
+        members: What the error carries besides its message, such as `DuplicateOperationId`.
     """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: str = "InvalidInput",
+        status: int = 400,
+        members: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(what, code=code, **fields)
+        self.status = status
+        self.members = members or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The rule for a string. `expected` is its pattern in words."""
 
     max_length: int
     min_length: int = 1
@@ -60,11 +79,7 @@ class Text:
     expected: str = ""
 
     def check(self, name: str, value: object) -> str:
-        """The value, if it follows the rule.
-
-        Raises:
-            RefusedError: It does not.
-        """
+        """The value, if it follows the rule."""
         if not isinstance(value, str):
             raise RefusedError(
                 f"invalid {name}: expected a string, not {type(value).__name__}", code="SerializationException"
@@ -107,12 +122,7 @@ ATTRIBUTE_VALUE: Final = Text(
 
 
 class Request:
-    """One call's members.
-
-    Args:
-        members: What the caller sent, as parsed JSON.
-        path: Where these members are nested, for messages.
-    """
+    """One call's members, as parsed JSON. `path` says where they are nested, for messages."""
 
     __slots__ = ("_members", "_path")
 
@@ -194,6 +204,11 @@ class Request:
         return value
 
 
+def present(**members: Any) -> dict[str, Any]:
+    """The members of an answer that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
 class _Numbered(Protocol):
     @property
     def number(self) -> int: ...
@@ -207,25 +222,21 @@ Match = Callable[[Any, list[str], str], bool]
 def paginate(
     request: Request, operation: str, records: Iterable[_Record], keep: Filter = lambda _: True
 ) -> tuple[list[_Record], dict[str, str]]:
-    """The next page of `records`, in the order of their numbers.
-
-    Returns:
-        The records of the page that pass `keep`, and the NextToken member if there are more pages.
-    """
+    """The next page of `records`, in the order of their numbers: those that `keep` accepts, and its NextToken."""
     after = _last_number(request, operation)
     size = request.number("MaxResults", 1, _MAX_RESULTS, default=_MAX_RESULTS)
     rest = sorted((record for record in records if record.number > after), key=lambda record: record.number)
     page, more = rest[:size], rest[size:]
-    token = {"NextToken": _token(operation, page[-1].number)} if more else {}
-    return [record for record in page if keep(record)], token
+    found = [record for record in page if keep(record)]
+    if not more:
+        return found, {}
+    return found, {"NextToken": base64.urlsafe_b64encode(f"{operation}:{page[-1].number}".encode()).decode()}
 
 
 def read_filters(request: Request, filters: Mapping[str, tuple[tuple[str, ...], Match]]) -> Filter:
     """A predicate for records that match all Filters of the call.
 
-    Args:
-        request: The call.
-        filters: By name, the allowed conditions, and a function that compares a record with values and condition.
+    `filters` has, by name, the allowed conditions, and a function that compares a record with values and condition.
     """
     checks: list[Filter] = []
     for each in request.structures("Filters"):
@@ -244,10 +255,6 @@ def read_filters(request: Request, filters: Mapping[str, tuple[tuple[str, ...], 
 
 def _check(match: Match, values: list[str], condition: str) -> Filter:
     return lambda record: match(record, values, condition)
-
-
-def _token(operation: str, number: int) -> str:
-    return base64.urlsafe_b64encode(f"{operation}:{number}".encode()).decode()
 
 
 def _last_number(request: Request, operation: str) -> int:

@@ -22,13 +22,13 @@ from aiohttp import web
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.connections import Connection, Connections
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Kind
 from aiocloudmap.local.faults import Faults, apply_pauses, wait_forever
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.wire import WireRequest, error_response, fault_response, read_request, success_response
 from aiocloudmap.local.world import World
-from aiocloudmap.model.interfaces import Clock
+from aiocloudmap.model.interfaces import Clock, call_in_loop
 
 __all__ = ["LocalServer", "Target", "serve_in_thread"]
 
@@ -36,7 +36,6 @@ Target = Callable[[dict[str, Any]], dict[str, Any]]
 
 _logger = logging.getLogger("aiocloudmap.local")
 _HANDSHAKE_TIMEOUT: Final = 5.0
-_CALL_TIMEOUT: Final = 5.0
 
 
 class LocalServer:
@@ -108,11 +107,7 @@ class LocalServer:
         self.faults.expect(target)
 
     async def start(self) -> None:
-        """Start to listen.
-
-        Raises:
-            ConfigurationError: It cannot listen there, or is running already.
-        """
+        """Start to listen. Raises a ConfigurationError if it cannot, or is running already."""
         if self._listener is not None:
             raise ConfigurationError("the local server is running already", advice="Stop it first.")
         self._loop = asyncio.get_running_loop()
@@ -180,7 +175,7 @@ class LocalServer:
             return error_response(RefusedError("the local server failed", code="InternalFailure", status=500))
         finally:
             connection.busy -= 1
-            self.stats.request_ended()
+            self.stats.requests_open -= 1
 
     async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         call = await read_request(request, self._request_timeout)
@@ -211,21 +206,8 @@ class LocalServer:
     def _drop_idle(self, silently: bool) -> None:
         """May be called from any thread. The connections are closed when it returns."""
         loop, connections = self._loop, self._connections
-        if loop is None or connections is None or loop.is_closed():
-            return
-        if asyncio._get_running_loop() is loop:
-            connections.drop_idle(silently=silently)
-            return
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
-
-        def drop() -> None:
-            connections.drop_idle(silently=silently)
-            done.set_result(None)
-
-        # If the loop ends first, its server aborts all connections.
-        with contextlib.suppress(RuntimeError, TimeoutError):
-            loop.call_soon_threadsafe(drop)
-            done.result(_CALL_TIMEOUT)
+        if loop is not None and connections is not None and not loop.is_closed():
+            call_in_loop(loop, lambda: connections.drop_idle(silently=silently))
 
 
 async def _stop_accepting(listener: asyncio.Server) -> None:

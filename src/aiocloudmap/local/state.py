@@ -5,16 +5,16 @@ The functions in `aiocloudmap.local.actions` read and change it. Nothing here is
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from random import Random
 from string import ascii_lowercase, digits
 from typing import Any, Final, Literal
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.operations import Operation, OperationLog, Target
-from aiocloudmap.local.quotas import Quotas, RateLimiter
+from aiocloudmap.local.quotas import Quotas
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.model.instance import HealthStatus
 from aiocloudmap.model.interfaces import Clock
 
@@ -130,34 +130,23 @@ class ServiceRecord:
         return instance.health.settle(now) if self.has_health else HealthStatus.UNKNOWN
 
 
+@dataclass(slots=True, kw_only=True, eq=False)
 class State:
-    """All records of one world. Its arguments are those of `World`."""
+    """All records of one world."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        account: str,
-        region: str,
-        quotas: Quotas,
-        operation_time: float,
-        health_delay: float,
-        seed: int | None,
-    ) -> None:
-        self.clock = clock
-        self.account = account
-        self.region = region
-        self.quotas = quotas
-        self.health_delay = health_delay
-        self.limiter = RateLimiter(quotas)
-        self.operations = OperationLog(operation_time)
-        self.random = random.Random(seed)  # noqa: S311 - the order of answers is no secret
-        self.namespaces: dict[str, NamespaceRecord] = {}
-        self.services: dict[str, ServiceRecord] = {}
-        self.tags: dict[str, dict[str, str]] = {}
-        self.dns_names_used: set[str] = set()
-        self._by_name: dict[tuple[str, str], ServiceRecord] = {}
-        self._numbers = count(1)
+    clock: Clock
+    account: str
+    region: str
+    quotas: Quotas
+    health_delay: float
+    random: Random
+    operations: OperationLog
+    namespaces: dict[str, NamespaceRecord] = field(default_factory=dict)
+    services: dict[str, ServiceRecord] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    dns_names_used: set[str] = field(default_factory=set)
+    _by_name: dict[tuple[str, str], ServiceRecord] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
     def now(self) -> float:
@@ -220,22 +209,14 @@ class State:
         self.tags.pop(service.arn, None)
 
     def namespace(self, id_or_arn: str) -> NamespaceRecord:
-        """The namespace. A namespace that another account shares is found by its ARN only.
-
-        Raises:
-            RefusedError: `NamespaceNotFound`.
-        """
+        """The namespace. A namespace that another account shares is found by its ARN only."""
         record = self.namespaces.get(id_or_arn.rpartition("/")[2])
         if record is None or not self._is_named(id_or_arn, record.arn, record.owner):
             raise RefusedError(f"namespace {id_or_arn} not found", code="NamespaceNotFound")
         return record
 
     def service(self, id_or_arn: str) -> ServiceRecord:
-        """The service. A service in a namespace that another account shares is found by its ARN only.
-
-        Raises:
-            RefusedError: `ServiceNotFound`.
-        """
+        """The service. A service in a namespace that another account shares is found by its ARN only."""
         record = self.services.get(id_or_arn.rpartition("/")[2])
         if record is None or not self._is_named(id_or_arn, record.arn, record.namespace.owner):
             raise RefusedError(f"service {id_or_arn} not found", code="ServiceNotFound")
@@ -254,11 +235,7 @@ class State:
         return self._by_name.get((namespace.id, name))
 
     def discover(self, namespace_name: str, service_name: str, owner: str | None) -> ServiceRecord:
-        """The service, by names only, as the data plane looks it up.
-
-        Raises:
-            RefusedError: `NamespaceNotFound` or `ServiceNotFound`.
-        """
+        """The service, by names only, as the data plane looks it up."""
         namespace = self.find_namespace(namespace_name, owner)
         if namespace is None:
             raise RefusedError(
@@ -286,13 +263,8 @@ class State:
     ) -> dict[str, str]:
         """Start an operation. Returns the answer with its id.
 
-        Args:
-            kind: AWS's name for its type.
-            target: What no other operation may change until it ends.
-            targets: The ids that GetOperation returns.
-            owner: The account that owns the namespace.
-            apply: Its effect; called with the operation's id when it succeeds.
-            token: The caller's CreatorRequestId: the same request sent again gets the same operation.
+        No other operation may change `target` until it ends. GetOperation returns `targets`. `apply` is its effect, and
+        takes the operation's id. The same request sent again, with the same `token`, gets the same operation.
         """
         now = self.now
         operation = Operation(

@@ -22,12 +22,7 @@ class CallCounts:
         self._counts: Counter[tuple[str, str | None]] = Counter()
 
     def add(self, operation: str, service: str | None = None) -> None:
-        """Count one call.
-
-        Args:
-            operation: AWS's name of it.
-            service: The service that it names, as `namespace/service`; None for a call without names.
-        """
+        """Count one call. Its service is None if it names no service."""
         with self._lock:
             self._counts[operation, service] += 1
 
@@ -107,18 +102,10 @@ class ServerStats:
         self.connections_open += 1
         self.connections_peak = max(self.connections_peak, self.connections_open)
 
-    def connection_lost(self) -> None:
-        """Count a connection that has closed."""
-        self.connections_open -= 1
-
     def request_begun(self) -> None:
         """Count a new request."""
         self.requests_open += 1
         self.requests_peak = max(self.requests_peak, self.requests_open)
-
-    def request_ended(self) -> None:
-        """Count a request that has ended."""
-        self.requests_open -= 1
 
     def reset(self) -> None:
         """Count from 0 again, but for open connections and requests, which are the new peaks."""

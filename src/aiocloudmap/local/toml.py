@@ -19,7 +19,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -43,40 +43,20 @@ _TYPE_NAMES: Final[dict[type[object], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceDefinition:
-    """One service of the file.
+    """One service of the file. Without an `owner_account`, the account itself owns the namespace."""
 
-    Args:
-        source: The file's name, for messages.
-        name: The service.
-        attributes: The service's own.
-        health_check: Whether it has a custom health check.
-        instances: Attributes by instance id.
-        unhealthy: Ids of the unhealthy instances.
-        owner_account: The account that owns the namespace; None for the account itself.
-    """
-
-    source: str
     name: ServiceName
     attributes: Mapping[str, str]
     health_check: bool
     instances: Mapping[str, Mapping[str, str]]
     unhealthy: tuple[str, ...]
     owner_account: str | None
-
-    def error(self, what: str, *table: str) -> ConfigurationError:
-        """An error that names the file and the table."""
-        return _Table(self.source, (self.name.namespace, self.name.service, *table), {}).error(what)
+    error: Callable[..., ConfigurationError]
+    """Makes an error that names the file and a table of the service: `error(what, *below)`."""
 
 
 def read_definition(path_or_text: str | os.PathLike[str]) -> list[ServiceDefinition]:
-    """The services of a TOML file, in its order.
-
-    Args:
-        path_or_text: A path; or TOML itself, as a string with a line break.
-
-    Raises:
-        ConfigurationError: The file cannot be read, is not TOML, or does not describe a world.
-    """
+    """The services of a TOML file, in its order. A string with a line break is TOML itself, not a path."""
     source, text = _read(path_or_text)
     try:
         document = _Table(source, (), tomllib.loads(text))
@@ -112,11 +92,11 @@ class _Table:
 
     def table(self, key: str, expected: str) -> _Table:
         """The table under `key`; empty if it is absent."""
-        place, value = (*self.place, key), self.values.get(key, {})
+        value = self.values.get(key, {})
         if not isinstance(value, dict):
             what = f"expected a table of {expected}, not {_type_of(value)}; write a header like this one"
-            raise _Table(self.source, place, {}).error(what)
-        return _Table(self.source, place, value)
+            raise self.error(what, key)
+        return _Table(self.source, (*self.place, key), value)
 
     def strings(self, key: str) -> Mapping[str, str]:
         """The table of attributes under `key`."""
@@ -128,9 +108,10 @@ class _Table:
                 )
         return table.values
 
-    def error(self, what: str) -> ConfigurationError:
-        """An error that names the file and the table."""
-        parts = (each if each.replace("-", "").replace("_", "").isalnum() else f'"{each}"' for each in self.place)
+    def error(self, what: str, *below: str) -> ConfigurationError:
+        """An error that names the file and this table, or one below it."""
+        place = (*self.place, *below)
+        parts = (each if each.replace("-", "").replace("_", "").isalnum() else f'"{each}"' for each in place)
         return ConfigurationError(f"{self.source}, [{'.'.join(parts)}]: {what}")
 
 
@@ -146,13 +127,13 @@ def _service(table: _Table) -> ServiceDefinition:
         raise table.error(f"{error.what}. {error.advice}") from error
     instances = table.table("instances", "instances")
     return ServiceDefinition(
-        source=table.source,
         name=name,
         attributes=table.strings("attributes"),
         health_check=_health_check(table),
         instances={identifier: instances.strings(identifier) for identifier in instances.values},
         unhealthy=_unhealthy(table, instances.values),
         owner_account=_owner(table),
+        error=table.error,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from aiocloudmap.local.errors import RefusedError
+from aiocloudmap.local.request import RefusedError
 from aiocloudmap.local.state import ServiceRecord
 
 __all__ = ["add_ec2_address", "check_attributes"]

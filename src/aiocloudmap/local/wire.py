@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.fault import Fault, Kind
+from aiocloudmap.local.request import RefusedError
 
 __all__ = ["WireRequest", "error_response", "fault_response", "read_request", "success_response"]
 
@@ -25,12 +25,7 @@ _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """A request that could be read.
-
-    Args:
-        target: The whole X-Amz-Target.
-        members: The body.
-    """
+    """A request: its whole X-Amz-Target, and the members in its body."""
 
     target: str
     members: dict[str, Any]
@@ -53,11 +48,7 @@ class WireRequest:
 
 
 async def read_request(request: web.BaseRequest, timeout: float) -> WireRequest:
-    """Read the request, with a limit on its size and its time.
-
-    Raises:
-        RefusedError: It does not follow AWS's protocol.
-    """
+    """Read the request, with a limit on its size and its time."""
     if request.method != "POST":
         raise RefusedError(
             "this is a local Cloud Map: use it as the endpoint_url of an AWS client",

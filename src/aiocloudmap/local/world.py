@@ -9,7 +9,7 @@ What differs from the real service:
   namespace of another account simply exists (`owner_account`).
 * The control plane has no rate limits, since AWS does not publish them.
 * What AWS does not document is decided here: registering an id again increases the revision, and keeps the health
-  unless the call sets one. A CreatorRequestId is remembered as long as what it made exists unchanged.
+  unless the call sets one. A CreatorRequestId is remembered until what it created changes or is deleted.
 * Error names, statuses and members are AWS's; messages are not.
 """
 
@@ -18,14 +18,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from random import Random
 from typing import Any, Self
 
 from aiocloudmap.local.actions import ACTIONS
 from aiocloudmap.local.actions.instances import check_registration, drop_instance, find_instance, put_instance
 from aiocloudmap.local.actions.services import check_service_attributes
-from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.quotas import Quotas
-from aiocloudmap.local.request import ACCOUNT, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, Request
+from aiocloudmap.local.operations import OperationLog
+from aiocloudmap.local.quotas import Quotas, RateLimiter
+from aiocloudmap.local.request import ACCOUNT, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, RefusedError, Request
 from aiocloudmap.local.state import Health, NamespaceRecord, ServiceRecord, State
 from aiocloudmap.local.toml import read_definition
 from aiocloudmap.local.validation import add_ec2_address
@@ -64,14 +65,16 @@ class World:
         seed: int | None = None,
     ) -> None:
         self._lock = threading.RLock()
+        quotas = quotas or Quotas()
+        self._limiter = RateLimiter(quotas)
         self._state = State(
             clock=clock,
             account=ACCOUNT.check("account", account),
             region=region,
-            quotas=quotas or Quotas(),
-            operation_time=operation_time,
+            quotas=quotas,
             health_delay=health_delay,
-            seed=seed,
+            random=Random(seed),  # noqa: S311 - not used for security
+            operations=OperationLog(operation_time),
         )
 
     @classmethod
@@ -129,7 +132,7 @@ class World:
             raise RefusedError(f"unknown operation {operation}", code="UnknownOperationException")
         with self._lock:
             now = self._state.now
-            self._state.limiter.take(operation, now)
+            self._limiter.take(operation, now)
             self._state.operations.settle(now)
             return action(self._state, Request(members))
 

@@ -1,8 +1,10 @@
-"""The protocols of clocks and backends, and waiting by a clock."""
+"""The protocols of clocks and backends, waiting by a clock, and calls to an event loop."""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol, runtime_checkable
@@ -19,6 +21,7 @@ __all__ = [
     "Clock",
     "Deadline",
     "Timer",
+    "call_in_loop",
     "pause",
     "running_loop",
 ]
@@ -113,6 +116,29 @@ def running_loop(service: ServiceName | None = None) -> asyncio.AbstractEventLoo
             service=service,
             advice="Await this in a coroutine that asyncio or uvloop runs.",
         ) from error
+
+
+_CALL_TIMEOUT: Final = 5.0
+"""Seconds that another thread's event loop may take for a call."""
+
+
+def call_in_loop(loop: asyncio.AbstractEventLoop | None, callback: Callable[[], object]) -> None:
+    """Call `callback` on an event loop, also one of another thread, and wait for it. If no loop runs, call it here."""
+    if loop is None or loop is asyncio._get_running_loop() or not loop.is_running():
+        callback()
+        return
+    done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def call() -> None:
+        try:
+            callback()
+        finally:
+            done.set_result(None)
+
+    # If the loop ends first, the call is not needed.
+    with contextlib.suppress(RuntimeError, TimeoutError):
+        loop.call_soon_threadsafe(call)
+        done.result(_CALL_TIMEOUT)
 
 
 async def pause(clock: Clock, delay: float) -> None:

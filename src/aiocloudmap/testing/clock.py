@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import contextlib
 import heapq
 import itertools
 import threading
 from collections.abc import Callable
-from typing import Final
 
-from aiocloudmap.model.interfaces import Timer
+from aiocloudmap.model.interfaces import Timer, call_in_loop
 
 __all__ = ["ManualClock"]
-
-_CALL_TIMEOUT: Final = 5.0
-"""Seconds of real time that another thread's event loop may take to call a timer."""
 
 
 class _ManualTimer:
@@ -33,22 +27,7 @@ class _ManualTimer:
 
     def call(self) -> None:
         """Call it and wait for it, even if its loop runs in another thread."""
-        loop = self._loop
-        if loop is None or loop is asyncio._get_running_loop() or not loop.is_running():
-            self._call()
-            return
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
-
-        def call() -> None:
-            try:
-                self._call()
-            finally:
-                done.set_result(None)
-
-        # If the loop ends first, the callback is not needed.
-        with contextlib.suppress(RuntimeError, TimeoutError):
-            loop.call_soon_threadsafe(call)
-            done.result(_CALL_TIMEOUT)
+        call_in_loop(self._loop, self._call)
 
     def _call(self) -> None:
         if self.callback is not None:

@@ -20,7 +20,7 @@ __all__ = ["FunctionError", "Invocation", "RuntimeApi"]
 
 _PREFIX = "/2018-06-01/runtime/"
 _POLL_INTERVAL = 0.02
-"""Seconds by which closing the server may be delayed."""
+"""Seconds between the server's checks for its shutdown."""
 _FUNCTION_ARN = "arn:aws:lambda:eu-west-1:123456789012:function:local"
 
 
@@ -48,12 +48,7 @@ class FunctionError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Invocation:
-    """One event, and its result.
-
-    Args:
-        event: JSON.
-        timeout: Seconds until the deadline that the function is given.
-    """
+    """One event, as JSON, and its result. The function's deadline is `timeout` seconds away."""
 
     event: bytes
     timeout: float
@@ -127,7 +122,7 @@ class RuntimeApi:
             return invocation
 
     def restore(self) -> bool:
-        """Wait until the process is to be restored from its snapshot; False if it has failed."""
+        """Wait until an event restores the process from its snapshot; False if the process has failed."""
         with self._changed:
             self.snapshots += 1
             self._changed.notify_all()

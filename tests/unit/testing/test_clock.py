@@ -111,7 +111,7 @@ def test_a_timer_of_another_threads_loop_is_called_there():
 
 def test_a_failing_timer_in_another_thread_does_not_block_the_tick(monkeypatch):
     """The other loop's exception handler gets the error."""
-    monkeypatch.setattr("aiocloudmap.testing.clock._CALL_TIMEOUT", None)
+    monkeypatch.setattr("aiocloudmap.model.interfaces._CALL_TIMEOUT", None)
     clock, ready, over = ManualClock(monotonic=0), threading.Event(), []
 
     async def wait() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 from aiocloudmap.local.actions import discovery, instances, namespaces, operations, services
@@ -12,12 +11,10 @@ from aiocloudmap.local.state import State
 
 __all__ = ["ACTIONS"]
 
-ACTIONS: Final[Mapping[str, Callable[[State, Request], dict[str, Any]]]] = MappingProxyType(
-    {
-        **discovery.ACTIONS,
-        **instances.ACTIONS,
-        **namespaces.ACTIONS,
-        **operations.ACTIONS,
-        **services.ACTIONS,
-    }
-)
+ACTIONS: Final[Mapping[str, Callable[[State, Request], dict[str, Any]]]] = {
+    **discovery.ACTIONS,
+    **instances.ACTIONS,
+    **namespaces.ACTIONS,
+    **operations.ACTIONS,
+    **services.ACTIONS,
+}

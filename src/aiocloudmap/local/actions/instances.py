@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.request import ARN, ATTRIBUTE_KEY, ATTRIBUTE_VALUE, INSTANCE_ID, RESOURCE_ID, Request, paginate
+from aiocloudmap.local.request import (
+    ARN,
+    ATTRIBUTE_KEY,
+    ATTRIBUTE_VALUE,
+    INSTANCE_ID,
+    RESOURCE_ID,
+    RefusedError,
+    Request,
+    paginate,
+    present,
+)
 from aiocloudmap.local.state import Health, InstanceRecord, ServiceRecord, State
 from aiocloudmap.local.validation import add_ec2_address, check_attributes
 from aiocloudmap.model.instance import HealthStatus
@@ -93,8 +102,7 @@ def get_instance(state: State, request: Request) -> dict[str, Any]:
     """One instance, without its health."""
     service = state.service(request.text("ServiceId", ARN))
     instance = find_instance(service, request.text("InstanceId", RESOURCE_ID))
-    token = instance.creator_request_id
-    described = _described(instance) | ({"CreatorRequestId": token} if token else {})
+    described = {**_described(instance), **present(CreatorRequestId=instance.creator_request_id)}
     return {"ResourceOwner": service.namespace.owner, "Instance": described}
 
 
@@ -134,11 +142,7 @@ def update_instance_custom_health_status(state: State, request: Request) -> dict
 
 
 def find_instance(service: ServiceRecord, identifier: str) -> InstanceRecord:
-    """The instance.
-
-    Raises:
-        RefusedError: `InstanceNotFound`.
-    """
+    """The instance."""
     if identifier not in service.instances:
         raise RefusedError(f"service {service.id} has no instance {identifier}", code="InstanceNotFound")
     return service.instances[identifier]

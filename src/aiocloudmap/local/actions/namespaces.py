@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.request import (
     ARN,
     DESCRIPTION,
@@ -14,9 +13,11 @@ from aiocloudmap.local.request import (
     NAMESPACE_NAME_PRIVATE,
     NAMESPACE_NAME_PUBLIC,
     RESOURCE_ID,
+    RefusedError,
     Request,
     Text,
     paginate,
+    present,
     read_filters,
 )
 from aiocloudmap.local.state import NamespaceRecord, NamespaceType, State
@@ -75,7 +76,7 @@ def create_namespace(kind: NamespaceType, state: State, request: Request) -> dic
 def get_namespace(state: State, request: Request) -> dict[str, Any]:
     """One namespace."""
     record = state.namespace(request.text("Id", ARN))
-    return {"Namespace": _described(state, record) | _present(CreatorRequestId=record.creator_request_id)}
+    return {"Namespace": _described(state, record) | present(CreatorRequestId=record.creator_request_id)}
 
 
 def list_namespaces(state: State, request: Request) -> dict[str, Any]:
@@ -210,12 +211,8 @@ def _described(state: State, record: NamespaceRecord) -> dict[str, Any]:
         "ServiceCount": sum(1 for _ in state.services_of(record)),
         "Properties": properties,
         "CreateDate": record.created,
-        **_present(Description=record.description),
+        **present(Description=record.description),
     }
-
-
-def _present(**members: str | None) -> dict[str, str]:
-    return {name: value for name, value in members.items() if value is not None}
 
 
 def _matches(text: str, value: str, condition: str) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocloudmap.local.errors import RefusedError
 from aiocloudmap.local.operations import Operation
-from aiocloudmap.local.request import ACCOUNT, Request, Text, paginate, read_filters
+from aiocloudmap.local.request import ACCOUNT, RefusedError, Request, Text, paginate, read_filters
 from aiocloudmap.local.state import State
 
 __all__ = ["ACTIONS"]

@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from aiocloudmap.local.actions.namespaces import MAX_TTL, matches_owner, read_tags
-from aiocloudmap.local.errors import RefusedError
-from aiocloudmap.local.request import ARN, DESCRIPTION, RESOURCE_ID, SERVICE_NAME, Request, Text, paginate, read_filters
+from aiocloudmap.local.request import (
+    ARN,
+    DESCRIPTION,
+    RESOURCE_ID,
+    SERVICE_NAME,
+    RefusedError,
+    Request,
+    Text,
+    paginate,
+    present,
+    read_filters,
+)
 from aiocloudmap.local.state import NamespaceRecord, ServiceRecord, State
 
 __all__ = ["ACTIONS", "check_service_attributes"]
@@ -226,21 +236,14 @@ def _health_checks(
 
 
 def _described(service: ServiceRecord) -> dict[str, Any]:
-    token = service.creator_request_id
     return {
         **_summary(service),
         "NamespaceId": service.namespace.id,
-        **({"CreatorRequestId": token} if token else {}),
+        **present(CreatorRequestId=service.creator_request_id),
     }
 
 
 def _summary(service: ServiceRecord) -> dict[str, Any]:
-    optional = {
-        "Description": service.description,
-        "DnsConfig": service.dns_config,
-        "HealthCheckConfig": service.route53_check,
-        "HealthCheckCustomConfig": service.custom_check,
-    }
     return {
         "Id": service.id,
         "Arn": service.arn,
@@ -250,7 +253,12 @@ def _summary(service: ServiceRecord) -> dict[str, Any]:
         "Type": service.type,
         "CreateDate": service.created,
         "CreatedByAccount": service.created_by,
-        **{name: value for name, value in optional.items() if value is not None},
+        **present(
+            Description=service.description,
+            DnsConfig=service.dns_config,
+            HealthCheckConfig=service.route53_check,
+            HealthCheckCustomConfig=service.custom_check,
+        ),
     }
 
 
