@@ -152,7 +152,7 @@ class CloudMap:
                 return self._handles[name]
             except (KeyError, TypeError):
                 plain = True
-        service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
+        service = ServiceName.parse(name)
         if cache is not None:
             check_type("cache", cache, CachePolicy, example="cache=CachePolicy(ttl=30)")
         # Query checks and sorts its arguments.
@@ -262,7 +262,7 @@ class CloudMap:
             return self._engine.resolver.invalidate(lambda _: True)
         if isinstance(name, Service):
             name = name.name
-        service = name if isinstance(name, ServiceName) else ServiceName.parse(name)
+        service = ServiceName.parse(name)
         return self._engine.resolver.invalidate(lambda query: query.service == service)
 
     def clear(self) -> int:

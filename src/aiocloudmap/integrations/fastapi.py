@@ -178,7 +178,7 @@ def Attribute(  # noqa: N802 - reads beside FastAPI's own Depends and Query
     check_callable("cast", cast)
     given = {"health": health, "where": where, "prefer": prefer, "owner_account": owner_account}
     filters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    name = Query(_name(service), **filters).service
+    name = Query(ServiceName.parse(service), **filters).service
     if cache is not None:
         check_type("cache", cache, CachePolicy, example="cache=CachePolicy(ttl=30)")
         filters["cache"] = cache
@@ -289,8 +289,4 @@ def _create_response(error: CloudMapError) -> JSONResponse:
 
 
 def _services(services: Iterable[str | ServiceName | Service]) -> tuple[ServiceName | Service, ...]:
-    return tuple(item if isinstance(item, Service) else _name(item) for item in services)
-
-
-def _name(service: str | ServiceName) -> ServiceName:
-    return service if isinstance(service, ServiceName) else ServiceName.parse(service)
+    return tuple(item if isinstance(item, Service) else ServiceName.parse(item) for item in services)

@@ -128,9 +128,7 @@ def check_scope(scope: Scope, targets: Collection[str]) -> tuple[int | None, str
             f"invalid operation {safe_repr(operation)}: expected an operation of Cloud Map or an X-Amz-Target",
             advice=_suggestion(operation, [*ACTIONS, *targets]) or "Use AWS's name for it, like 'DiscoverInstances'.",
         )
-    if service is not None and not isinstance(service, ServiceName):
-        service = ServiceName.parse(service)
-    return times, operation, None if service is None else str(service)
+    return times, operation, None if service is None else str(ServiceName.parse(service))
 
 
 def default_status(code: str) -> int:

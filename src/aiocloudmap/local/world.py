@@ -247,7 +247,7 @@ class World:
             name: The service, as `namespace/service`.
             owner_account: The account that shares the namespace; None looks at the account's own namespaces only.
         """
-        parsed = _parsed(name)
+        parsed = ServiceName.parse(name)
         with self._lock:
             self._state.operations.settle(self._state.now)
             return dict(self._state.discover(parsed.namespace, parsed.service, owner_account).attributes)
@@ -303,7 +303,7 @@ class World:
         return found
 
     def _find_service(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:
-        parsed = _parsed(name)
+        parsed = ServiceName.parse(name)
         found = self._state.find_service(self._find_namespace(parsed.namespace, owner), parsed.service)
         if found is None:
             raise RefusedError(f"service {parsed} not found", code="ServiceNotFound")
@@ -318,14 +318,10 @@ class World:
         return found
 
     def _get_or_create_service(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:
-        parsed = _parsed(name)
+        parsed = ServiceName.parse(name)
         namespace = self._get_or_create_namespace(parsed.namespace, owner)
         found = self._state.find_service(namespace, parsed.service)
         if found is None:
             found = self._state.new_service(namespace, parsed.service)
             self._state.add_service(found)
         return found
-
-
-def _parsed(name: str | ServiceName) -> ServiceName:
-    return name if isinstance(name, ServiceName) else ServiceName.parse(name)

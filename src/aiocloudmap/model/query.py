@@ -57,14 +57,16 @@ class ServiceName:
             )
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """The name in `namespace/service` or `cloudmap://namespace/service`.
+    def parse(cls, text: str | Self) -> Self:
+        """The name in `namespace/service` or `cloudmap://namespace/service`. A name stays as it is.
 
         The text is split at its last slash: a namespace may contain slashes, a service may contain dots.
 
         Raises:
             ConfigurationError: The text has another form, or AWS would reject one of its parts.
         """
+        if isinstance(text, cls):
+            return text
         if not isinstance(text, str):
             raise ConfigurationError(f"invalid service name {safe_repr(text)}: expected a string like 'shop/orders'")
         namespace, _, service = text.removeprefix(_SCHEME).rpartition("/")
