@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.properties.controlled_backend import ControlledBackend
 from tests.properties.freshness_model import Model
-from tests.properties.model_values import NEVER, TIMEOUT, Answer, Caller, Entry
+from tests.properties.model_values import LONG_AGO, TIMEOUT, Answer, Caller, Entry
 
 from aiocloudmap import (
     CachePolicy,
@@ -145,7 +145,7 @@ def check_handle(
         "refresh_in": max(0.0, refresh_at - now),
         "failures": entry.failures,
         "last_error": entry.error,
-        "held_empty": entry.empty_since > NEVER,
+        "held_empty": entry.empty_since > LONG_AGO,
         "in_flight": (loop, handle.query) in model.flights,
     }
     found = {name: getattr(explanation, name) for name in expected}

@@ -19,7 +19,7 @@ from collections import defaultdict, deque
 from typing import Any
 
 from tests.properties.model_values import (
-    NEVER,
+    LONG_AGO,
     TIMEOUT,
     Answer,
     Caller,
@@ -78,7 +78,7 @@ class Model:
         caller.cancelled = True
         if caller.outcome is not None:  # resolved, but its task has not run yet
             caller.outcome = "cancelled"
-        elif not caller.resolved and caller.asked > NEVER:
+        elif not caller.resolved and caller.asked > LONG_AGO:
             self.queues[caller.loop].append((self._leave_cancelled, caller))
         caller.resolved = True
 
@@ -127,7 +127,7 @@ class Model:
         known = self.entry_count
         for entry in self.entries.values():
             entry.expire()
-            entry.stored, entry.hard, entry.written = False, NEVER, NEVER
+            entry.stored, entry.hard, entry.written = False, LONG_AGO, LONG_AGO
         self.entries.clear()
         for flight in self.flights.values():
             flight.invalidated = True
@@ -178,7 +178,7 @@ class Model:
                 self._refuse(caller, entry)
             else:
                 self._join(caller, entry)
-        elif state is Freshness.FRESH and entry.empty_since == NEVER:
+        elif state is Freshness.FRESH and entry.empty_since == LONG_AGO:
             entry.serve_until = entry.soft
             self._resolve(caller, usable)
         elif now < may_ask_at:
@@ -264,7 +264,7 @@ class Model:
 
     def retry_after(self, caller: Caller) -> float | None:
         """Return the `retry_after` of an error raised now."""
-        wait = max(caller.entry.retry_at if caller.entry else NEVER, self.rate_limiter.closed_until) - self.now
+        wait = max(caller.entry.retry_at if caller.entry else LONG_AGO, self.rate_limiter.closed_until) - self.now
         return wait if wait > 0 else None
 
     # -- rate limit ------------------------------------------------------------------------------------------------
@@ -395,10 +395,10 @@ class Model:
             entry.write(result, self.now - flight.frozen_time, flight.started, self.random)
         elif is_error(result, NotFoundError):
             entry.expire()
-            entry.hard = NEVER
+            entry.hard = LONG_AGO
             entry.error, entry.retry_at, entry.began = result, self.now + entry.policy.negative_ttl, flight.started
         elif is_error(result, ConfigurationError):
-            entry.error, entry.retry_at, entry.serve_until = result, NEVER, entry.soft
+            entry.error, entry.retry_at, entry.serve_until = result, LONG_AGO, entry.soft
         else:
             self._fail(entry, result)
             return entry.usable(self.now) or result
@@ -407,9 +407,9 @@ class Model:
     def _hold_empty(self, entry: Entry) -> Answer:
         usable, end = entry.usable(self.now), entry.hold_ends(self.now)
         assert usable is not None
-        if entry.empty_since == NEVER:
+        if entry.empty_since == LONG_AGO:
             entry.empty_since = self.now
-        entry.error, entry.failures, entry.retry_at = None, 0, NEVER
+        entry.error, entry.failures, entry.retry_at = None, 0, LONG_AGO
         entry.serve_until = min(end, self.now + entry.policy.negative_ttl)
         self.events.append(("EmptyAnswerHeld", entry.query, usable.count, end - self.now))
         return usable

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aiocloudmap import CachePolicy, CloudMapError, Freshness, Query
 
-NEVER = float("-inf")
+LONG_AGO = float("-inf")
 TIMEOUT = 5.0
 """`ConnectionPolicy.discovery_timeout`."""
 
@@ -45,18 +45,18 @@ class Entry:
     policy: CachePolicy
     stored: bool = True
     answer: Answer | None = None
-    written: float = NEVER
-    soft: float = NEVER
-    stale: float = NEVER
-    hard: float = NEVER
-    began: float = NEVER
+    written: float = LONG_AGO
+    soft: float = LONG_AGO
+    stale: float = LONG_AGO
+    hard: float = LONG_AGO
+    began: float = LONG_AGO
     """When the call of this answer began. The result of an earlier call must not overwrite it."""
     error: Error | None = None
     failures: int = 0
-    retry_at: float = NEVER
-    empty_since: float = NEVER
+    retry_at: float = LONG_AGO
+    empty_since: float = LONG_AGO
     """When the first empty answer of the current hold arrived."""
-    serve_until: float = NEVER
+    serve_until: float = LONG_AGO
     """Until then every caller gets the answer without a call."""
 
     def usable(self, now: float) -> Answer | None:
@@ -88,20 +88,20 @@ class Entry:
             self.hard = written + policy.ttl + policy.stale_if_error
             background = min(self.soft + policy.stale_while_revalidate, self.hard)
             self.stale = self.soft if policy.inline else background
-        self.error, self.failures, self.retry_at, self.empty_since = None, 0, NEVER, NEVER
+        self.error, self.failures, self.retry_at, self.empty_since = None, 0, LONG_AGO, LONG_AGO
         self.serve_until = self.soft
 
     def expire(self) -> None:
         """Expire the answer. It stays usable until its hard end."""
-        self.soft = self.stale = self.serve_until = self.retry_at = self.empty_since = NEVER
+        self.soft = self.stale = self.serve_until = self.retry_at = self.empty_since = LONG_AGO
         self.error, self.failures = None, 0
 
     def hold_ends(self, now: float) -> float:
         """Return until when an empty answer is held back. That is in the past if it is not held back."""
         policy = self.policy
         if self.query.believes_empty or not self.answer or self.answer.count == 0:
-            return NEVER
-        since = now if self.empty_since == NEVER else self.empty_since
+            return LONG_AGO
+        since = now if self.empty_since == LONG_AGO else self.empty_since
         return min(since + policy.empty_hold_time, self.hard)
 
     def shift(self, seconds: float) -> None:
@@ -122,8 +122,8 @@ class Flight:
     invalidated: bool = False
     forced: bool = False
     keep: bool = False
-    started: float = NEVER
-    may_call_at: float = NEVER
+    started: float = LONG_AGO
+    may_call_at: float = LONG_AGO
     """When its call may be made."""
     frozen_time: float = 0.0
     entries: list[Entry] = field(default_factory=list)
@@ -144,11 +144,11 @@ class Caller:
     query: Query
     policy: CachePolicy
     max_age: float | None = None
-    asked: float = NEVER
+    asked: float = LONG_AGO
     resolved: bool = False
     """Its future is done, although its task may not have run yet."""
     cancelled: bool = False
-    resolved_at: float = NEVER
+    resolved_at: float = LONG_AGO
     outcome: Answer | Error | str | None = None
     """The text "cancelled" if it was cancelled."""
     waits: frozenset[float | None] = frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.properties.model_values import NEVER, TIMEOUT
+from tests.properties.model_values import LONG_AGO, TIMEOUT
 
 
 def backoff(failures: int, random: float) -> float:
@@ -22,9 +22,9 @@ class RateLimiter:
 
     ceiling: float
     rate: float = 0.0
-    burst_restored_at: float = NEVER
+    burst_restored_at: float = LONG_AGO
     """When the whole burst is available again."""
-    throttled_until: float = NEVER
+    throttled_until: float = LONG_AGO
     throttles: int = 0
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class RateLimiter:
     def retry_at(self, now: float, random: float) -> float:
         """When a refused caller tries again."""
         if now >= self.closed_until:
-            return NEVER
+            return LONG_AGO
         return self.closed_until + (0.0 if now < self.throttled_until else TIMEOUT / 2 * random)
 
     def take(self, now: float) -> float:
@@ -69,7 +69,7 @@ class RateLimiter:
         """Record that AWS answered a call that began at `started`."""
         if started < self.throttled_until:
             return
-        self.throttled_until, self.throttles = NEVER, 0
+        self.throttled_until, self.throttles = LONG_AGO, 0
         before, self.rate = self.rate, min(self.ceiling, self.rate + 1)
         if before != self.rate:
             self.burst_restored_at = now + (self.burst_restored_at - now) * before / self.rate

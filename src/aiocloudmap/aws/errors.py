@@ -225,7 +225,7 @@ def _known(chain: Sequence[BaseException]) -> CloudMapError | None:
 
 
 def _row(error: Exception) -> Row | None:
-    """The error's row in EXCEPTIONS. Two of botocore's errors say less than the one they wrap, whose row goes first."""
+    """The error's row in EXCEPTIONS. Two of botocore's errors only wrap another one, whose row says more."""
     if type(error) in (_B.HTTPClientError, _B.ConnectionClosedError):
         wrapped = getattr(error, "kwargs", {}).get("error")
         if isinstance(wrapped, Exception) and (row := _row(wrapped)) is not None:

@@ -15,9 +15,9 @@ from aiocloudmap.errors import CloudMapError
 from aiocloudmap.model.answer import Answer, Question
 from aiocloudmap.model.policy import CachePolicy
 
-__all__ = ["NEVER", "Entry", "Failures"]
+__all__ = ["LONG_AGO", "Entry", "Failures"]
 
-NEVER: Final = float("-inf")
+LONG_AGO: Final = float("-inf")
 """A time in the past, whatever the clock says."""
 
 
@@ -26,10 +26,10 @@ class Failures(NamedTuple):
 
     error: CloudMapError | None = None
     in_a_row: int = 0
-    retry_at: float = NEVER
+    retry_at: float = LONG_AGO
     """No call is made before then."""
-    empty_since: float = NEVER
-    """When the first empty answer arrived that is held off; NEVER if no empty answer is."""
+    empty_since: float = LONG_AGO
+    """Since when empty answers have been held off; LONG_AGO if none has arrived."""
 
 
 _NO_FAILURES: Final = Failures()
@@ -61,12 +61,12 @@ class Entry:
         self.listed = False
         """Whether the memory store holds this entry. An unlisted entry is never written."""
         self.answer: Answer | None = None
-        self.serve_until = NEVER
+        self.serve_until = LONG_AGO
         """Until then a hit returns the answer without looking further. At most `hard`."""
-        self.soft = self.hard = NEVER
+        self.soft = self.hard = LONG_AGO
         """Until when the answer is fresh, and until when it may be served at all (monotonic clock)."""
-        self.written = NEVER
-        self.started = NEVER
+        self.written = LONG_AGO
+        self.started = LONG_AGO
         """When the call began that brought the answer. An older result never overwrites a newer one."""
         self.failures = _NO_FAILURES
         self._rotation: Iterator[int] | None = None
@@ -77,7 +77,7 @@ class Entry:
 
     def age(self, now: float) -> float | None:
         """Seconds since the last answer was written; None if there never was one."""
-        return None if self.written == NEVER else now - self.written
+        return None if self.written == LONG_AGO else now - self.written
 
     def is_young(self, max_age: float, now: float) -> bool:
         """Whether the answer satisfies the caller's `max_age`. Nothing in memory satisfies 0."""
@@ -99,7 +99,7 @@ class Entry:
 
     def write_not_found(self, error: CloudMapError, *, until: float, started: float) -> None:
         """AWS says that it does not exist: drop the old answer, and repeat the error until then."""
-        self.serve_until = self.soft = self.hard = NEVER
+        self.serve_until = self.soft = self.hard = LONG_AGO
         self.failures = Failures(error, retry_at=until)
         self.started = started
 
@@ -107,16 +107,16 @@ class Entry:
         """A call failed: until then, serve the answer if it is still usable, else repeat the error."""
         self.failures = Failures(error, self.failures.in_a_row + 1, until, self.failures.empty_since)
         # A forced call may fail while the answer is fresh. It stays fresh, unless an empty answer is held off.
-        is_held = self.failures.empty_since > NEVER
+        is_held = self.failures.empty_since > LONG_AGO
         self.serve_until = min(until if is_held else max(until, self.soft), self.hard)
 
     def write_misconfigured(self, error: CloudMapError) -> None:
         """No call could be made: the next caller may try again at once."""
-        self.failures = self.failures._replace(error=error, retry_at=NEVER)
+        self.failures = self.failures._replace(error=error, retry_at=LONG_AGO)
         self.serve_while_fresh()
 
     def hold(self, *, since: float, until: float) -> None:
-        """Keep the answer although an empty one arrived, and serve it until then."""
+        """Keep the answer although an empty one arrived, and serve it until then. Past failures are forgotten."""
         self.failures = Failures(empty_since=since)
         self.serve_until = min(until, self.hard)
 
@@ -126,16 +126,16 @@ class Entry:
 
     def expire(self) -> None:
         """Invalidate: the next caller makes a call, and the answer remains as a fallback."""
-        self.serve_until = self.soft = NEVER
+        self.serve_until = self.soft = LONG_AGO
         self.failures = _NO_FAILURES
 
     def unlist(self) -> None:
         """The memory store dropped the entry. Handles that hold it find it empty and look up the listed one.
 
-        It may be listed again, so nothing of its past must remain.
+        It may be listed again, so no time and no failure of its past must remain.
         """
         self.listed = False
-        self.serve_until = self.soft = self.hard = self.written = NEVER
+        self.serve_until = self.soft = self.hard = self.written = LONG_AGO
         self.failures = _NO_FAILURES
 
     def add_age(self, seconds: float) -> None:

@@ -7,13 +7,13 @@
 | then | hard = written + ttl + stale_if_error | fallback |
 | hard, or never written | | absent |
 
-With inline refresh there is no stale period: its time is fallback. An empty answer lives for negative_ttl and has
-neither. U is drawn uniformly from 0 to 1 and passed in, so the functions stay pure.
+With inline refresh there is no stale period: its time is fallback. An empty answer lives for negative_ttl and is
+then absent. U is drawn uniformly from 0 to 1 and passed in, so the functions stay pure.
 """
 
 from __future__ import annotations
 
-from aiocloudmap.cache.entry import NEVER, Entry
+from aiocloudmap.cache.entry import LONG_AGO, Entry
 from aiocloudmap.model.answer import is_empty
 from aiocloudmap.model.policy import CachePolicy
 from aiocloudmap.model.stats import Freshness
@@ -57,14 +57,15 @@ def backoff(failures: int, u: float) -> float:
 
 
 def hold_end(entry: Entry, now: float) -> float:
-    """Until when an empty answer that arrives now is held off; NEVER if it is to be believed.
+    """Until when an empty answer that arrives now is held off; LONG_AGO if it is believed.
 
-    It is believed if the caller filters by HEALTHY or UNHEALTHY, and if the answer in memory is empty, too.
+    It is believed with an empty_hold_time of 0, if the caller filters by HEALTHY or UNHEALTHY, if there is no other
+    answer in memory, and after the end of the hold.
     """
     if entry.policy.empty_hold_time == 0 or entry.query.believes_empty:
-        return NEVER
+        return LONG_AGO
     if entry.answer is None or is_empty(entry.answer):
-        return NEVER
-    since = now if entry.failures.empty_since == NEVER else entry.failures.empty_since
+        return LONG_AGO
+    since = now if entry.failures.empty_since == LONG_AGO else entry.failures.empty_since
     end = min(since + entry.policy.empty_hold_time, entry.hard)
-    return end if now < end else NEVER
+    return end if now < end else LONG_AGO

@@ -4,7 +4,7 @@
 |---|---|---|
 | fresh | the answer | |
 | stale | the answer | one refresh in the background |
-| fallback | the new answer; the old one if the call fails or takes over soft_timeout | the call goes on |
+| fallback | the new answer; the old one if the call fails or exceeds soft_timeout | the call goes on, unless inline |
 | absent | the new answer, or the error | the error is repeated for negative_ttl, or until the backoff ends |
 
 A caller with a max_age gets nothing older, and does not join a call that began before it asked.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from aiocloudmap.cache.entry import NEVER, Entry
+from aiocloudmap.cache.entry import LONG_AGO, Entry
 from aiocloudmap.cache.freshness import stale_until, state
 from aiocloudmap.cache.rate_limiter import RateLimiter
 from aiocloudmap.cache.singleflight import Call, SingleFlight, Waiter
@@ -69,20 +69,20 @@ class Lookup:
             if now < blocked_until:
                 return self._refuse(entry, max_age, now, limiter)
             return self._await_call(entry)
-        if freshness is Freshness.FRESH and entry.failures.empty_since == NEVER:
+        if freshness is Freshness.FRESH and entry.failures.empty_since == LONG_AGO:
             entry.serve_while_fresh()
             return Decision(answer)
         if now < blocked_until:
             retry_at = max(entry.failures.retry_at, limiter.retry_at(now))
             return self._serve_old(entry, answer, until=min(retry_at, entry.hard))
         if isinstance(entry.failures.error, ConfigurationError) or (max_age is not None and entry.inline):
-            # An old answer must not hide a wrong setting, and a young one may be too old by the time the call fails.
+            # No old answer hides a wrong setting. And inline, where the caller would wait for the refresh, an answer
+            # that is young enough now may be too old by the end of the wait.
             return self._await_call(entry, max_age)
         if freshness is Freshness.FALLBACK or entry.inline:
             return self._await_call_or_serve_old(entry, answer, now)
         call = self._calls.join(entry, keep=True)
-        stale_end = max(stale_until(entry), entry.soft)
-        return self._serve_old(entry, answer, until=min(now + self._timeout, stale_end), call=call)
+        return self._serve_old(entry, answer, until=min(now + self._timeout, stale_until(entry)), call=call)
 
     def _refuse(self, entry: Entry, max_age: float | None, now: float, limiter: RateLimiter) -> Decision:
         """No call is made now: return the answer if it is young enough for the caller, else raise the current error."""
@@ -110,7 +110,7 @@ class Lookup:
             return self._serve_old(entry, answer, until=entry.hard)
         call = self._calls.join(entry, keep=not entry.inline)
         started = call.started if call.task is not None else now
-        # The call may have to wait for another one, and soft_timeout may be longer than a call.
+        # At most a call's time-out: soft_timeout may be longer, and the call may have to wait for another one first.
         timeout = min(started + entry.policy.soft_timeout - now, self._timeout)
         if timeout > 0:
             return Decision(None, call, self._calls.wait(call, entry, None, timeout))
@@ -140,6 +140,6 @@ def explain(entry: Entry, now: float, limiter: RateLimiter, *, in_flight: bool) 
         refresh_in=max(0.0, next_call - now),
         failures=failures.in_a_row,
         last_error=failures.error,
-        held_empty=failures.empty_since > NEVER,
+        held_empty=failures.empty_since > LONG_AGO,
         in_flight=in_flight,
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from aiocloudmap.balancing.rotation import draw
-from aiocloudmap.cache.entry import NEVER
+from aiocloudmap.cache.entry import LONG_AGO
 from aiocloudmap.cache.freshness import backoff
 from aiocloudmap.errors import ThrottledError
 
@@ -68,9 +68,9 @@ class RateLimiter:
         self._max_rate = self._rate = rate
         self._burst = burst
         self._max_queue_time = max_queue_time
-        self._full_at = NEVER
+        self._full_at = LONG_AGO
         self._throttles = 0
-        self.throttled_until = NEVER
+        self.throttled_until = LONG_AGO
         """AWS has throttled a call: none is made before then."""
         self._update_burst()
 
@@ -79,7 +79,7 @@ class RateLimiter:
         self.is_slow = self._throttles > 0 or self._rate < self._max_rate
         """Whether AWS has throttled a call, and has not answered enough of them since."""
         burst = min(_SLOW_BURST, self._burst) if self.is_slow else self._burst
-        # The next call may be made that long before the bucket is full.
+        # The bucket need not be full: a call may be made this many seconds before it would be.
         self._ahead = (burst - 1) / self._rate
 
     @property
@@ -97,7 +97,7 @@ class RateLimiter:
         """When a caller that was turned away should come back. Spread, so that they do not all come together."""
         blocked_until = self.blocked_until
         if now >= blocked_until:
-            return NEVER
+            return LONG_AGO
         return blocked_until if now < self.throttled_until else blocked_until + self._max_queue_time * self._draw()
 
     def on_throttled(self, now: float) -> float | None:
@@ -116,7 +116,7 @@ class RateLimiter:
         """AWS answered a call that began at `started`. One that began before the throttle ended proves nothing."""
         if started < self.throttled_until or not self.is_slow:
             return
-        self._throttles, self.throttled_until = 0, NEVER
+        self._throttles, self.throttled_until = 0, LONG_AGO
         rate = min(self._max_rate, self._rate + 1)
         if rate != self._rate:
             # The bucket lacks as many calls as before.

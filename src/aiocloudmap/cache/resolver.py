@@ -105,7 +105,7 @@ class Resolver:
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[None]:
-        """Around every change: what a signal handler asks for in the middle of one (`_change_all`) is done after it."""
+        """Surrounds every change. A change that a signal handler asks for in the middle of it waits in `_deferred`."""
         with self._lock:
             self._changes += 1
             try:
@@ -266,7 +266,7 @@ class Resolver:
     def _write(self, call: Call, outcome: Outcome) -> tuple[dict[Waiter, Outcome], list[Event]]:
         """Write the outcome. Returns what each waiter gets, and the events to report."""
         jumps: list[Event] = []
-        # When an answer arrived, the clock was checked.
+        # For an answer, `_ask_backend` has checked the clock.
         if isinstance(outcome, CloudMapError | None) and (jump := self._notice_clock_jump()) is not None:
             jumps.append(jump)
         with self._change():

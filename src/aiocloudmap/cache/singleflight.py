@@ -7,7 +7,7 @@ call has ended: two calls for one question never run at the same time.
 | a call | means |
 |---|---|
 | pending | a successor that has not started |
-| started | its task exists; until the task's first step, callers who want a fresh answer may still join |
+| started | its task exists; until it asks the backend (`began`), callers with a max_age may still join |
 | done | its outcome is known, and no caller may join it |
 
 Outcomes travel as values, not as exceptions of futures or tasks, so asyncio never reports one as "never retrieved".
@@ -103,11 +103,11 @@ class Call:
         """How much older than the call its answer may be: the process was frozen, or the backend's answer was old."""
         self.began = self.done = False
         self.is_current = False
-        """Whether it need not wait for another call to end."""
+        """Whether it holds the place of its question, rather than waiting for the call that does."""
         self.keep = False
         """Whether it goes on when the last waiter has left."""
         self.invalidated = False
-        """Whether it began before an invalidation, so that its answer is not written."""
+        """Whether its question was invalidated while it was in flight, so that its answer is not written."""
         self.believe_empty = False
         """Whether a caller insists on a new answer, so that an empty one is not held off."""
 

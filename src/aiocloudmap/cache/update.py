@@ -3,14 +3,15 @@
 | the outcome | the old answer | then |
 |---|---|---|
 | instances, or attributes (even no attributes) | | they are the answer |
-| no instances, or not-found | not empty, usable | it is kept for empty_hold_time, then an empty one is believed |
+| no instances, or not-found | not empty, usable | the old answer, for empty_hold_time; then it is believed |
 | no instances, or not-found | otherwise | that is the answer for negative_ttl |
-| a failure | usable | it is served, and no call is made before the backoff |
-| a failure | otherwise | the error is repeated until the backoff |
+| a failure | usable | it is served, and no call is made before the backoff ends |
+| a failure | otherwise | the error is repeated until the backoff ends |
 | ConfigurationError | | every caller gets it; it is never remembered |
 | cancellation | | nothing changes |
 
-A call that is older than the entry's answer, or began before an invalidation, answers its waiters and writes nothing.
+A call that is older than the entry's answer, or in flight during an invalidation, writes nothing. Its waiters get its
+outcome; if it failed, the old answer while that is usable.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Collection
 from typing import Final, TypeGuard
 
 from aiocloudmap.balancing.rotation import system_random
-from aiocloudmap.cache.entry import NEVER, Entry
+from aiocloudmap.cache.entry import LONG_AGO, Entry
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
 from aiocloudmap.cache.memory_store import MemoryStore
 from aiocloudmap.cache.rate_limiter import RateLimiter
@@ -122,9 +123,9 @@ class Update:
 
     def _write_nothing(self, entry: Entry, call: Call, outcome: Result, now: float, events: list[Event]) -> Result:
         old = entry.usable(now)
-        end = NEVER if old is None or call.believe_empty else hold_end(entry, now)
+        end = LONG_AGO if old is None or call.believe_empty else hold_end(entry, now)
         if old is not None and end > now:
-            since = now if entry.failures.empty_since == NEVER else entry.failures.empty_since
+            since = now if entry.failures.empty_since == LONG_AGO else entry.failures.empty_since
             entry.hold(since=since, until=min(end, now + entry.policy.negative_ttl))
             events.append(EmptyAnswerHeld(entry.query, len(old), end - now))
             return old
@@ -156,7 +157,7 @@ class Update:
 
 
 def may_write(call: Call, entry: Entry) -> bool:
-    """Whether the call is newer than the entry's answer, and than every invalidation."""
+    """Whether the entry is listed, and the call is newer than its answer and than every invalidation."""
     return not call.invalidated and entry.listed and entry.started <= call.started
 
 

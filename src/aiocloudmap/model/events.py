@@ -1,6 +1,6 @@
 """The events that `CloudMap(on_event=...)` receives and that are logged under the name "aiocloudmap".
 
-Only refreshes and failures cause events. A cache hit does not, so that it stays a memory read. No event contains the
+A cache hit causes no event, so that it stays a memory read. No event contains the
 value of an attribute or a credential.
 """
 

@@ -36,7 +36,7 @@ class Explanation(Report):
         instances: How many instances it has; None without an answer.
         age: Its age in seconds; None without an answer.
         expires_in: Seconds until it is no longer returned in any case; None without an answer.
-        refresh_in: Seconds until a call may ask AWS again; 0 if the next call does.
+        refresh_in: Seconds until AWS may be asked again; 0 if the next caller does.
         failures: How many fetches in a row have failed.
         last_error: Why the last fetch failed; None after a success.
         held_empty: Whether an empty answer was received and is not accepted yet.
@@ -70,9 +70,9 @@ class Stats(Report):
     """Counts of one engine since it was created. Hits are not counted, since counting would cost more than a hit.
 
     Args:
-        misses: Calls that waited for a fetch.
+        misses: Callers that waited for a fetch.
         coalesced: How many of them joined a fetch that was already running.
-        refreshes: Fetches started; each sends one request to AWS.
+        refreshes: Fetches started, first ones included; each sends one request to AWS, or more with retries.
         stale_served: Answers older than their ttl that were returned outside the hit path.
         failures: Fetches that failed.
         throttled: How many of them AWS throttled.

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from aiocloudmap import CachePolicy, ConnectError, Instance, Query, ServiceName, ServiceNotFoundError, Snapshot
-from aiocloudmap.cache.entry import NEVER, Entry, Failures
+from aiocloudmap.cache.entry import LONG_AGO, Entry, Failures
 
 ORDERS = ServiceName("shop", "orders")
 ANSWER = Snapshot(ORDERS, [Instance("a", ORDERS)])
@@ -26,12 +26,12 @@ def written(entry) -> Entry:
     return entry
 
 
-NO_FAILURES = Failures(None, 0, NEVER, NEVER)
+NO_FAILURES = Failures(None, 0, LONG_AGO, LONG_AGO)
 
 
 def test_a_new_entry_serves_nothing_at_any_time(entry):
-    """Clocks may start anywhere, even below 0, and no time is before NEVER."""
-    assert entry.serve_until == NEVER == -math.inf
+    """Clocks may start anywhere, even below 0, and no time is before LONG_AGO."""
+    assert entry.serve_until == LONG_AGO == -math.inf
     assert entry.answer is None
     assert entry.failures == NO_FAILURES
     assert not entry.listed
@@ -58,7 +58,7 @@ def test_after_a_failure_the_old_answer_is_served_until_the_retry(written):
     for count, until in enumerate((61.0, 63.0, 70.0), 1):
         error = ConnectError(str(count))
         written.write_failure(error, until=until)
-        assert written.failures == (error, count, until, NEVER)
+        assert written.failures == (error, count, until, LONG_AGO)
         assert written.serve_until == until
     assert written.answer is ANSWER
 
@@ -79,7 +79,7 @@ def test_a_failure_leaves_a_fresh_answer_fresh(written):
 def test_a_failure_without_an_answer_serves_nothing(entry):
     """The error is repeated until the retry."""
     entry.write_failure(ConnectError("x"), until=5)
-    assert entry.serve_until == NEVER
+    assert entry.serve_until == LONG_AGO
     assert entry.failures.retry_at == 5
 
 
@@ -87,9 +87,9 @@ def test_a_not_found_ends_the_answer(written):
     """The error is repeated for a while. The age of the old answer stays known."""
     error = ServiceNotFoundError("gone")
     written.write_not_found(error, until=65, started=59)
-    assert written.serve_until == NEVER
-    assert written.hard == NEVER
-    assert written.failures == (error, 0, 65, NEVER)
+    assert written.serve_until == LONG_AGO
+    assert written.hard == LONG_AGO
+    assert written.failures == (error, 0, 65, LONG_AGO)
     assert (written.written, written.started) == (0, 59)
 
 
@@ -97,7 +97,7 @@ def test_a_hold_serves_the_old_answer_for_a_while(written):
     """It forgets earlier errors, since AWS has answered."""
     written.write_failure(ConnectError("x"), until=61)
     written.hold(since=62, until=67)
-    assert written.failures == (None, 0, NEVER, 62)
+    assert written.failures == (None, 0, LONG_AGO, 62)
     assert written.serve_until == 67
 
 
@@ -119,8 +119,8 @@ def test_an_expired_answer_remains_as_a_fallback(written):
     written.write_failure(ConnectError("x"), until=61)
     written.expire()
     assert written.answer is ANSWER
-    assert written.serve_until == NEVER
-    assert (written.soft, written.hard) == (NEVER, 630)
+    assert written.serve_until == LONG_AGO
+    assert (written.soft, written.hard) == (LONG_AGO, 630)
     assert written.failures == NO_FAILURES
 
 
@@ -129,8 +129,8 @@ def test_an_unlisted_entry_serves_nothing(written):
     written.listed = True
     written.unlist()
     assert not written.listed
-    assert written.serve_until == NEVER
-    assert written.hard == NEVER
+    assert written.serve_until == LONG_AGO
+    assert written.hard == LONG_AGO
 
 
 def test_unseen_time_moves_every_moment_earlier(written):
@@ -147,7 +147,7 @@ def test_unseen_time_moves_every_moment_earlier(written):
 def test_unseen_time_does_not_move_never(entry):
     """It stays before any time."""
     entry.add_age(45)
-    assert (entry.serve_until, entry.failures.retry_at, entry.failures.empty_since, entry.written) == (NEVER,) * 4
+    assert (entry.serve_until, entry.failures.retry_at, entry.failures.empty_since, entry.written) == (LONG_AGO,) * 4
 
 
 def test_an_entry_may_be_limited_to_its_soft_end(written):

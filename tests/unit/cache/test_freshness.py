@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiocloudmap import CachePolicy, Freshness, HealthFilter, Instance, Query, ServiceName, Snapshot
-from aiocloudmap.cache.entry import NEVER, Entry
+from aiocloudmap.cache.entry import LONG_AGO, Entry
 from aiocloudmap.cache.freshness import backoff, hold_end, lifetime, stale_until, state
 
 ORDERS = ServiceName("shop", "orders")
@@ -118,13 +118,13 @@ def test_the_backoff_is_at_least_half_of_the_longest(failures, u):
     assert backoff(failures, u) <= backoff(failures + 1, u)
 
 
-@pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (610.0, 630.0), (630.0, NEVER), (700.0, NEVER)])
+@pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (610.0, 630.0), (630.0, LONG_AGO), (700.0, LONG_AGO)])
 def test_a_new_hold_ends_at_the_hard_end_at_latest(now, end):
     """Whichever is earlier."""
     assert hold_end(entry_of(CachePolicy(jitter=0)), now) == end
 
 
-@pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (89.9, 90.0), (90.0, NEVER), (100.0, NEVER)])
+@pytest.mark.parametrize(("now", "end"), [(60.0, 90.0), (89.9, 90.0), (90.0, LONG_AGO), (100.0, LONG_AGO)])
 def test_further_empty_answers_do_not_prolong_a_hold(now, end):
     """At its end, the next empty answer is believed."""
     entry = entry_of(CachePolicy(jitter=0))
@@ -135,15 +135,15 @@ def test_further_empty_answers_do_not_prolong_a_hold(now, end):
 @pytest.mark.parametrize("health", list(HealthFilter))
 def test_an_empty_answer_to_a_health_filter_is_believed(health):
     """To HEALTHY and UNHEALTHY. With the other two filters it is held off."""
-    held = hold_end(entry_of(CachePolicy(), health=health), 60.0) > NEVER
+    held = hold_end(entry_of(CachePolicy(), health=health), 60.0) > LONG_AGO
     assert held == (health in (HealthFilter.ALL, HealthFilter.HEALTHY_OR_ELSE_ALL))
 
 
 def test_some_empty_answers_are_believed_at_once():
     """With empty_hold_time=0, after another empty answer, and without an answer."""
-    assert hold_end(entry_of(CachePolicy(empty_hold_time=0)), 60.0) == NEVER
-    assert hold_end(entry_of(CachePolicy(), instances=0), 1.0) == NEVER
-    assert hold_end(Entry(Query(ORDERS), CachePolicy()), 60.0) == NEVER
+    assert hold_end(entry_of(CachePolicy(empty_hold_time=0)), 60.0) == LONG_AGO
+    assert hold_end(entry_of(CachePolicy(), instances=0), 1.0) == LONG_AGO
+    assert hold_end(Entry(Query(ORDERS), CachePolicy()), 60.0) == LONG_AGO
 
 
 @given(POLICIES, SECONDS, SECONDS)
@@ -153,5 +153,5 @@ def test_a_hold_never_outlasts_the_hard_end_or_its_time(policy, first, later):
     now = first + later
     entry.hold(since=first, until=first)
     end = hold_end(entry, now)
-    assert end == NEVER or now < end <= min(entry.hard, first + policy.empty_hold_time)
+    assert end == LONG_AGO or now < end <= min(entry.hard, first + policy.empty_hold_time)
     assert math.isfinite(end) == (policy.empty_hold_time > 0 and now < min(entry.hard, first + policy.empty_hold_time))

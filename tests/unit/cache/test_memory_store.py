@@ -1,7 +1,7 @@
 """The store: bounded, one entry per question and policy, and dropped entries are empty."""
 
 from aiocloudmap import CachePolicy, Instance, Query, ServiceName, Snapshot
-from aiocloudmap.cache.entry import NEVER, Entry
+from aiocloudmap.cache.entry import LONG_AGO, Entry
 from aiocloudmap.cache.memory_store import MAX_ENTRIES, MemoryStore
 
 POLICY = CachePolicy()
@@ -52,7 +52,7 @@ def test_a_full_store_evicts_the_entry_written_longest_ago():
     newest = store.list_entry(entry(3))
     assert set(store.entries()) == {entries[0], entries[2], newest}
     assert not entries[1].listed
-    assert entries[1].serve_until == NEVER
+    assert entries[1].serve_until == LONG_AGO
     assert entries[0].serve_until == 30
     assert len(store) == 3
 
@@ -66,7 +66,7 @@ def test_an_evicted_entry_may_be_listed_again():
     assert store.list_entry(first) is first
     assert first.listed
     assert not second.listed
-    assert first.serve_until == NEVER
+    assert first.serve_until == LONG_AGO
 
 
 def test_listing_the_entries_does_not_change_what_is_evicted():
@@ -85,5 +85,5 @@ def test_clearing_unlists_every_entry():
     entries = [store.list_entry(entry(number)) for number in range(3)]
     assert store.clear() == 3
     assert (len(store), store.entries()) == (0, [])
-    assert [(each.listed, each.serve_until) for each in entries] == [(False, NEVER)] * 3
+    assert [(each.listed, each.serve_until) for each in entries] == [(False, LONG_AGO)] * 3
     assert store.clear() == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiocloudmap.cache.entry import NEVER
+from aiocloudmap.cache.entry import LONG_AGO
 from aiocloudmap.cache.rate_limiter import RateLimiter
 
 
@@ -60,7 +60,7 @@ def test_a_full_queue_blocks_further_calls(limiter):
 
 def test_refused_callers_retry_at_different_times(limiter, monkeypatch):
     """If they all came back at the same time, most would be refused again."""
-    assert limiter.retry_at(100.0) == NEVER
+    assert limiter.retry_at(100.0) == LONG_AGO
     turns(limiter, 100.0, 16)
     assert limiter.retry_at(100.0) == limiter.blocked_until
     monkeypatch.setattr("random.SystemRandom.random", lambda _: 0.5)
@@ -97,7 +97,7 @@ def test_an_answer_from_before_the_throttle_does_not_count(limiter):
     limiter.on_answer(100.0, 100.0)
     assert limiter.throttled_until == 100.25
     limiter.on_answer(100.25, 100.25)
-    assert limiter.throttled_until == NEVER
+    assert limiter.throttled_until == LONG_AGO
 
 
 def test_a_throttle_never_raises_the_rate(limiter):

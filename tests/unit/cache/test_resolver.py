@@ -25,7 +25,7 @@ from aiocloudmap import (
     Snapshot,
     UnavailableError,
 )
-from aiocloudmap.cache.entry import NEVER
+from aiocloudmap.cache.entry import LONG_AGO
 from aiocloudmap.cache.rate_limiter import Rate
 from aiocloudmap.cache.resolver import Resolver
 from aiocloudmap.local import LocalBackend, World
@@ -412,7 +412,7 @@ async def test_a_resolver_that_was_shut_down_keeps_no_answer(bench):
     await settle()
     bench.calls[0].set_result(found())
     assert len(await caller) == 1
-    assert entry.serve_until == NEVER
+    assert entry.serve_until == LONG_AGO
     assert bench.resolver.usable_entries == 0
 
 
