@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -30,72 +29,47 @@ _CACHE, _CONNECTIONS = CachePolicy(), ConnectionPolicy()
 _FIELD = re.compile(r"(?:invalid )?([a-z_.]+)")
 
 
-class Output(StrEnum):
-    """Formats of `plan`."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class Refresh(StrEnum):
-    """`CachePolicy.refresh` without `auto`, which depends on the machine."""
-
-    BACKGROUND = "background"
-    INLINE = "inline"
+def _option(metavar: str | None, text: str, *, default: str | bool = True) -> Any:
+    return typer.Option(metavar=metavar, help=text, show_default=default)
 
 
 def plan(
     context: typer.Context,
     *,
-    processes: Annotated[
-        int, typer.Option("--processes", metavar="N", help="Workers, containers or sandboxes, with a cache each.")
-    ],
-    services: Annotated[int, typer.Option("--services", metavar="N", help="Services that each process asks for.")],
-    empty: Annotated[
-        int, typer.Option("--empty", metavar="N", help="How many of them have no instance or do not exist.")
-    ] = 0,
-    loops: Annotated[int, typer.Option("--loops", metavar="N", help="Event loops in each process that ask.")] = 1,
+    processes: Annotated[int, _option("N", "Workers, containers or sandboxes, with a cache each.")],
+    services: Annotated[int, _option("N", "Services that each process asks for.")],
+    empty: Annotated[int, _option("N", "How many of them have no instance or do not exist.")] = 0,
+    loops: Annotated[int, _option("N", "Event loops in each process that ask.")] = 1,
     requests_per_second: Annotated[
         float | None,
-        typer.Option(
-            "--requests-per-second",
-            metavar="RATE",
-            help="How often each process's own code asks, over all services.",
-            show_default="every service is asked for all the time",
+        _option(
+            "RATE",
+            "How often each process's own code asks, over all services.",
+            default="every service is asked for all the time",
         ),
     ] = None,
-    start_over: Annotated[
-        float, typer.Option("--start-over", metavar="SECONDS", help="Start the processes evenly over this time.")
-    ] = 0.0,
-    call_duration: Annotated[
-        float, typer.Option("--call-duration", metavar="SECONDS", help="How long AWS takes to answer.")
-    ] = 0.01,
-    instances: Annotated[int, typer.Option("--instances", metavar="N", help="Registered instances, for the bill.")] = 0,
-    ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="CachePolicy.ttl")] = _CACHE.ttl,
-    jitter: Annotated[float, typer.Option("--jitter", metavar="PART", help="CachePolicy.jitter")] = _CACHE.jitter,
-    negative_ttl: Annotated[
-        float, typer.Option("--negative-ttl", metavar="SECONDS", help="CachePolicy.negative_ttl")
-    ] = _CACHE.negative_ttl,
+    start_over: Annotated[float, _option("SECONDS", "Start the processes evenly over this time.")] = 0.0,
+    call_duration: Annotated[float, _option("SECONDS", "How long AWS takes to answer.")] = 0.01,
+    instances: Annotated[int, _option("N", "Registered instances, for the bill.")] = 0,
+    ttl: Annotated[float, _option("SECONDS", "CachePolicy.ttl")] = _CACHE.ttl,
+    jitter: Annotated[float, _option("PART", "CachePolicy.jitter")] = _CACHE.jitter,
+    negative_ttl: Annotated[float, _option("SECONDS", "CachePolicy.negative_ttl")] = _CACHE.negative_ttl,
     stale_while_revalidate: Annotated[
-        float, typer.Option("--stale-while-revalidate", metavar="SECONDS", help="CachePolicy.stale_while_revalidate")
+        float, _option("SECONDS", "CachePolicy.stale_while_revalidate")
     ] = _CACHE.stale_while_revalidate,
     refresh: Annotated[
-        Refresh, typer.Option("--refresh", help="CachePolicy.refresh; inline in Lambda.")
-    ] = Refresh.BACKGROUND,
+        Literal["background", "inline"], _option(None, "CachePolicy.refresh; inline in Lambda.")
+    ] = "background",
     max_calls_per_second: Annotated[
-        float, typer.Option("--max-calls-per-second", metavar="RATE", help="ConnectionPolicy.max_calls_per_second")
+        float, _option("RATE", "ConnectionPolicy.max_calls_per_second")
     ] = _CONNECTIONS.max_calls_per_second,
-    max_attempts: Annotated[
-        int, typer.Option("--max-attempts", metavar="N", help="ConnectionPolicy.max_attempts")
-    ] = _CONNECTIONS.max_attempts,
+    max_attempts: Annotated[int, _option("N", "ConnectionPolicy.max_attempts")] = _CONNECTIONS.max_attempts,
     quota_per_second: Annotated[
-        float, typer.Option("--quota-per-second", metavar="RATE", help="Calls a second that AWS allows this fleet.")
+        float, _option("RATE", "Calls a second that AWS allows this fleet.")
     ] = AWS_QUOTA.per_second,
-    quota_burst: Annotated[
-        float, typer.Option("--quota-burst", metavar="N", help="Calls that AWS allows it at once.")
-    ] = AWS_QUOTA.burst,
+    quota_burst: Annotated[float, _option("N", "Calls that AWS allows it at once.")] = AWS_QUOTA.burst,
     output: Annotated[
-        Output | None,
+        Literal["table", "json"] | None,
         typer.Option("--output", "-o", help="Output format.", show_default="table on a terminal, else json"),
     ] = None,
 ) -> None:
@@ -130,20 +104,20 @@ def plan(
                 jitter=jitter,
                 negative_ttl=negative_ttl,
                 stale_while_revalidate=stale_while_revalidate,
-                refresh="inline" if refresh is Refresh.INLINE else "background",
+                refresh=refresh,
             ),
             connections=ConnectionPolicy(max_calls_per_second=max_calls_per_second, max_attempts=max_attempts),
             quota=Rate(quota_burst, quota_per_second),
         )
-    as_json = output is Output.JSON or (output is None and not sys.stdout.isatty())
-    with reporting(context, as_json=output is Output.JSON):
+    with reporting(context, as_json=output == "json"):
         from aiocloudmap.cli.plan.plan import plan_for
 
         made = plan_for(fleet)
-        if as_json:
-            print(json.dumps(_object(made), indent=2))
-        else:
+        if output == "table" or (output is None and sys.stdout.isatty()):
             _write_table(made)
+        else:
+            parts = ("steady", "month", "cold_start", "advice")
+            print(json.dumps({part: asdict(getattr(made, part)) for part in parts}, indent=2))
 
 
 @contextmanager
@@ -156,12 +130,6 @@ def _usage() -> Iterator[None]:
         assert field is not None
         option = "--" + field[1].replace(".", "-").replace("_", "-")
         raise typer.BadParameter(str(error), param_hint=f"'{option}'") from None
-
-
-def _object(made: Plan) -> dict[str, Any]:
-    parts = {name: asdict(getattr(made, name)) for name in ("steady", "month", "cold_start", "advice")}
-    parts["month"]["usd"] = made.month.usd
-    return parts
 
 
 def _write_table(made: Plan) -> None:
@@ -228,18 +196,18 @@ def _cold_start(made: Plan) -> Iterator[str]:
 
 
 def _advice(advice: Advice) -> Iterator[str]:
-    yield f"steady: {_option('ttl', advice.ttl, 'or more')}"
+    yield f"steady: {_setting('ttl', advice.ttl, 'or more')}"
     if advice.ttl_after_start != 0:
-        yield f"first renewals: {_option('ttl', advice.ttl_after_start, 'or more')}"
+        yield f"first renewals: {_setting('ttl', advice.ttl_after_start, 'or more')}"
     if advice.jitter is not None:
-        yield f"first renewals, burst untouched: {_option('jitter', advice.jitter, 'or more')}"
+        yield f"first renewals, burst untouched: {_setting('jitter', advice.jitter, 'or more')}"
     if advice.start_over:
-        yield f"cold start: {_option('start-over', advice.start_over, 'or more')}"
+        yield f"cold start: {_setting('start-over', advice.start_over, 'or more')}"
         if advice.max_calls_per_second is not None:
-            yield f"cold start: {_option('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
+            yield f"cold start: {_setting('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
 
 
-def _option(name: str, value: float | None, sense: str) -> str:
+def _setting(name: str, value: float | None, sense: str) -> str:
     return f"no --{name}" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
 
 

@@ -58,16 +58,13 @@ class Month:
         calls: Calls that AWS answers.
         usd_for_calls: Dollars for calls.
         usd_for_instances: Dollars for registered instances, if AWS does not waive them.
+        usd: Dollars in all.
     """
 
     calls: float
     usd_for_calls: float
     usd_for_instances: float
-
-    @property
-    def usd(self) -> float:
-        """Dollars in all."""
-        return self.usd_for_calls + self.usd_for_instances
+    usd: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +124,8 @@ def steady_of(fleet: Fleet) -> Steady:
 def month_of(fleet: Fleet, steady: Steady) -> Month:
     """What AWS charges. Throttled calls are not counted."""
     calls = min(steady.calls_per_second, fleet.quota.per_second) * _SECONDS_A_MONTH
-    return Month(calls, calls / 1_000_000 * _USD_A_MILLION_CALLS, fleet.instances * _USD_AN_INSTANCE)
+    for_calls, for_instances = calls / 1_000_000 * _USD_A_MILLION_CALLS, fleet.instances * _USD_AN_INSTANCE
+    return Month(calls, for_calls, for_instances, for_calls + for_instances)
 
 
 def _calls_for(services: int, interval: float) -> float:
