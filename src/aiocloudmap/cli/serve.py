@@ -14,7 +14,7 @@ import typer
 
 from aiocloudmap.cli.errors import explain, reporting
 from aiocloudmap.cli.runner import run_async
-from aiocloudmap.cli.terminal import printable, say, shell_quoted
+from aiocloudmap.cli.terminal import counted, printable, say, shell_quoted
 from aiocloudmap.errors import CloudMapError
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def serve(
         Path | None,
         typer.Argument(metavar="FILE", help="A TOML file of services.", show_default="a sample shop"),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")] = DEFAULT_PORT,
-    reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Read the file again when it changes.")] = True,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = DEFAULT_PORT,
+    reload: Annotated[bool, typer.Option(help="Read the file again when it changes.")] = True,
 ) -> None:
     r"""Run a local Cloud Map that any AWS client can use.
 
@@ -132,12 +132,12 @@ class _Reloader:
         self._signalled.set()
 
     def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._file.stat() if self._file is not None else None
-        except OSError:
-            return None
-        # With the size, because two changes within one tick of the file system's clock have the same time.
-        return None if status is None else (status.st_mtime_ns, status.st_size)
+        with suppress(OSError):
+            if self._file is not None:
+                status = self._file.stat()
+                # With the size, because two changes within one tick of the file system's clock have the same time.
+                return status.st_mtime_ns, status.st_size
+        return None
 
 
 def _world(file: Path | None) -> World:
@@ -160,11 +160,7 @@ def _introduction(server: LocalServer, file: Path | None) -> Iterator[str]:
 def _size(world: World) -> str:
     names = world.services()
     instances = sum(len(world.instances(name)) for name in names)
-    return f"{_count(len(names), 'service')}, {_count(instances, 'instance')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{counted(len(names), 'service')}, {counted(instances, 'instance')}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -15,7 +15,7 @@ import typer
 
 from aiocloudmap.cli.errors import reporting
 from aiocloudmap.cli.plan.fleet import AWS_QUOTA, Fleet
-from aiocloudmap.cli.terminal import console
+from aiocloudmap.cli.terminal import console, counted
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.quotas import Rate
 from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy
@@ -149,7 +149,7 @@ def _write_table(made: Plan) -> None:
 def _subjects(made: Plan) -> Iterator[tuple[str, list[str]]]:
     fleet = made.fleet
     asked = "all the time" if fleet.gap == 0 else f"every {_figure(fleet.gap)} s on average"
-    who, what = _count(fleet.processes, "process", "processes"), _count(fleet.services, "service", "services")
+    who, what = counted(fleet.processes, "process", "processes"), counted(fleet.services, "service")
     yield "fleet", [f"{who} x {what}, each asked for {asked}"]
     yield "steady state", list(_steady(made))
     yield "a month", list(_month(made))
@@ -180,7 +180,7 @@ def _month(made: Plan) -> Iterator[str]:
 
 def _cold_start(made: Plan) -> Iterator[str]:
     start, over = made.cold_start, made.fleet.start_over
-    yield f"{_count(start.questions, 'question', 'questions')} {f'over {over:g} s' if over else 'at once'}"
+    yield f"{counted(start.questions, 'question')} {f'over {over:g} s' if over else 'at once'}"
     if start.calls is None or start.throttled is None or start.most_after is None or start.all_after is None:
         yield f"the last answer comes after {_figure(start.at_least)} s at the earliest"
         return
@@ -221,7 +221,3 @@ def _safely_rounded(value: float, sense: str) -> float:
 def _figure(value: float) -> str:
     """The value with four significant digits, all digits before the point, and at most three after it."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" if value >= 1 else f"{round(value, 3):g}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
