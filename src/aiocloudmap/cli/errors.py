@@ -1,20 +1,11 @@
-"""Exit codes, and how an exception becomes one error line.
-
-| what went wrong                                    | exit code |
-|----------------------------------------------------|-----------|
-| not found, no instances, attribute missing         | 3         |
-| a setting, a file, missing or expired credentials  | 4         |
-| AWS refused, throttled, or cannot be reached       | 5         |
-| `--timeout` passed                                 | 124       |
-| anything else                                      | 1         |
-"""
+"""Exit codes, and how an exception becomes one error line and an exit code."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -47,13 +38,11 @@ class Exit(IntEnum):
     TERMINATED = 143  # 128 + SIGTERM; `serve` is meant to be stopped this way and exits with 0
 
 
-_EXITS: tuple[tuple[type[CloudMapError], Exit], ...] = (
-    (NotFoundError, Exit.NOT_FOUND),
-    (ConfigurationError, Exit.CONFIGURATION),
-    (CredentialsError, Exit.CONFIGURATION),
-    (RequestError, Exit.UNAVAILABLE),
-    (UnavailableError, Exit.UNAVAILABLE),
-)
+_EXITS: Mapping[Exit, tuple[type[CloudMapError], ...]] = {
+    Exit.NOT_FOUND: (NotFoundError,),
+    Exit.CONFIGURATION: (ConfigurationError, CredentialsError),
+    Exit.UNAVAILABLE: (RequestError, UnavailableError),
+}
 
 
 class CommandError(Exception):
@@ -77,7 +66,7 @@ def explain(error: BaseException) -> CommandError:
         return error
     name = type(error).__name__
     if isinstance(error, CloudMapError):
-        exit_code = next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILURE)
+        exit_code = next((code for code, kinds in _EXITS.items() if isinstance(error, kinds)), Exit.FAILURE)
         return CommandError(exit_code, name.removesuffix("Error"), str(error.again(advice="")), error.advice)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""

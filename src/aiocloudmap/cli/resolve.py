@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +29,7 @@ def resolve(
     name: Annotated[str, typer.Argument(metavar="NAME", help="namespace/service, such as shop/orders.")],
     *,
     attribute: Annotated[
-        str | None, typer.Option("--attribute", "-a", metavar="KEY", help="Only this attribute.")
+        str | None, typer.Option("--attribute", "-a", metavar="KEY", help="Show only this attribute.")
     ] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only instances with this attribute. May be repeated.")
@@ -41,9 +41,9 @@ def resolve(
     health: Annotated[
         HealthFilter, typer.Option(case_sensitive=False, help="Which instances to show.")
     ] = HealthFilter.HEALTHY_OR_ELSE_ALL,
-    region: Annotated[str | None, typer.Option(metavar="REGION", help="Instead of AWS_REGION.")] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="The Region, instead of AWS_REGION.")] = None,
     endpoint_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Instead of AWS; see 'aiocloudmap serve'.")
+        str | None, typer.Option(metavar="URL", help="Call this URL instead of AWS; see 'aiocloudmap serve'.")
     ] = None,
     profile: Annotated[str | None, typer.Option(metavar="NAME", help="A profile of the AWS configuration.")] = None,
     owner_account: Annotated[
@@ -76,7 +76,7 @@ def resolve(
     if form is Format.VALUE and attribute is None:
         raise typer.BadParameter("'-o value' needs --attribute", param_hint="'--output' / '-o'")
     with reporting(context, as_json=output in (Format.JSON, Format.JSONL)):
-        with _spinner(f"resolving {query.service}"):
+        with console(sys.stderr).status(f"resolving {query.service}") if can_draw(sys.stderr) else nullcontext():
             snapshot = run_async(_ask(query, region, endpoint_url, profile), timeout=timeout)
         if not snapshot:
             raise NoInstancesError(
@@ -141,7 +141,3 @@ def _pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
             raise typer.BadParameter(f"{key!a} is given twice", param_hint=f"'{option}'")
         found[key] = value
     return tuple(sorted(found.items()))
-
-
-def _spinner(text: str) -> AbstractContextManager[Any]:
-    return console(sys.stderr).status(text) if can_draw(sys.stderr) else nullcontext()

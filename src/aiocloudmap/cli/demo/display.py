@@ -111,20 +111,19 @@ class LiveDisplay:
         return Group(
             Text(),
             head,
-            self._line("open sockets", self._spark(sockets, limit, "cyan"), f"{count.open}, peak {count.peak}"),
-            self._line("calls to AWS", self._spark(calls, full, "magenta"), f"{count.discoveries}"),
-            self._line("answers", self._spark(answers, full, "green", failed), f"{len(score.answers)}"),
+            self._line("open sockets", f"{count.open}, peak {count.peak}", sockets, limit, "cyan"),
+            self._line("calls to AWS", f"{count.discoveries}", calls, full, "magenta"),
+            self._line("answers", f"{len(score.answers)}", answers, full, "green", failed=failed),
         )
 
-    def _line(self, label: str, spark: Text, figure: str) -> Text:
-        return Text.assemble(f"   {label:{_LABEL_WIDTH}}", spark, f"  {figure}")
-
-    def _spark(self, levels: Sequence[float], full: float, style: str, failed: Sequence[float] = ()) -> Text:
+    def _line(
+        self, label: str, figure: str, levels: list[float], full: float, style: str, *, failed: Sequence[float] = ()
+    ) -> Text:
         bars = [(bar, style) for bar in sparkline(levels, full, self._bars)]
         for position, count in enumerate(failed):
             if count:
                 bars[position] = (self._failed, "bold red")
-        return Text.assemble(*bars)
+        return Text.assemble(f"   {label:{_LABEL_WIDTH}}", *bars, f"  {figure}")
 
 
 def sparkline(levels: Sequence[float], full: float, bars: str = _BARS) -> str:
@@ -181,13 +180,11 @@ async def handle(order):
     events = await cloud_map.client("events")
 """
 
-_LATE: Final = 0.25
-
 _ROWS: Final[Sequence[tuple[str, Callable[[Score], str]]]] = (
     ("requests answered", lambda score: f"{len(score.answers)} of {score.schedule.requests}"),
     ("failed", lambda score: str(len(score.failures))),
     ("never tried", lambda score: str(score.never_tried)),
-    ("answered late (> 250 ms)", lambda score: str(sum(took > _LATE for _, took in score.answers))),
+    ("answered late (> 250 ms)", lambda score: str(sum(took > 0.25 for _, took in score.answers))),
     ("median wait", lambda score: _duration(score.waited(0.5))),
     ("99th percentile wait", lambda score: _duration(score.waited(0.99))),
     ("most open sockets", lambda score: str(score.counts.peak)),

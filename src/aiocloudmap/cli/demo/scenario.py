@@ -94,7 +94,7 @@ class Scenario:
 
     async def _outage(self, score: Score, server: LocalCloudMap) -> None:
         await asyncio.sleep(self.schedule.outage_from)
-        # EventBridge, on the same server, goes on.
+        # EventBridge, on the same server, still works.
         server.faults.server_error(operation="DiscoverInstances")
         score.outage = True
         self.display.message("Cloud Map is down: every DiscoverInstances call fails with HTTP 500")

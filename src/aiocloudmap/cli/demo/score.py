@@ -48,6 +48,7 @@ class Score:
     """The time of each answer, and how long its caller had waited."""
 
     failures: list[FailedRequest] = field(default_factory=list)
+    counts: Counts = field(default=Counts())
     samples: list[tuple[float, Counts]] = field(default_factory=list)
     discoveries_in_outage: int = 0
 
@@ -67,13 +68,8 @@ class Score:
         """Record the counts of the server."""
         if self.outage:
             self.discoveries_in_outage += counts.discoveries - self.counts.discoveries
-        self.now = now
+        self.now, self.counts = now, counts
         self.samples.append((now, counts))
-
-    @property
-    def counts(self) -> Counts:
-        """The latest counts of the server."""
-        return self.samples[-1][1] if self.samples else Counts()
 
     @property
     def out_of_descriptors(self) -> FailedRequest | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 _CACHE, _CONNECTIONS = CachePolicy(), ConnectionPolicy()
-_FIELD = re.compile(r"(?:invalid )?([a-z_.]+)")
 
 
 def _option(metavar: str | None, text: str, *, default: str | bool = True) -> Any:
@@ -38,7 +36,7 @@ def plan(
     *,
     processes: Annotated[int, _option("N", "Workers, containers or sandboxes, with a cache each.")],
     services: Annotated[int, _option("N", "Services that each process asks for.")],
-    empty: Annotated[int, _option("N", "How many of them have no instance or do not exist.")] = 0,
+    empty: Annotated[int, _option("N", "How many of these services have no instance or do not exist.")] = 0,
     loops: Annotated[int, _option("N", "Event loops in each process that ask.")] = 1,
     requests_per_second: Annotated[
         float | None,
@@ -50,7 +48,7 @@ def plan(
     ] = None,
     start_over: Annotated[float, _option("SECONDS", "Start the processes evenly over this time.")] = 0.0,
     call_duration: Annotated[float, _option("SECONDS", "How long AWS takes to answer.")] = 0.01,
-    instances: Annotated[int, _option("N", "Registered instances, for the bill.")] = 0,
+    instances: Annotated[int, _option("N", "Registered instances, for the costs.")] = 0,
     ttl: Annotated[float, _option("SECONDS", "CachePolicy.ttl")] = _CACHE.ttl,
     jitter: Annotated[float, _option("PART", "CachePolicy.jitter")] = _CACHE.jitter,
     negative_ttl: Annotated[float, _option("SECONDS", "CachePolicy.negative_ttl")] = _CACHE.negative_ttl,
@@ -67,7 +65,7 @@ def plan(
     quota_per_second: Annotated[
         float, _option("RATE", "Calls a second that AWS allows this fleet.")
     ] = AWS_QUOTA.per_second,
-    quota_burst: Annotated[float, _option("N", "Calls that AWS allows it at once.")] = AWS_QUOTA.burst,
+    quota_burst: Annotated[float, _option("N", "Calls that AWS allows this fleet at once.")] = AWS_QUOTA.burst,
     output: Annotated[
         Literal["table", "json"] | None,
         typer.Option("--output", "-o", help="Output format.", show_default="table on a terminal, else json"),
@@ -122,14 +120,13 @@ def plan(
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Blame the option that is named like the invalid field of a fleet or policy."""
+    """Report an invalid field of a fleet or policy as the option with the same name."""
     try:
         yield
     except ConfigurationError as error:
-        field = _FIELD.match(error.what)
-        assert field is not None
-        option = "--" + field[1].replace(".", "-").replace("_", "-")
-        raise typer.BadParameter(str(error), param_hint=f"'{option}'") from None
+        _, field, *_ = error.what.split()  # "invalid quota.burst 0: ..."
+        option = field.replace(".", "-").replace("_", "-")
+        raise typer.BadParameter(str(error), param_hint=f"'--{option}'") from None
 
 
 def _write_table(made: Plan) -> None:
@@ -164,9 +161,9 @@ def _steady(made: Plan) -> Iterator[str]:
     if steady.throttled:
         yield f"throttled: an answer is renewed every {_figure(made.fleet.answers / allowed)} s at best"
     if steady.held_back:
-        ceiling = made.fleet.connections.max_calls_per_second
-        yield f"each process would ask faster than its own ceiling, {ceiling:g} a second"
-    yield f"a service is asked about every {_figure(steady.interval)} s by each process"
+        limit = made.fleet.connections.max_calls_per_second
+        yield f"each process would exceed its own limit of {limit:g} calls a second"
+    yield f"each process asks about a service every {_figure(steady.interval)} s"
     if steady.waits:
         yield f"a caller waits for {steady.waits:.0%} of the renewals"
 
@@ -196,19 +193,19 @@ def _cold_start(made: Plan) -> Iterator[str]:
 
 
 def _advice(advice: Advice) -> Iterator[str]:
-    yield f"steady: {_setting('ttl', advice.ttl, 'or more')}"
+    yield f"steady: {_setting('ttl', advice.ttl)}"
     if advice.ttl_after_start != 0:
-        yield f"first renewals: {_setting('ttl', advice.ttl_after_start, 'or more')}"
+        yield f"first renewals: {_setting('ttl', advice.ttl_after_start)}"
     if advice.jitter is not None:
-        yield f"first renewals, burst untouched: {_setting('jitter', advice.jitter, 'or more')}"
+        yield f"first renewals, burst untouched: {_setting('jitter', advice.jitter)}"
     if advice.start_over:
-        yield f"cold start: {_setting('start-over', advice.start_over, 'or more')}"
+        yield f"cold start: {_setting('start-over', advice.start_over)}"
         if advice.max_calls_per_second is not None:
             yield f"cold start: {_setting('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
 
 
-def _setting(name: str, value: float | None, sense: str) -> str:
-    return f"no --{name}" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
+def _setting(name: str, value: float | None, sense: str = "or more") -> str:
+    return f"no --{name} is enough" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
 
 
 def _safely_rounded(value: float, sense: str) -> float:
