@@ -13,7 +13,7 @@ def main() -> None:
     missing = [name for name in ("typer", "rich") if find_spec(name) is None]
     if missing:
         sys.stderr.write(
-            f"error: the command line needs {' and '.join(missing)}, which the plain package does not install\n"
+            f"error: the command line needs {' and '.join(missing)}, which are not installed\n"
             "  hint: pip install 'aiocloudmap[cli]'\n"
         )
         sys.exit(2)

@@ -1,4 +1,4 @@
-"""The typer application, and what all commands share."""
+"""The typer application and the options that all commands share."""
 
 from __future__ import annotations
 
@@ -74,14 +74,13 @@ def run() -> None:
         if isinstance(stream, TextIOWrapper):
             # A character that the terminal cannot show becomes an escape instead of a traceback.
             stream.reconfigure(errors="backslashreplace")
+    code: int = Exit.OK
     try:
         app(prog_name="aiocloudmap")
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else Exit.OK if done.code is None else Exit.FAILURE
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
-    else:
-        code = Exit.OK
     try:
         sys.stdout.flush()
     except OSError:

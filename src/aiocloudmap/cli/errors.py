@@ -1,22 +1,12 @@
-"""Exit codes, and how an exception becomes one error line.
-
-| what went wrong                                    | exit code |
-|----------------------------------------------------|-----------|
-| not found, no instances, attribute missing         | 3         |
-| a setting, a file, missing or expired credentials  | 4         |
-| AWS refused, throttled, or cannot be reached       | 5         |
-| `--timeout` passed                                 | 124       |
-| anything else                                      | 1         |
-"""
+"""Exit codes, and how an exception becomes one error line and an exit code."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import IntEnum
 
 import typer
@@ -31,11 +21,11 @@ from aiocloudmap.errors import (
     UnavailableError,
 )
 
-__all__ = ["CommandError", "Exit", "Failure", "explain", "reporting"]
+__all__ = ["CommandError", "Exit", "explain", "reporting"]
 
 
 class Exit(IntEnum):
-    """Exit codes, on which scripts rely."""
+    """Exit codes that scripts rely on."""
 
     OK = 0
     FAILURE = 1
@@ -43,65 +33,49 @@ class Exit(IntEnum):
     NOT_FOUND = 3
     CONFIGURATION = 4
     UNAVAILABLE = 5
-    TIMED_OUT = 124
-    """The same number as timeout(1)."""
-
-    INTERRUPTED = 130
-    """Ctrl-C: 128 + SIGINT."""
-
-    TERMINATED = 143
-    """128 + SIGTERM. `serve`, which is meant to be stopped this way, exits with 0."""
+    TIMED_OUT = 124  # the code of timeout(1)
+    INTERRUPTED = 130  # 128 + SIGINT: Ctrl-C
+    TERMINATED = 143  # 128 + SIGTERM; `serve` is meant to be stopped this way and exits with 0
 
 
-_EXITS: tuple[tuple[type[CloudMapError], Exit], ...] = (
-    (NotFoundError, Exit.NOT_FOUND),
-    (ConfigurationError, Exit.CONFIGURATION),
-    (CredentialsError, Exit.CONFIGURATION),
-    (RequestError, Exit.UNAVAILABLE),
-    (UnavailableError, Exit.UNAVAILABLE),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What a failed command reports.
-
-    Args:
-        exit: The exit code.
-        code: A word that a script can compare.
-        message: What happened, and to which service.
-        hint: What to do about it; may be empty.
-    """
-
-    exit: Exit
-    code: str
-    message: str
-    hint: str = ""
+_EXITS: Mapping[Exit, tuple[type[CloudMapError], ...]] = {
+    Exit.NOT_FOUND: (NotFoundError,),
+    Exit.CONFIGURATION: (ConfigurationError, CredentialsError),
+    Exit.UNAVAILABLE: (RequestError, UnavailableError),
+}
 
 
 class CommandError(Exception):
-    """A failure that the command itself found."""
+    """What a failed command reports.
+
+    Args:
+        exit_code: The exit code.
+        code: A word that a script can compare.
+        message: What happened, and to which service.
+        hint: What to do about it. May be empty.
+    """
 
     def __init__(self, exit_code: Exit, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.failure = Failure(exit_code, code, message, hint)
+        self.exit, self.code, self.message, self.hint = exit_code, code, message, hint
 
 
-def explain(error: BaseException) -> Failure:
+def explain(error: BaseException) -> CommandError:
     """What to report about the error."""
     if isinstance(error, CommandError):
-        return error.failure
+        return error
+    name = type(error).__name__
     if isinstance(error, CloudMapError):
-        exit_code = next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILURE)
-        return Failure(exit_code, type(error).__name__.removesuffix("Error"), str(error.again(advice="")), error.advice)
+        exit_code = next((code for code, kinds in _EXITS.items() if isinstance(error, kinds)), Exit.FAILURE)
+        return CommandError(exit_code, name.removesuffix("Error"), str(error.again(advice="")), error.advice)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        return Failure(Exit.FAILURE, type(error).__name__, f"{where}{error.strerror or error}")
-    return Failure(
+        return CommandError(Exit.FAILURE, name, f"{where}{error.strerror or error}")
+    return CommandError(
         Exit.FAILURE,
-        type(error).__name__,
-        f"unexpected {type(error).__name__}: {error}",
-        "This is a bug of aiocloudmap. Run 'aiocloudmap --debug ...' and report the traceback.",
+        name,
+        f"unexpected {name}: {error}",
+        "This is a bug in aiocloudmap. Run 'aiocloudmap --debug ...' and report the traceback.",
     )
 
 
@@ -122,7 +96,7 @@ def reporting(context: typer.Context, *, as_json: bool = False) -> Iterator[None
     except (typer.Exit, typer.BadParameter):
         raise
     except BrokenPipeError:
-        # The reader of our output has gone. Buffered output must not fail again at exit.
+        # The reader closed the pipe. Buffered output must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(Exit.FAILURE) from None
     except KeyboardInterrupt:
@@ -130,12 +104,12 @@ def reporting(context: typer.Context, *, as_json: bool = False) -> Iterator[None
     except Exception as error:  # noqa: BLE001 - a user must not see a traceback
         if context.find_root().obj == "debug":
             console(sys.stderr).print_exception()
-        failure = explain(error)
-        _report(failure, as_json=as_json)
-        raise typer.Exit(failure.exit) from None
+        reported = explain(error)
+        _report(reported, as_json=as_json)
+        raise typer.Exit(reported.exit) from None
 
 
-def _report(failure: Failure, *, as_json: bool) -> None:
+def _report(failure: CommandError, *, as_json: bool) -> None:
     if as_json:
         body = {"code": failure.code, "message": failure.message, "hint": failure.hint}
         sys.stderr.write(json.dumps({"error": body}) + "\n")

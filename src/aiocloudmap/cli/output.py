@@ -38,8 +38,8 @@ class Format(StrEnum):
     VALUE = "value"
 
 
-# Variables that control a shell, a loader, an interpreter or an AWS client. A service that may register instances may
-# choose the names of attributes. It must not choose what a shell runs that evaluates our output.
+# Variables that control a shell, a loader, an interpreter or an AWS client. Other services choose the names of
+# attributes. They must not be able to control a shell that evaluates our output.
 _CONTROLLING = re.compile(
     r"(BASH|DYLD_|GCONV|GIT_|JAVA_|JDK_|LD_|LC_|NODE_|PERL|PYTHON|RUBY|SSL_|XDG_)\w*"
     r"|AWS_(?!INSTANCE_|EC2_INSTANCE_ID$|ALIAS_DNS_NAME$|INIT_HEALTH_STATUS$)\w*|AIOCLOUDMAP_\w*|\w+_PROXY"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,32 +29,28 @@ def resolve(
     name: Annotated[str, typer.Argument(metavar="NAME", help="namespace/service, such as shop/orders.")],
     *,
     attribute: Annotated[
-        str | None, typer.Option("--attribute", "-a", metavar="KEY", help="Only this attribute.")
+        str | None, typer.Option("--attribute", "-a", metavar="KEY", help="Show only this attribute.")
     ] = None,
     where: Annotated[
-        list[str] | None,
-        typer.Option("--where", metavar="KEY=VALUE", help="Only instances with this attribute. May be repeated."),
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only instances with this attribute. May be repeated.")
     ] = None,
     prefer: Annotated[
         list[str] | None,
-        typer.Option("--prefer", metavar="KEY=VALUE", help="Like --where, unless nothing matches. May be repeated."),
+        typer.Option(metavar="KEY=VALUE", help="Like --where, but ignored if no instance matches. May be repeated."),
     ] = None,
     health: Annotated[
-        HealthFilter, typer.Option("--health", case_sensitive=False, help="Which instances to show.")
+        HealthFilter, typer.Option(case_sensitive=False, help="Which instances to show.")
     ] = HealthFilter.HEALTHY_OR_ELSE_ALL,
-    region: Annotated[str | None, typer.Option("--region", metavar="REGION", help="Instead of AWS_REGION.")] = None,
+    region: Annotated[str | None, typer.Option(metavar="REGION", help="The Region, instead of AWS_REGION.")] = None,
     endpoint_url: Annotated[
-        str | None,
-        typer.Option("--endpoint-url", metavar="URL", help="Instead of AWS; see 'aiocloudmap serve'."),
+        str | None, typer.Option(metavar="URL", help="Call this URL instead of AWS; see 'aiocloudmap serve'.")
     ] = None,
-    profile: Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of AWS's files.")] = None,
+    profile: Annotated[str | None, typer.Option(metavar="NAME", help="A profile of the AWS configuration.")] = None,
     owner_account: Annotated[
-        str | None,
-        typer.Option("--owner-account", metavar="ACCOUNT", help="The account that shares the namespace."),
+        str | None, typer.Option(metavar="ACCOUNT", help="The account that shares the namespace.")
     ] = None,
     timeout: Annotated[
-        float | None,
-        typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Give up with exit code 124."),
+        float | None, typer.Option(min=0.001, metavar="SECONDS", help="Fail after this time with exit code 124.")
     ] = None,
     output: Annotated[
         Format | None,
@@ -78,7 +76,7 @@ def resolve(
     if form is Format.VALUE and attribute is None:
         raise typer.BadParameter("'-o value' needs --attribute", param_hint="'--output' / '-o'")
     with reporting(context, as_json=output in (Format.JSON, Format.JSONL)):
-        with _spinner(f"resolving {query.service}"):
+        with console(sys.stderr).status(f"resolving {query.service}") if can_draw(sys.stderr) else nullcontext():
             snapshot = run_async(_ask(query, region, endpoint_url, profile), timeout=timeout)
         if not snapshot:
             raise NoInstancesError(
@@ -92,7 +90,9 @@ def resolve(
 async def _ask(query: Query, region: str | None, endpoint_url: str | None, profile: str | None) -> Snapshot:
     from aiocloudmap import CloudMap
 
-    cloud_map = CloudMap.from_env(region=region, endpoint_url=endpoint_url, session_factory=_session_factory(profile))
+    # The profile wins over keys in the environment, as with `aws --profile`.
+    session_factory = None if profile is None else partial(_session, profile)
+    cloud_map = CloudMap.from_env(region=region, endpoint_url=endpoint_url, session_factory=session_factory)
     service = cloud_map.service(
         str(query.service),
         health=query.health,
@@ -103,32 +103,24 @@ async def _ask(query: Query, region: str | None, endpoint_url: str | None, profi
     return await service.resolve()
 
 
-def _session_factory(profile: str | None) -> Callable[[], Any] | None:
-    """The profile wins over keys in the environment, as with `aws --profile`."""
-    if profile is None:
-        return None
+def _session(profile: str) -> Any:
+    from aiobotocore.session import AioSession
 
-    def session() -> Any:
-        from aiobotocore.session import AioSession
-
-        return AioSession(profile=profile)
-
-    return session
+    return AioSession(profile=profile)
 
 
 def _query(
     name: str, health: HealthFilter, where: list[str] | None, prefer: list[str] | None, owner_account: str | None
 ) -> Query:
-    """The query of the command line. What AWS would refuse is wrong usage."""
-    wanted, preferred = _pairs("--where", where), _pairs("--prefer", prefer)
+    """The query of the command line. A value that AWS would refuse is wrong usage."""
     with _usage("NAME"):
-        service = ServiceName.parse(name)
+        query = Query(ServiceName.parse(name), health)
     with _usage("--where"):
-        Query(service, where=wanted)
+        query = replace(query, where=_pairs("--where", where))
     with _usage("--prefer"):
-        Query(service, prefer=preferred)
+        query = replace(query, prefer=_pairs("--prefer", prefer))
     with _usage("--owner-account"):
-        return Query(service, health, wanted, preferred, owner_account)
+        return replace(query, owner_account=owner_account)
 
 
 @contextmanager
@@ -149,7 +141,3 @@ def _pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
             raise typer.BadParameter(f"{key!a} is given twice", param_hint=f"'{option}'")
         found[key] = value
     return tuple(sorted(found.items()))
-
-
-def _spinner(text: str) -> AbstractContextManager[Any]:
-    return console(sys.stderr).status(text) if can_draw(sys.stderr) else nullcontext()

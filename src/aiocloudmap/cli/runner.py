@@ -38,9 +38,14 @@ def run_async(work: Coroutine[Any, Any, _T], *, timeout: float | None = None) ->
         KeyboardInterrupt: Ctrl-C cancelled the coroutine.
     """
 
+    def on_sigterm() -> None:
+        # Before asyncio.Runner passes this on, it cancels the command, which cleans up.
+        raise SystemExit(Exit.TERMINATED)
+
     async def limited() -> _T:
         deadline = asyncio.timeout(timeout)
-        _end_on_sigterm()
+        with contextlib.suppress(NotImplementedError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, on_sigterm)
         try:
             async with deadline:
                 return await work
@@ -59,18 +64,8 @@ def run_async(work: Coroutine[Any, Any, _T], *, timeout: float | None = None) ->
         return runner.run(limited())
 
 
-def _end_on_sigterm() -> None:
-    """Exit with 143 after the command has been cancelled and has cleaned up."""
-
-    def end() -> None:
-        raise SystemExit(Exit.TERMINATED)
-
-    with contextlib.suppress(NotImplementedError, RuntimeError):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
-
-
 def exit_process(code: int) -> NoReturn:
-    """Exit, without waiting for threads that hang in something that cannot be cancelled."""
+    """Exit without waiting for threads that hang."""
     lingering = [thread for thread in threading.enumerate() if thread is not threading.main_thread()]
     if any(not thread.daemon for thread in lingering):
         sys.stdout.flush()

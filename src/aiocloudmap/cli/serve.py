@@ -14,16 +14,14 @@ import typer
 
 from aiocloudmap.cli.errors import explain, reporting
 from aiocloudmap.cli.runner import run_async
-from aiocloudmap.cli.terminal import printable, say, shell_quoted
+from aiocloudmap.cli.terminal import counted, printable, say, shell_quoted
 from aiocloudmap.errors import CloudMapError
 
 if TYPE_CHECKING:
     from aiocloudmap.local import LocalServer, World
 
-__all__ = ["DEFAULT_PORT", "SAMPLE_WORLD", "serve"]
+__all__ = ["SAMPLE_WORLD", "serve"]
 
-
-DEFAULT_PORT = 5556
 _POLL_INTERVAL = 0.5
 
 SAMPLE_WORLD: Final = """\
@@ -55,9 +53,9 @@ def serve(
         Path | None,
         typer.Argument(metavar="FILE", help="A TOML file of services.", show_default="a sample shop"),
     ] = None,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")] = DEFAULT_PORT,
-    reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Read the file again when it changes.")] = True,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 5556,
+    reload: Annotated[bool, typer.Option(help="Read the file again when it changes.")] = True,
 ) -> None:
     r"""Run a local Cloud Map that any AWS client can use.
 
@@ -74,8 +72,8 @@ def serve(
     aiocloudmap serve --port 0
 
     [dim]Ctrl-C ends it with exit code 130, SIGTERM with 0.
-    It reads the file again after a change or SIGHUP, and drops what programs registered.
-    There is no authentication: keep it on loopback.[/dim]
+    After a change or SIGHUP, it reads the file again and forgets what programs registered.
+    It has no authentication, so other machines should not be able to reach it.[/dim]
     """
     with reporting(context):
         run_async(_serve(file, host, port, reload=reload))
@@ -96,7 +94,7 @@ async def _serve(file: Path | None, host: str, port: int, *, reload: bool) -> No
 
 
 class _Reloader:
-    """Waits for a change of the file or a signal. Create it on the event loop, once."""
+    """Waits for a change of the file or a signal. Create one for each event loop."""
 
     def __init__(self, file: Path | None, *, reload: bool) -> None:
         self._file = file
@@ -132,12 +130,12 @@ class _Reloader:
         self._signalled.set()
 
     def _stamp(self) -> tuple[int, int] | None:
-        try:
-            status = self._file.stat() if self._file is not None else None
-        except OSError:
-            return None
-        # With the size, because two changes within one tick of the file system's clock have the same time.
-        return None if status is None else (status.st_mtime_ns, status.st_size)
+        with suppress(OSError):
+            if self._file is not None:
+                status = self._file.stat()
+                # With the size, because two changes within one tick of the file system's clock have the same time.
+                return status.st_mtime_ns, status.st_size
+        return None
 
 
 def _world(file: Path | None) -> World:
@@ -147,7 +145,7 @@ def _world(file: Path | None) -> World:
 
 
 def _introduction(server: LocalServer, file: Path | None) -> Iterator[str]:
-    """Shell commands and comments, to be pasted."""
+    """Shell commands and comments to paste into a shell."""
     world, what = server.world, "a sample shop" if file is None else printable(str(file))
     yield f"# Cloud Map at {server.endpoint_url}: {what}, {_size(world)}"
     yield f"export AWS_ENDPOINT_URL_SERVICEDISCOVERY={server.endpoint_url}"
@@ -160,11 +158,7 @@ def _introduction(server: LocalServer, file: Path | None) -> Iterator[str]:
 def _size(world: World) -> str:
     names = world.services()
     instances = sum(len(world.instances(name)) for name in names)
-    return f"{_count(len(names), 'service')}, {_count(instances, 'instance')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{counted(len(names), 'service')}, {counted(instances, 'instance')}"
 
 
 def _is_loopback(host: str) -> bool:

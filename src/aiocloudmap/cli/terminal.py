@@ -1,4 +1,4 @@
-"""Safe output: attributes and error messages are untrusted text, and a terminal obeys escape sequences."""
+"""Safe output: attributes and error messages are untrusted and may contain terminal escape sequences."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["can_draw", "console", "printable", "say", "shell_quoted"]
+__all__ = ["can_draw", "console", "counted", "printable", "say", "shell_quoted"]
 
-_MIN_COLUMNS = 40
-"""A narrower table would show nothing, whatever COLUMNS says."""
+_MIN_COLUMNS = 40  # a narrower table shows nothing
 
 
 def printable(text: str) -> str:
@@ -26,14 +25,13 @@ def printable(text: str) -> str:
 
 
 def shell_quoted(text: str) -> str:
-    """Quote the text as one word of shell, without any control character.
+    """Quote the text as one shell word, without control characters.
 
     Printable text is quoted for every POSIX shell. Other text needs `$'...'`, which bash, zsh, ksh and POSIX 2024 have.
     """
     if text.isprintable():
         return shlex.quote(text)
-    octets = text.encode("utf-8", "surrogateescape")
-    return "$'" + "".join(_shell_octet(octet) for octet in octets) + "'"
+    return "$'" + "".join(map(_shell_octet, text.encode("utf-8", "surrogateescape"))) + "'"
 
 
 def console(stream: TextIO) -> Console:
@@ -48,6 +46,11 @@ def console(stream: TextIO) -> Console:
 def can_draw(stream: TextIO) -> bool:
     """Whether the stream is a terminal that can move its cursor. FORCE_COLOR does not change that."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """The number and the noun, such as "1 service" or "2,000 services"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def say(text: str) -> None:

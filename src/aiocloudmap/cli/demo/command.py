@@ -10,7 +10,7 @@ import typer
 
 from aiocloudmap.cli.errors import CommandError, Exit, reporting
 from aiocloudmap.cli.runner import run_async
-from aiocloudmap.cli.terminal import can_draw, console
+from aiocloudmap.cli.terminal import console
 
 __all__ = ["demo"]
 
@@ -47,7 +47,7 @@ def demo(
 
 
 def _run(seconds: float, *, as_json: bool) -> list[str]:
-    from aiocloudmap.cli.demo.display import LiveDisplay, PlainDisplay, show_summary
+    from aiocloudmap.cli.demo.display import display_on, show_summary
     from aiocloudmap.cli.demo.load import can_limit_descriptors
     from aiocloudmap.cli.demo.scenario import Scenario
     from aiocloudmap.cli.demo.schedule import Schedule
@@ -62,16 +62,13 @@ def _run(seconds: float, *, as_json: bool) -> list[str]:
             "Run it on Linux or macOS.",
         )
     stream = sys.stderr if as_json else sys.stdout
-    if can_draw(stream):
-        with LiveDisplay(console(stream)) as display:
-            scenario = Scenario(schedule, display)
-            run_async(scenario.run())
-    else:
-        scenario = Scenario(schedule, PlainDisplay(stream))
+    with display_on(stream) as display:
+        scenario = Scenario(schedule, display)
         run_async(scenario.run())
-    broken = list(broken_claims(scenario.scores))
-    show_summary(console(stream), scenario)
+    scores = scenario.scores
+    broken = broken_claims(scores)
+    show_summary(console(stream), scores)
     if as_json:
-        ways = {name: score.summary() for name, score in scenario.scores.items()}
+        ways = {name: score.summary() for name, score in scores.items()}
         print(json.dumps({"ways": ways, "broken_claims": broken}, indent=2))
     return broken

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, TextIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Final, TextIO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -13,14 +14,22 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
+from aiocloudmap.cli.demo.score import Counts, Score
 from aiocloudmap.cli.demo.strategies import STRATEGIES
-from aiocloudmap.cli.terminal import printable
+from aiocloudmap.cli.terminal import can_draw, console, printable
 
-if TYPE_CHECKING:
-    from aiocloudmap.cli.demo.scenario import Scenario
-    from aiocloudmap.cli.demo.score import Score
+__all__ = ["WRITE_THIS", "LiveDisplay", "PlainDisplay", "display_on", "show_summary", "sparkline"]
 
-__all__ = ["WRITE_THIS", "LiveDisplay", "PlainDisplay", "show_summary", "sparkline"]
+
+@contextmanager
+def display_on(stream: TextIO) -> Iterator[LiveDisplay | PlainDisplay]:
+    """A drawing on a terminal that can show it, else plain lines."""
+    if can_draw(stream):
+        display = LiveDisplay(console(stream))
+        with display.live:
+            yield display
+    else:
+        yield PlainDisplay(stream)
 
 
 class PlainDisplay:
@@ -31,23 +40,20 @@ class PlainDisplay:
         self._last: tuple[str, int] = ("", 0)
 
     def message(self, text: str) -> None:
-        """Write the message."""
-        self._write(text)
+        """Write a sentence about what happened."""
+        self._stream.write(printable(text) + "\n")
+        self._stream.flush()
 
-    def update(self, scenario: Scenario) -> None:
+    def update(self, scores: Mapping[str, Score]) -> None:
         """Write the figures of the current run, once a second."""
-        for score in scenario.scores.values():
+        for score in scores.values():
             moment = (score.strategy, int(score.now))
             if score.state == "running" and moment[1] and moment != self._last:
                 self._last = moment
-                self._write(
+                self.message(
                     f"  {score.now:4.1f} s  {len(score.answers):4d} answered  {len(score.failures):3d} failed"
                     f"  {score.counts.open:4d} sockets  {score.counts.discoveries:4d} calls to AWS"
                 )
-
-    def _write(self, text: str) -> None:
-        self._stream.write(printable(text) + "\n")
-        self._stream.flush()
 
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
@@ -66,33 +72,24 @@ class LiveDisplay:
         self._bars, self._failed = (_BARS, "✗") if knows_unicode else (_PLAIN_BARS, "x")
         self._message = ""
         # `update` refreshes it. A thread of rich could draw while figures change.
-        self._live = Live(console=console, auto_refresh=False)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._live.stop()
+        self.live = Live(console=console, auto_refresh=False)
 
     def message(self, text: str) -> None:
         """Show the message below the figures, instead of the previous message."""
         self._message = text
 
-    def update(self, scenario: Scenario) -> None:
+    def update(self, scores: Mapping[str, Score]) -> None:
         """Draw the current figures."""
-        self._live.update(self.drawing(scenario), refresh=True)
+        self.live.update(self.drawing(scores), refresh=True)
 
-    def drawing(self, scenario: Scenario) -> RenderableType:
+    def drawing(self, scores: Mapping[str, Score]) -> RenderableType:
         """The figures of all strategies, and the message."""
-        schedule = scenario.schedule
+        schedule = next(iter(scores.values())).schedule
         title = Text.assemble(
             ("The same load three ways", "bold"),
             f": {schedule.requests} requests, {schedule.rate:.0f} a second; {schedule.descriptors} descriptors each.",
         )
-        runs = (self._run(number, score) for number, score in enumerate(scenario.scores.values(), 1))
+        runs = (self._run(number, score) for number, score in enumerate(scores.values(), 1))
         message = Text(self._message, style="italic", no_wrap=True)
         # The terminal writes ^C after the last line. A full line would wrap and move the drawing.
         message.truncate(_MAX_MESSAGE, overflow="ellipsis")
@@ -105,27 +102,28 @@ class LiveDisplay:
             return Group(Text(), head)
         span = max(score.schedule.length, score.now)
         sockets = _levels([(at, counts.open) for at, counts in score.samples], span)
-        calls = _growth([(at, counts.discoveries) for at, counts in score.samples], span)
-        answers = _occurrences([at for at, _ in score.answers], span)
-        failed = [count > 0 for count in _occurrences([failure.at for failure in score.failures], span)]
+        changes = pairwise([(0.0, Counts()), *score.samples])
+        calls = _sums(((at, now.discoveries - before.discoveries) for (_, before), (at, now) in changes), span)
+        answers = _sums(((at, 1) for at, _ in score.answers), span)
+        failed = _sums(((failure.at, 1) for failure in score.failures), span)
         full = max(score.schedule.rate * span / _WIDTH, 1.0)
         count, limit = score.counts, score.schedule.descriptors
         return Group(
             Text(),
             head,
-            self._line("open sockets", self._spark(sockets, limit, "cyan"), f"{count.open}, peak {count.peak}"),
-            self._line("calls to AWS", self._spark(calls, full, "magenta"), f"{count.discoveries}"),
-            self._line("answers", self._spark(answers, full, "green", failed), f"{len(score.answers)}"),
+            self._line("open sockets", f"{count.open}, peak {count.peak}", sockets, limit, "cyan"),
+            self._line("calls to AWS", f"{count.discoveries}", calls, full, "magenta"),
+            self._line("answers", f"{len(score.answers)}", answers, full, "green", failed=failed),
         )
 
-    def _line(self, label: str, spark: Text, figure: str) -> Text:
-        return Text.assemble(f"   {label:{_LABEL_WIDTH}}", spark, f"  {figure}")
-
-    def _spark(self, levels: Sequence[float], full: float, style: str, failed: Sequence[bool] = ()) -> Text:
-        line = Text(sparkline(levels, full, self._bars), style)
-        for position in (position for position, has_failed in enumerate(failed) if has_failed):
-            line = line[:position] + Text(self._failed, "bold red") + line[position + 1 :]
-        return line
+    def _line(
+        self, label: str, figure: str, levels: list[float], full: float, style: str, *, failed: Sequence[float] = ()
+    ) -> Text:
+        bars = [(bar, style) for bar in sparkline(levels, full, self._bars)]
+        for position, count in enumerate(failed):
+            if count:
+                bars[position] = (self._failed, "bold red")
+        return Text.assemble(f"   {label:{_LABEL_WIDTH}}", *bars, f"  {figure}")
 
 
 def sparkline(levels: Sequence[float], full: float, bars: str = _BARS) -> str:
@@ -146,20 +144,11 @@ def _levels(samples: Sequence[tuple[float, float]], span: float) -> list[float]:
     return columns
 
 
-def _growth(samples: Sequence[tuple[float, float]], span: float) -> list[float]:
-    """The growth of a count in each column."""
-    columns, before = [0.0] * _WIDTH, 0.0
-    for at, count in samples:
-        columns[_column(at, span)] += count - before
-        before = count
-    return columns
-
-
-def _occurrences(times: Iterable[float], span: float) -> list[float]:
-    """The number of times in each column."""
+def _sums(amounts: Iterable[tuple[float, float]], span: float) -> list[float]:
+    """The sum of the amounts in each column."""
     columns = [0.0] * _WIDTH
-    for at in times:
-        columns[_column(at, span)] += 1
+    for at, amount in amounts:
+        columns[_column(at, span)] += amount
     return columns
 
 
@@ -191,13 +180,11 @@ async def handle(order):
     events = await cloud_map.client("events")
 """
 
-_LATE: Final = 0.25
-
 _ROWS: Final[Sequence[tuple[str, Callable[[Score], str]]]] = (
     ("requests answered", lambda score: f"{len(score.answers)} of {score.schedule.requests}"),
     ("failed", lambda score: str(len(score.failures))),
     ("never tried", lambda score: str(score.never_tried)),
-    ("answered late (> 250 ms)", lambda score: str(sum(took > _LATE for _, took in score.answers))),
+    ("answered late (> 250 ms)", lambda score: str(sum(took > 0.25 for _, took in score.answers))),
     ("median wait", lambda score: _duration(score.waited(0.5))),
     ("99th percentile wait", lambda score: _duration(score.waited(0.99))),
     ("most open sockets", lambda score: str(score.counts.peak)),
@@ -206,18 +193,18 @@ _ROWS: Final[Sequence[tuple[str, Callable[[Score], str]]]] = (
 )
 
 
-def show_summary(console: Console, scenario: Scenario) -> None:
+def show_summary(console: Console, scores: Mapping[str, Score]) -> None:
     """Write the table of results, the reason of each failure, and the recommended code."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("What happened", no_wrap=True)
-    for strategy in scenario.scores:
+    for strategy in scores:
         style = "green" if strategy == "aiocloudmap" else ""
         table.add_column(STRATEGIES[strategy].title, justify="right", max_width=15, style=style, header_style=style)
     for label, figure in _ROWS:
-        table.add_row(label, *(figure(score) for score in scenario.scores.values()))
+        table.add_row(label, *(figure(score) for score in scores.values()))
     console.print()
     console.print(table)
-    for score in scenario.scores.values():
+    for score in scores.values():
         if score.failures:
             _show_failure(console, score)
     console.print(Text("Write this instead:\n", style="bold"))

@@ -4,8 +4,8 @@
 |----------|------------------------------|----------------------------------------------------------------------|
 | ready    |                              | the descriptor limit is set; a line on standard input starts the run |
 | answered | at, took                     | a request was answered, `took` seconds after it was due              |
-| failed   | at, call, error, descriptors | a request failed; `descriptors`: because no descriptor was left      |
-| done     |                              | every request was tried, or no descriptor is left                    |
+| failed   | at, call, error, descriptors | a request failed; `descriptors`: for lack of a file descriptor       |
+| done     |                              | every request was tried, or all file descriptors are in use          |
 
 It exits when its standard input is closed, so it does not outlive its parent.
 """
@@ -19,25 +19,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import cycle
 from typing import Any
 
+from aiocloudmap.aws.errors import causes
 from aiocloudmap.cli.demo.schedule import SERVICES, Schedule
 from aiocloudmap.cli.demo.strategies import STRATEGIES, Steps
 from aiocloudmap.errors import TooManyOpenFilesError
 
-__all__ = ["can_limit_descriptors", "lacks_descriptors", "limit_descriptors", "main"]
+__all__ = ["can_limit_descriptors", "lacks_descriptors", "limit_descriptors"]
 
 
-# After so many failures for lack of a descriptor, no request of this process can succeed.
-_MAX_FAILURES = 3
-
-
-def main() -> None:
-    """Run one strategy."""
-    strategy, schedule = sys.argv[1], Schedule.from_json(sys.argv[2])
-    asyncio.run(_run(strategy, schedule))
+_MAX_FAILURES = 3  # for lack of a file descriptor: after that, no request can succeed
 
 
 async def _run(strategy: str, schedule: Schedule) -> None:
@@ -91,7 +84,7 @@ def _send(kind: str, **fields: Any) -> None:
 def _line(error: BaseException) -> str:
     """The error, and the message of an operating system error among its causes."""
     text = f"{type(error).__name__}: {error}"
-    for cause in _causes(error):
+    for cause in causes(error, contexts=True):
         if isinstance(cause, OSError) and cause.strerror and cause.strerror not in text:
             return f"{text} ([Errno {cause.errno}] {os.strerror(cause.errno or 0)})"
     return text
@@ -106,21 +99,12 @@ def limit_descriptors(count: int) -> None:
 
 
 def lacks_descriptors(error: BaseException) -> bool:
-    """Whether the error or one of its causes says that no descriptor was left."""
+    """Whether the error or one of its causes is the lack of a file descriptor."""
     return any(
         isinstance(cause, TooManyOpenFilesError)
         or (isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE))
-        for cause in _causes(error)
+        for cause in causes(error, contexts=True)
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and its causes, even if they are chained in a circle."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def can_limit_descriptors(count: int) -> bool:
@@ -134,4 +118,4 @@ def can_limit_descriptors(count: int) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(_run(sys.argv[1], Schedule.from_json(sys.argv[2])))

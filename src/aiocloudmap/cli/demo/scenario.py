@@ -11,7 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from aiocloudmap.cli.demo.schedule import Schedule
@@ -21,62 +21,42 @@ from aiocloudmap.cli.errors import CommandError, Exit
 from aiocloudmap.cli.serve import SAMPLE_WORLD
 
 if TYPE_CHECKING:
+    from aiocloudmap.cli.demo.display import LiveDisplay, PlainDisplay
     from aiocloudmap.local import LocalCloudMap
 
-__all__ = ["Display", "Scenario"]
+__all__ = ["Scenario"]
 
 _SAMPLING_INTERVAL = 0.1
 _MAX_START_WAIT = 60.0
 
 
-class Display(Protocol):
-    """Shows the progress of the demo."""
-
-    def message(self, text: str) -> None:
-        """Show a sentence about what happened."""
-        ...
-
-    def update(self, scenario: Scenario) -> None:
-        """Show the current figures. Called about ten times a second."""
-        ...
-
-
 @dataclass(slots=True)
 class Scenario:
-    """Three runs, one for each strategy, one after the other.
-
-    Args:
-        schedule: The schedule of each run.
-        display: Shows the progress.
-    """
+    """A run of each strategy, one after the other, with the same schedule."""
 
     schedule: Schedule
-    display: Display
+    display: LiveDisplay | PlainDisplay
     scores: Mapping[str, Score] = field(init=False)
 
     def __post_init__(self) -> None:
         self.scores = {strategy: Score(strategy, self.schedule) for strategy in STRATEGIES}
 
     async def run(self) -> None:
-        """Run all three strategies.
+        """Run all strategies, and show their progress on the display.
 
-        Cancelling it ends all processes that it started.
+        Cancellation ends the processes under load.
 
         Raises:
-            CommandError: A process under load did not start, or died.
+            CommandError: A process under load did not start or exited too early.
         """
         async with AsyncExitStack() as cleanup:
             self.display.message("starting a server and a process for each of the three ways")
-            self.display.update(self)
-            servers = [await cleanup.enter_async_context(_server()) for _ in self.scores]
+            self.display.update(self.scores)
             # All processes import the AWS libraries now, so that later each run has the machine to itself.
-            loads = [
-                await cleanup.enter_async_context(_load(score, server, self.schedule))
-                for score, server in zip(self.scores.values(), servers, strict=True)
-            ]
+            loads = [await cleanup.enter_async_context(_load(score)) for score in self.scores.values()]
             await self._until_ready(loads)
-            for load, server in zip(loads, servers, strict=True):
-                await self._run(load, server)
+            for load in loads:
+                await self._run(load)
 
     async def _until_ready(self, loads: list[_Load]) -> None:
         with contextlib.suppress(TimeoutError):
@@ -87,8 +67,9 @@ class Scenario:
             if load.score.state != "ready":
                 raise await load.died()
 
-    async def _run(self, load: _Load, server: LocalCloudMap) -> None:
-        score, loop, strategy = load.score, asyncio.get_running_loop(), STRATEGIES[load.score.strategy]
+    async def _run(self, load: _Load) -> None:
+        score, server, loop = load.score, load.server, asyncio.get_running_loop()
+        strategy = STRATEGIES[score.strategy]
         self.display.message(f"{strategy.title}: {strategy.description}")
         score.state, began = "running", loop.time()
         load.go()
@@ -96,8 +77,8 @@ class Scenario:
         try:
             while score.state == "running" and not load.reader.done():
                 await asyncio.wait([load.reader], timeout=_SAMPLING_INTERVAL)
-                score.on_counts(loop.time() - began, _counts(server))
-                self.display.update(self)
+                score.on_counts(loop.time() - began, load.counts())
+                self.display.update(self.scores)
                 if score.now > self.schedule.max_length:
                     score.state = "done"
         finally:
@@ -109,11 +90,11 @@ class Scenario:
             raise await load.died()
         await load.stop()
         self.display.message(_result(score))
-        self.display.update(self)
+        self.display.update(self.scores)
 
     async def _outage(self, score: Score, server: LocalCloudMap) -> None:
         await asyncio.sleep(self.schedule.outage_from)
-        # EventBridge, on the same server, goes on.
+        # EventBridge, on the same server, still works.
         server.faults.server_error(operation="DiscoverInstances")
         score.outage = True
         self.display.message("Cloud Map is down: every DiscoverInstances call fails with HTTP 500")
@@ -121,31 +102,6 @@ class Scenario:
         server.faults.clear()
         score.outage = False
         self.display.message("Cloud Map is back")
-
-
-@asynccontextmanager
-async def _server() -> AsyncIterator[LocalCloudMap]:
-    """A local Cloud Map that also answers as EventBridge."""
-    from aiocloudmap.local import LocalCloudMap, World
-
-    local = LocalCloudMap(World.from_toml(SAMPLE_WORLD))
-    local.server.add_target("AWSEvents.PutEvents", _put_events)
-    async with local:
-        yield local
-
-
-def _put_events(request: dict[str, Any]) -> dict[str, Any]:
-    return {"FailedEntryCount": 0, "Entries": [{"EventId": str(uuid4())} for _ in request["Entries"]]}
-
-
-def _counts(server: LocalCloudMap) -> Counts:
-    stats = server.stats
-    return Counts(
-        stats.connections_open,
-        stats.connections_peak,
-        stats.connections_accepted,
-        stats.calls["DiscoverInstances"],
-    )
 
 
 def _environment(server: LocalCloudMap) -> dict[str, str]:
@@ -168,9 +124,10 @@ def _is_foreign(variable: str) -> bool:
 
 @dataclass(slots=True)
 class _Load:
-    """A process under load, and the tasks that read its output."""
+    """A process under load, its server, and the tasks that read its output."""
 
     score: Score
+    server: LocalCloudMap
     process: Process
     started: asyncio.Event = field(default_factory=asyncio.Event)
     reader: asyncio.Task[None] = field(init=False)
@@ -184,6 +141,11 @@ class _Load:
     def go(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(b"go\n")
+
+    def counts(self) -> Counts:
+        stats = self.server.stats
+        sockets = stats.connections_open, stats.connections_peak, stats.connections_accepted
+        return Counts(*sockets, stats.calls["DiscoverInstances"])
 
     async def stop(self) -> None:
         """Kill the process, which closes its sockets."""
@@ -209,17 +171,27 @@ class _Load:
 
 
 @asynccontextmanager
-async def _load(score: Score, server: LocalCloudMap, schedule: Schedule) -> AsyncIterator[_Load]:
-    command = [sys.executable, "-m", "aiocloudmap.cli.demo.load", score.strategy, schedule.to_json()]
-    # In a new session, Ctrl-C reaches only this process, which then ends the others.
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_environment(server), start_new_session=True
-    )
-    load = _Load(score, process)
-    try:
-        yield load
-    finally:
-        await load.stop()
+async def _load(score: Score) -> AsyncIterator[_Load]:
+    """A local Cloud Map that also answers as EventBridge, and a process to put load on it."""
+    from aiocloudmap.local import LocalCloudMap, World
+
+    local = LocalCloudMap(World.from_toml(SAMPLE_WORLD))
+    local.server.add_target("AWSEvents.PutEvents", _put_events)
+    command = [sys.executable, "-m", "aiocloudmap.cli.demo.load", score.strategy, score.schedule.to_json()]
+    async with local:
+        # In a new session, Ctrl-C reaches only this process, which then ends the others.
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_environment(local), start_new_session=True
+        )
+        load = _Load(score, local, process)
+        try:
+            yield load
+        finally:
+            await load.stop()
+
+
+def _put_events(request: dict[str, Any]) -> dict[str, Any]:
+    return {"FailedEntryCount": 0, "Entries": [{"EventId": str(uuid4())} for _ in request["Entries"]]}
 
 
 def _result(score: Score) -> str:

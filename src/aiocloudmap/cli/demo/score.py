@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
 
 from aiocloudmap.cli.demo.schedule import Schedule
 from aiocloudmap.model.policy import ConnectionPolicy
@@ -13,16 +13,8 @@ from aiocloudmap.model.policy import ConnectionPolicy
 __all__ = ["Counts", "FailedRequest", "Score", "broken_claims", "percentile"]
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What the server counted so far.
-
-    Args:
-        open: Open sockets.
-        peak: The most sockets that were open at once.
-        accepted: Accepted connections.
-        discoveries: DiscoverInstances calls, with failed ones.
-    """
+class Counts(NamedTuple):
+    """What the server counted: sockets (open, most at once, all ever accepted), and DiscoverInstances calls."""
 
     open: int = 0
     peak: int = 0
@@ -32,22 +24,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class FailedRequest:
-    """A request that failed.
-
-    Args:
-        at: Seconds after the first request was due.
-        call: The AWS call that failed.
-        error: The error message.
-        descriptors: Whether no file descriptor was left.
-    """
+    """A request that failed `at` seconds after the start, with the error of an AWS call."""
 
     at: float
     call: str
     error: str
     descriptors: bool
-
-
-_FIELDS = [each.name for each in fields(FailedRequest)]
+    """Whether the reason was that no file descriptor was left."""
 
 
 @dataclass(slots=True)
@@ -65,32 +48,28 @@ class Score:
     """The time of each answer, and how long its caller had waited."""
 
     failures: list[FailedRequest] = field(default_factory=list)
+    counts: Counts = field(default=Counts())
     samples: list[tuple[float, Counts]] = field(default_factory=list)
     discoveries_in_outage: int = 0
 
     def on_message(self, message: Mapping[str, Any]) -> None:
         """Process a line of the process under load; `aiocloudmap.cli.demo.load` has the format."""
-        kind = message["kind"]
-        if kind == "answered":
-            self.answers.append((message["at"], message["took"]))
-        elif kind == "failed":
-            self.failures.append(FailedRequest(*(message[name] for name in _FIELDS)))
-        elif kind == "ready":
-            self.state = "ready"
-        elif kind == "done":
-            self.state = "dead" if self.out_of_descriptors else "done"
+        match message:
+            case {"kind": "answered", "at": at, "took": took}:
+                self.answers.append((at, took))
+            case {"kind": "failed", **failure}:
+                self.failures.append(FailedRequest(**failure))
+            case {"kind": "ready"}:
+                self.state = "ready"
+            case {"kind": "done"}:
+                self.state = "dead" if self.out_of_descriptors else "done"
 
     def on_counts(self, now: float, counts: Counts) -> None:
         """Record the counts of the server."""
         if self.outage:
             self.discoveries_in_outage += counts.discoveries - self.counts.discoveries
-        self.now = now
+        self.now, self.counts = now, counts
         self.samples.append((now, counts))
-
-    @property
-    def counts(self) -> Counts:
-        """The latest counts of the server."""
-        return self.samples[-1][1] if self.samples else Counts()
 
     @property
     def out_of_descriptors(self) -> FailedRequest | None:
@@ -125,7 +104,7 @@ class Score:
         }
 
 
-def broken_claims(scores: Mapping[str, Score]) -> Sequence[str]:
+def broken_claims(scores: Mapping[str, Score]) -> list[str]:
     """The claims of the demo that this run did not show."""
     kept, shared, ours = scores["kept"], scores["shared"], scores["aiocloudmap"]
     first, limit = kept.out_of_descriptors, ConnectionPolicy().max_connections

@@ -1,6 +1,6 @@
 """Three strategies for the same request: find the URL of a queue in Cloud Map, then send an event to EventBridge.
 
-They differ only in how they keep their clients; timeouts and all else are the same.
+They differ only in how they keep their clients. Timeouts and all other settings are the same.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -19,12 +20,7 @@ __all__ = ["STRATEGIES", "Steps", "Strategy"]
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The two calls of a request.
-
-    Args:
-        find: Finds the queue URL of a service in Cloud Map.
-        announce: Sends an event about the queue to EventBridge.
-    """
+    """The two calls of a request: find the queue URL of a service, then send an event about the queue."""
 
     find: Callable[[str], Awaitable[str]]
     announce: Callable[[str], Awaitable[None]]
@@ -46,40 +42,30 @@ class Strategy:
 
 
 @asynccontextmanager
-async def _kept_per_request(_: Schedule) -> AsyncIterator[Steps]:
+async def _plain_clients(_: Schedule, *, shared: bool) -> AsyncIterator[Steps]:
     from aiobotocore.session import get_session
 
     session = get_session()
     async with AsyncExitStack() as kept:
-        events = await kept.enter_async_context(session.create_client("events", config=_plain(force_close=True)))
+
+        async def client(service: str, config: Any) -> Any:
+            return await kept.enter_async_context(session.create_client(service, config=config))
+
+        events = await client("events", _plain_config(force_close=True))
+        cloud_map = await client("servicediscovery", _plain_config()) if shared else None
 
         async def find(service: str) -> str:
-            # The bug: each request makes a client that lives as long as the application.
-            cloud_map = await kept.enter_async_context(session.create_client("servicediscovery", config=_plain()))
-            return await _discover(cloud_map, service)
+            # Without `shared`, this is the bug: each request makes a client that is never closed.
+            return await _discover(cloud_map or await client("servicediscovery", _plain_config()), service)
 
-        yield Steps(find, lambda queue_url: _put_event(events, queue_url))
-
-
-@asynccontextmanager
-async def _one_shared(_: Schedule) -> AsyncIterator[Steps]:
-    from aiobotocore.session import get_session
-
-    session = get_session()
-    async with AsyncExitStack() as kept:
-        events = await kept.enter_async_context(session.create_client("events", config=_plain(force_close=True)))
-        cloud_map = await kept.enter_async_context(session.create_client("servicediscovery", config=_plain()))
-        yield Steps(
-            lambda service: _discover(cloud_map, service),
-            lambda queue_url: _put_event(events, queue_url),
-        )
+        yield Steps(find, partial(_put_event, events))
 
 
 @asynccontextmanager
 async def _aiocloudmap(schedule: Schedule) -> AsyncIterator[Steps]:
     from aiocloudmap import CachePolicy, CloudMap
 
-    config = _plain()
+    config = _plain_config()
 
     # One per request, as in the first strategy. Here it costs nothing.
     async def find(service: str) -> str:
@@ -94,18 +80,25 @@ async def _aiocloudmap(schedule: Schedule) -> AsyncIterator[Steps]:
 
 STRATEGIES: Final[Mapping[str, Strategy]] = MappingProxyType(
     {
-        "kept": Strategy("a client kept per request", "each request makes and keeps an AWS client", _kept_per_request),
-        "shared": Strategy("one shared client", "all requests share one AWS client, without a cache", _one_shared),
+        "kept": Strategy(
+            "a client kept per request",
+            "each request makes and keeps an AWS client",
+            partial(_plain_clients, shared=False),
+        ),
+        "shared": Strategy(
+            "one shared client",
+            "all requests share one AWS client, without a cache",
+            partial(_plain_clients, shared=True),
+        ),
         "aiocloudmap": Strategy("aiocloudmap", "each request makes a CloudMap()", _aiocloudmap),
     }
 )
 
 
-def _plain(*, force_close: bool = False) -> Any:
-    """Sensible settings of a bare client: short timeouts and one retry.
+def _plain_config(*, force_close: bool = False) -> Any:
+    """Sensible settings of a plain client: short timeouts and one retry.
 
-    The EventBridge client closes its connection after each call, like a client that is used too rarely to keep one.
-    So it needs a new socket each time.
+    With `force_close` each call needs a new socket, as for a client that is used too rarely to keep a connection.
     """
     from aiobotocore.config import AioConfig
 

@@ -1,8 +1,8 @@
-"""A fleet that starts without any answer: what it asks, what AWS throttles, and when every process has its answers.
+"""A fleet that starts with empty caches: its calls, which of them AWS throttles, and when all answers are there.
 
-Throttled calls come back by the rate limiter of each process, the backoff of each answer and botocore's retries. No
-formula covers that, so the start is rehearsed in virtual time: `CloudMap` objects ask a local world with AWS's quota.
-A caller that gets an error asks again after the error's `retry_after`. A large fleet is scaled down first.
+When a throttled call is repeated depends on the rate limiter of each process, the backoff of each answer and botocore's
+retries. There is no formula for that, so the start is rehearsed in virtual time: `CloudMap` objects ask a local world
+with AWS's quota. A caller that gets an error asks again after its `retry_after`. A large fleet is scaled down first.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MAX_QUESTIONS_PER_PROCESS: Final = 10_000
 _MAX_LOOPS: Final = 50
 
 _MAX_SECONDS: Final = 600.0
-"""A start that takes longer is not rehearsed: with the default `stale_if_error`, its first answers would be gone."""
+"""A longer start is not rehearsed: with the default `stale_if_error`, its first answers would expire before its end."""
 
 _MIN_PAUSE: Final = 0.001
 _SERVICE: Final = "shop/s{}"
@@ -57,7 +57,7 @@ class ColdStart:
 
     Args:
         questions: First questions, one for each event loop that asks.
-        at_least: Seconds that the quota and `start_over` take at least.
+        at_least: Seconds that the start takes at least, because of the quota and the settings.
         calls: Calls that reach AWS, with throttled ones and retries; None if it takes too long to rehearse.
         throttled: How many of them AWS throttles.
         throttled_from: Seconds until the first throttled call; None if no call is throttled, or nothing was rehearsed.
@@ -109,7 +109,7 @@ def _scaled_down(fleet: Fleet) -> tuple[float, Fleet]:
 
 @dataclass(slots=True)
 class Rehearsal:
-    """One way that a cold start may go.
+    """A possible course of a cold start.
 
     Args:
         calls: Calls that reached AWS, with throttled ones and retries.
@@ -123,24 +123,23 @@ class Rehearsal:
 
 
 def rehearse(fleet: Fleet, seed: int) -> Rehearsal:
-    """Play the cold start of the fleet; the same seed leads to the same start."""
+    """Play the cold start of the fleet; the same seed leads to the same result."""
     clock, rehearsal = VirtualClock(), Rehearsal()
     quotas = dataclasses.replace(Quotas.unlimited(), discover_instances=fleet.quota)
     world = World(clock=clock, quotas=quotas, seed=seed)
     for number in range(fleet.services - fleet.empty):
         world.register(_SERVICE.format(number), "one")
     processes = [_Process(number, fleet, world, rehearsal) for number in range(1, fleet.processes + 1)]
-    dice = random.Random(seed)  # noqa: S311 - the same fleet is to have the same plan
-    run_in_virtual_time(clock, *(_ask_for_all(processes, dice) for _ in range(fleet.loops)), seed=seed)
+    dice = random.Random(seed)  # noqa: S311 - the same fleet has the same plan
+
+    async def ask_for_all() -> None:
+        callers = [caller for process in processes for caller in process.callers()]
+        # In order, the first processes would use up the burst.
+        dice.shuffle(callers)
+        await asyncio.gather(*callers)
+
+    run_in_virtual_time(clock, *(ask_for_all() for _ in range(fleet.loops)), seed=seed)
     return rehearsal
-
-
-async def _ask_for_all(processes: list[_Process], dice: random.Random) -> None:
-    """What all processes do on one of their event loops."""
-    callers = [caller for process in processes for caller in process.callers()]
-    # In order, the first processes would use up the burst.
-    dice.shuffle(callers)
-    await asyncio.gather(*callers)
 
 
 class _Process:
@@ -156,7 +155,7 @@ class _Process:
         self._waiting = set(self._services)
 
     def callers(self) -> Iterator[Coroutine[Any, Any, None]]:
-        """One for each service, on an event loop."""
+        """One caller for each service, on one event loop."""
         turn = asyncio.Lock()
         return (self._first_answer(service, turn) for service in self._services)
 
@@ -180,8 +179,8 @@ class _Process:
     async def _accepted(self, service: Service) -> asyncio.Task[Snapshot]:
         """Ask until the library does not refuse at once.
 
-        When callers that were refused ask again at the same moment, the first of them takes the only turn. Letting them
-        ask one after the other leads to the same result in less time.
+        The rate limiter accepts one of several callers that ask again at the same moment. Letting them ask one after
+        the other leads to the same result in less time.
         """
         while True:
             call = asyncio.create_task(service.resolve())
@@ -191,7 +190,7 @@ class _Process:
             await asyncio.sleep(max(_MIN_PAUSE, error.retry_after or 0))
 
     async def discover(self, query: Query) -> Discovery:
-        """One question: as many calls as botocore makes of it."""
+        """One question, for which botocore may make several calls."""
         attempt = 0
         while True:
             attempt += 1

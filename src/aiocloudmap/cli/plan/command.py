@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from aiocloudmap.cli.errors import reporting
 from aiocloudmap.cli.plan.fleet import AWS_QUOTA, Fleet
-from aiocloudmap.cli.terminal import console
+from aiocloudmap.cli.terminal import console, counted
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.quotas import Rate
 from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy
@@ -27,75 +25,49 @@ if TYPE_CHECKING:
 __all__ = ["plan"]
 
 _CACHE, _CONNECTIONS = CachePolicy(), ConnectionPolicy()
-_FIELD = re.compile(r"(?:invalid )?([a-z_.]+)")
 
 
-class Output(StrEnum):
-    """Formats of `plan`."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-class Refresh(StrEnum):
-    """`CachePolicy.refresh` without `auto`, which depends on the machine."""
-
-    BACKGROUND = "background"
-    INLINE = "inline"
+def _option(metavar: str | None, text: str, *, default: str | bool = True) -> Any:
+    return typer.Option(metavar=metavar, help=text, show_default=default)
 
 
 def plan(
     context: typer.Context,
     *,
-    processes: Annotated[
-        int, typer.Option("--processes", metavar="N", help="Workers, containers or sandboxes, with a cache each.")
-    ],
-    services: Annotated[int, typer.Option("--services", metavar="N", help="Services that each process asks for.")],
-    empty: Annotated[
-        int, typer.Option("--empty", metavar="N", help="How many of them have no instance or do not exist.")
-    ] = 0,
-    loops: Annotated[int, typer.Option("--loops", metavar="N", help="Event loops in each process that ask.")] = 1,
+    processes: Annotated[int, _option("N", "Workers, containers or sandboxes, with a cache each.")],
+    services: Annotated[int, _option("N", "Services that each process asks for.")],
+    empty: Annotated[int, _option("N", "How many of these services have no instance or do not exist.")] = 0,
+    loops: Annotated[int, _option("N", "Event loops in each process that ask.")] = 1,
     requests_per_second: Annotated[
         float | None,
-        typer.Option(
-            "--requests-per-second",
-            metavar="RATE",
-            help="How often each process's own code asks, over all services.",
-            show_default="every service is asked for all the time",
+        _option(
+            "RATE",
+            "How often each process's own code asks, over all services.",
+            default="every service is asked for all the time",
         ),
     ] = None,
-    start_over: Annotated[
-        float, typer.Option("--start-over", metavar="SECONDS", help="Start the processes evenly over this time.")
-    ] = 0.0,
-    call_duration: Annotated[
-        float, typer.Option("--call-duration", metavar="SECONDS", help="How long AWS takes to answer.")
-    ] = 0.01,
-    instances: Annotated[int, typer.Option("--instances", metavar="N", help="Registered instances, for the bill.")] = 0,
-    ttl: Annotated[float, typer.Option("--ttl", metavar="SECONDS", help="CachePolicy.ttl")] = _CACHE.ttl,
-    jitter: Annotated[float, typer.Option("--jitter", metavar="PART", help="CachePolicy.jitter")] = _CACHE.jitter,
-    negative_ttl: Annotated[
-        float, typer.Option("--negative-ttl", metavar="SECONDS", help="CachePolicy.negative_ttl")
-    ] = _CACHE.negative_ttl,
+    start_over: Annotated[float, _option("SECONDS", "Start the processes evenly over this time.")] = 0.0,
+    call_duration: Annotated[float, _option("SECONDS", "How long AWS takes to answer.")] = 0.01,
+    instances: Annotated[int, _option("N", "Registered instances, for the costs.")] = 0,
+    ttl: Annotated[float, _option("SECONDS", "CachePolicy.ttl")] = _CACHE.ttl,
+    jitter: Annotated[float, _option("PART", "CachePolicy.jitter")] = _CACHE.jitter,
+    negative_ttl: Annotated[float, _option("SECONDS", "CachePolicy.negative_ttl")] = _CACHE.negative_ttl,
     stale_while_revalidate: Annotated[
-        float, typer.Option("--stale-while-revalidate", metavar="SECONDS", help="CachePolicy.stale_while_revalidate")
+        float, _option("SECONDS", "CachePolicy.stale_while_revalidate")
     ] = _CACHE.stale_while_revalidate,
     refresh: Annotated[
-        Refresh, typer.Option("--refresh", help="CachePolicy.refresh; inline in Lambda.")
-    ] = Refresh.BACKGROUND,
+        Literal["background", "inline"], _option(None, "CachePolicy.refresh; inline in Lambda.")
+    ] = "background",
     max_calls_per_second: Annotated[
-        float, typer.Option("--max-calls-per-second", metavar="RATE", help="ConnectionPolicy.max_calls_per_second")
+        float, _option("RATE", "ConnectionPolicy.max_calls_per_second")
     ] = _CONNECTIONS.max_calls_per_second,
-    max_attempts: Annotated[
-        int, typer.Option("--max-attempts", metavar="N", help="ConnectionPolicy.max_attempts")
-    ] = _CONNECTIONS.max_attempts,
+    max_attempts: Annotated[int, _option("N", "ConnectionPolicy.max_attempts")] = _CONNECTIONS.max_attempts,
     quota_per_second: Annotated[
-        float, typer.Option("--quota-per-second", metavar="RATE", help="Calls a second that AWS allows this fleet.")
+        float, _option("RATE", "Calls a second that AWS allows this fleet.")
     ] = AWS_QUOTA.per_second,
-    quota_burst: Annotated[
-        float, typer.Option("--quota-burst", metavar="N", help="Calls that AWS allows it at once.")
-    ] = AWS_QUOTA.burst,
+    quota_burst: Annotated[float, _option("N", "Calls that AWS allows this fleet at once.")] = AWS_QUOTA.burst,
     output: Annotated[
-        Output | None,
+        Literal["table", "json"] | None,
         typer.Option("--output", "-o", help="Output format.", show_default="table on a terminal, else json"),
     ] = None,
 ) -> None:
@@ -130,38 +102,31 @@ def plan(
                 jitter=jitter,
                 negative_ttl=negative_ttl,
                 stale_while_revalidate=stale_while_revalidate,
-                refresh="inline" if refresh is Refresh.INLINE else "background",
+                refresh=refresh,
             ),
             connections=ConnectionPolicy(max_calls_per_second=max_calls_per_second, max_attempts=max_attempts),
             quota=Rate(quota_burst, quota_per_second),
         )
-    as_json = output is Output.JSON or (output is None and not sys.stdout.isatty())
-    with reporting(context, as_json=output is Output.JSON):
+    with reporting(context, as_json=output == "json"):
         from aiocloudmap.cli.plan.plan import plan_for
 
         made = plan_for(fleet)
-        if as_json:
-            print(json.dumps(_object(made), indent=2))
-        else:
+        if output == "table" or (output is None and sys.stdout.isatty()):
             _write_table(made)
+        else:
+            parts = ("steady", "month", "cold_start", "advice")
+            print(json.dumps({part: asdict(getattr(made, part)) for part in parts}, indent=2))
 
 
 @contextmanager
 def _usage() -> Iterator[None]:
-    """Blame the option that is named like the invalid field of a fleet or policy."""
+    """Report an invalid field of a fleet or policy as the option with the same name."""
     try:
         yield
     except ConfigurationError as error:
-        field = _FIELD.match(error.what)
-        assert field is not None
-        option = "--" + field[1].replace(".", "-").replace("_", "-")
-        raise typer.BadParameter(str(error), param_hint=f"'{option}'") from None
-
-
-def _object(made: Plan) -> dict[str, Any]:
-    parts = {name: asdict(getattr(made, name)) for name in ("steady", "month", "cold_start", "advice")}
-    parts["month"]["usd"] = made.month.usd
-    return parts
+        _, field, *_ = error.what.split()  # "invalid quota.burst 0: ..."
+        option = field.replace(".", "-").replace("_", "-")
+        raise typer.BadParameter(str(error), param_hint=f"'--{option}'") from None
 
 
 def _write_table(made: Plan) -> None:
@@ -181,7 +146,7 @@ def _write_table(made: Plan) -> None:
 def _subjects(made: Plan) -> Iterator[tuple[str, list[str]]]:
     fleet = made.fleet
     asked = "all the time" if fleet.gap == 0 else f"every {_figure(fleet.gap)} s on average"
-    who, what = _count(fleet.processes, "process", "processes"), _count(fleet.services, "service", "services")
+    who, what = counted(fleet.processes, "process", "processes"), counted(fleet.services, "service")
     yield "fleet", [f"{who} x {what}, each asked for {asked}"]
     yield "steady state", list(_steady(made))
     yield "a month", list(_month(made))
@@ -196,9 +161,9 @@ def _steady(made: Plan) -> Iterator[str]:
     if steady.throttled:
         yield f"throttled: an answer is renewed every {_figure(made.fleet.answers / allowed)} s at best"
     if steady.held_back:
-        ceiling = made.fleet.connections.max_calls_per_second
-        yield f"each process would ask faster than its own ceiling, {ceiling:g} a second"
-    yield f"a service is asked about every {_figure(steady.interval)} s by each process"
+        limit = made.fleet.connections.max_calls_per_second
+        yield f"each process would exceed its own limit of {limit:g} calls a second"
+    yield f"each process asks about a service every {_figure(steady.interval)} s"
     if steady.waits:
         yield f"a caller waits for {steady.waits:.0%} of the renewals"
 
@@ -212,7 +177,7 @@ def _month(made: Plan) -> Iterator[str]:
 
 def _cold_start(made: Plan) -> Iterator[str]:
     start, over = made.cold_start, made.fleet.start_over
-    yield f"{_count(start.questions, 'question', 'questions')} {f'over {over:g} s' if over else 'at once'}"
+    yield f"{counted(start.questions, 'question')} {f'over {over:g} s' if over else 'at once'}"
     if start.calls is None or start.throttled is None or start.most_after is None or start.all_after is None:
         yield f"the last answer comes after {_figure(start.at_least)} s at the earliest"
         return
@@ -228,19 +193,19 @@ def _cold_start(made: Plan) -> Iterator[str]:
 
 
 def _advice(advice: Advice) -> Iterator[str]:
-    yield f"steady: {_option('ttl', advice.ttl, 'or more')}"
+    yield f"steady: {_setting('ttl', advice.ttl)}"
     if advice.ttl_after_start != 0:
-        yield f"first renewals: {_option('ttl', advice.ttl_after_start, 'or more')}"
+        yield f"first renewals: {_setting('ttl', advice.ttl_after_start)}"
     if advice.jitter is not None:
-        yield f"first renewals, burst untouched: {_option('jitter', advice.jitter, 'or more')}"
+        yield f"first renewals, burst untouched: {_setting('jitter', advice.jitter)}"
     if advice.start_over:
-        yield f"cold start: {_option('start-over', advice.start_over, 'or more')}"
+        yield f"cold start: {_setting('start-over', advice.start_over)}"
         if advice.max_calls_per_second is not None:
-            yield f"cold start: {_option('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
+            yield f"cold start: {_setting('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
 
 
-def _option(name: str, value: float | None, sense: str) -> str:
-    return f"no --{name}" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
+def _setting(name: str, value: float | None, sense: str = "or more") -> str:
+    return f"no --{name} is enough" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
 
 
 def _safely_rounded(value: float, sense: str) -> float:
@@ -253,7 +218,3 @@ def _safely_rounded(value: float, sense: str) -> float:
 def _figure(value: float) -> str:
     """The value with four significant digits, all digits before the point, and at most three after it."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}" if value >= 1 else f"{round(value, 3):g}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

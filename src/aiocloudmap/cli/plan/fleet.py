@@ -33,8 +33,7 @@ class Fleet:
         services: Services that each process asks for. From 1 to the number of answers that the library keeps.
         empty: How many of them have no instance, or do not exist. From 0 to `services`.
         loops: Event loops in each process that ask for all services. 1 or more.
-        requests_per_second: How often a process's own code asks the library, over all services; None means all the
-            time.
+        requests_per_second: How often a process's own code asks the library, over all services. None: all the time.
         start_over: Seconds over which the processes start evenly. 0 or more.
         call_duration: Seconds that one call takes. From 0 to half of the policy's discovery_timeout.
         instances: Registered instances in all. 0 or more.
@@ -80,17 +79,17 @@ class Fleet:
 
     @property
     def questions(self) -> int:
-        """First questions: event loops that ask at the same time share answers, but not calls."""
+        """First questions. Event loops of a process that ask at the same time share answers, but not calls."""
         return self.answers * self.loops
 
     @property
     def gap(self) -> float:
-        """Average seconds from an answer's end to the next question for it, if questions come at random."""
+        """Average seconds from the expiry of an answer to the next question for it, if questions come at random."""
         return 0.0 if self.requests_per_second is None else self.services / self.requests_per_second
 
     @property
     def pause(self) -> float:
-        """Average seconds from an answer's end to the next answer."""
+        """Average seconds from the expiry of an answer to the next answer."""
         return self.gap + self.call_duration
 
     @property

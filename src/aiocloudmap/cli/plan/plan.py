@@ -3,8 +3,8 @@
     calls a second = processes x (services with instances / (ttl x (1 - jitter / 2) + gap + call_duration)
                                   + empty services / (negative_ttl + gap + call_duration))
 
-`jitter` x U[0, 1) shortens each ttl, so half of `jitter` on average. An answer is renewed when it is next asked for:
-`gap` seconds after its end, or at once if the code asks all the time.
+`jitter` x U[0, 1) shortens each ttl, so half of `jitter` on average. The next question renews an expired answer: after
+`gap` seconds, or at once if the code asks all the time.
 """
 
 from __future__ import annotations
@@ -58,28 +58,25 @@ class Month:
         calls: Calls that AWS answers.
         usd_for_calls: Dollars for calls.
         usd_for_instances: Dollars for registered instances, if AWS does not waive them.
+        usd: Dollars in all.
     """
 
     calls: float
     usd_for_calls: float
     usd_for_instances: float
-
-    @property
-    def usd(self) -> float:
-        """Dollars in all."""
-        return self.usd_for_calls + self.usd_for_instances
+    usd: float
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Settings that keep the fleet within AWS's quota, each with all others unchanged. None: no value does.
+    """Settings that keep the fleet within AWS's quota, each if the others stay the same. None: no value is enough.
 
     Args:
         ttl: The least ttl with which renewals use at most 0.9 of the quota.
         ttl_after_start: The least ttl with which no renewal comes before the last answer of a throttled cold start.
             0 if the start is not throttled.
         jitter: The least jitter with which answers written at one moment are renewed no faster than the quota
-            refills, so that its burst is left to others.
+            refills, so that they do not use up its burst.
         start_over: The least seconds over which to start the fleet, with 0.9 of the quota.
         max_calls_per_second: The most calls of each process with which all may start at once.
     """
@@ -127,11 +124,12 @@ def steady_of(fleet: Fleet) -> Steady:
 def month_of(fleet: Fleet, steady: Steady) -> Month:
     """What AWS charges. Throttled calls are not counted."""
     calls = min(steady.calls_per_second, fleet.quota.per_second) * _SECONDS_A_MONTH
-    return Month(calls, calls / 1_000_000 * _USD_A_MILLION_CALLS, fleet.instances * _USD_AN_INSTANCE)
+    for_calls, for_instances = calls / 1_000_000 * _USD_A_MILLION_CALLS, fleet.instances * _USD_AN_INSTANCE
+    return Month(calls, for_calls, for_instances, for_calls + for_instances)
 
 
 def _calls_for(services: int, interval: float) -> float:
-    """Calls a second of one process; without an interval, as many as there are questions."""
+    """Calls a second of one process. With an interval of 0, nothing but `max_calls_per_second` limits them."""
     if services == 0:
         return 0.0
     return math.inf if interval == 0 else services / interval

@@ -69,9 +69,9 @@ def run_in_virtual_time(clock: VirtualClock, *mains: Coroutine[Any, Any, _T], se
     """Run each coroutine on an event loop of its own, all at the same virtual time, and return their results.
 
     Args:
-        clock: What the coroutines measure time by.
-        mains: Do no input or output.
-        seed: Of the library's random numbers: the same one leads to the same results.
+        clock: The clock that the coroutines use.
+        mains: Coroutines that do no input or output.
+        seed: Seeds the library's random numbers, so that results can be repeated.
     """
     loops = [_Loop(clock) for _ in mains]
     with _seeded_and_silent(seed):
@@ -90,10 +90,7 @@ def run_in_virtual_time(clock: VirtualClock, *mains: Coroutine[Any, Any, _T], se
 
 @contextmanager
 def _seeded_and_silent(seed: int) -> Iterator[None]:
-    """Let the library draw from a seeded generator, and keep its warnings out of the log.
-
-    The library has no argument for its generator, so the method that it draws with is replaced.
-    """
+    """Seed the library's random numbers, by replacing a method of its generator, and disable its log."""
     logger, generator = logging.getLogger("aiocloudmap"), rotation.system_random
     was_disabled, logger.disabled = logger.disabled, True
     generator.random = random.Random(seed).random  # type: ignore[method-assign]  # noqa: S311

@@ -17,11 +17,11 @@ class NoDisplay:
     def message(self, text):
         pass
 
-    def update(self, scenario):
+    def update(self, scores):
         pass
 
 
-def _running_scenario():
+def _scores():
     scenario = Scenario(SCHEDULE, NoDisplay())
     kept, shared, ours = scenario.scores.values()
     kept.state = shared.state = "running"
@@ -35,7 +35,7 @@ def _running_scenario():
     shared.on_counts(1.2, Counts(1, 2, 3, 4))
     shared.outage = True
     ours.on_message({"kind": "ready"})
-    return scenario
+    return scenario.scores
 
 
 def _on_paper(width=80, encoding="utf-8", *, terminal=False):
@@ -66,7 +66,7 @@ def test_a_sparkline_shows_levels(levels, full, expected):
 def test_the_drawing_fits_into_80_columns(encoding):
     """Also on a terminal with ASCII only."""
     console = _on_paper(encoding=encoding)
-    console.print(LiveDisplay(console).drawing(_running_scenario()))
+    console.print(LiveDisplay(console).drawing(_scores()))
     lines = _text_of(console).splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) <= 24
@@ -75,7 +75,7 @@ def test_the_drawing_fits_into_80_columns(encoding):
 def test_the_drawing_shows_the_state_of_each_strategy():
     """One is dead, one in the outage, one waiting."""
     console = _on_paper()
-    console.print(LiveDisplay(console).drawing(_running_scenario()))
+    console.print(LiveDisplay(console).drawing(_scores()))
     shown = _text_of(console)
     assert "Too many open files" in shown
     assert "Cloud Map is down" in shown
@@ -92,7 +92,7 @@ def test_columns_without_samples_repeat_the_previous_level():
     score.state = "running"
     for at in (0.0, 3.0):
         score.on_counts(at, Counts(open=88, peak=88))
-    console.print(LiveDisplay(console).drawing(scenario))
+    console.print(LiveDisplay(console).drawing(scenario.scores))
     line = next(line for line in _text_of(console).splitlines() if "open sockets" in line)
     assert line.split()[2] == "█" * 21
 
@@ -100,7 +100,7 @@ def test_columns_without_samples_repeat_the_previous_level():
 def test_the_summary_fits_into_80_columns():
     """The recommended code is not cropped."""
     console = _on_paper(terminal=True)
-    show_summary(console, _running_scenario())
+    show_summary(console, _scores())
     lines = _text_of(console).splitlines()
     assert max(map(len, lines)) <= 80
     shown = [line.strip() for line in lines]
@@ -110,7 +110,7 @@ def test_the_summary_fits_into_80_columns():
 def test_the_summary_says_what_failed():
     """The error message is escaped."""
     console = _on_paper()
-    show_summary(console, _running_scenario())
+    show_summary(console, _scores())
     shown = _text_of(console)
     assert "PutEvents: EndpointConnectionError: \\x1b[2J ([Errno 24] Too many open files)" in shown
     assert "EventBridge is not the cause" in shown
@@ -130,7 +130,7 @@ def test_plain_lines_show_figures_once_a_second():
     score.state = "running"
     for now in (0.5, 1.0, 1.1, 1.9, 2.0, 2.5):
         score.on_counts(now, Counts(3, 3, 3, 4))
-        display.update(scenario)
+        display.update(scenario.scores)
     assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["1.0", "2.0"]
 
 
