@@ -68,7 +68,7 @@ def test_text_of_another_form_is_not_a_service_name(text):
     assert repr(text) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [None, 5, b"shop/orders", ["shop", "orders"], ORDERS])
+@pytest.mark.parametrize("text", [None, 5, b"shop/orders", ["shop", "orders"]])
 def test_parse_accepts_strings_only(text):
     """The message has an example."""
     with pytest.raises(ConfigurationError, match=r"^invalid service name .*: expected a string like 'shop/orders'$"):
@@ -284,3 +284,8 @@ def test_the_advice_for_a_name_knows_what_was_meant(text, advice):
     """Ids, ARNs and host names are refused at once, with a hint."""
     with pytest.raises(ConfigurationError, match=f"^invalid service name .*: expected 'namespace/service'.*{advice}"):
         ServiceName.parse(text)
+
+
+def test_parse_returns_a_name_as_it_is():
+    """So that a function may take both."""
+    assert ServiceName.parse(ORDERS) is ORDERS
