@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import ssl
 
     from aiohttp import ClientRequest, ClientTimeout
+    from aiohttp.abc import AbstractResolver
     from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.tracing import Trace
 
@@ -54,6 +55,7 @@ class BoundedConnector(aiohttp.TCPConnector):
     Args:
         policy: The limits.
         contexts: Builds the TLS contexts when the first https request comes.
+        resolver: Looks up host names.
         keep_idle: False closes every connection after its call.
         watch: Checks the descriptors of the process after each new connection.
         changed: Set when the last call in flight has ended.
@@ -64,6 +66,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         policy: ConnectionPolicy,
         *,
         contexts: ContextsOfLoop,
+        resolver: AbstractResolver,
         keep_idle: bool,
         watch: DescriptorWatch,
         changed: asyncio.Event,
@@ -72,7 +75,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         super().__init__(
             limit=0,
             keepalive_timeout=policy.keepalive_timeout,
-            resolver=aiohttp.ThreadedResolver(loop=loop),
+            resolver=resolver,
             ttl_dns_cache=policy.dns_ttl,  # type: ignore[arg-type]
             happy_eyeballs_delay=None,
             socket_factory=self._new_socket,

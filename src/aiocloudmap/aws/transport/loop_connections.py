@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiohttp
 
@@ -31,8 +33,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectorProxy", "LoopConnections", "LoopRegistry"]
 
+T = TypeVar("T")
+
+_MAX_THREADS: Final = 4
+_POLL_INTERVAL: Final = 0.001
+
 _CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that closing the connections of a loop whose thread has ended may take."""
+"""Seconds to wait for name look-ups at the end of a loop, or to close the connections of one whose thread has ended."""
 
 
 class LoopConnections:
@@ -47,6 +54,7 @@ class LoopConnections:
         self.aws_sessions: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self.client_sessions: weakref.WeakKeyDictionary[object, list[Any]] = weakref.WeakKeyDictionary()
         self._contexts, self._watch = contexts, watch
+        self._executor: ThreadPoolExecutor | None = None
         self._thread = threading.current_thread()
         self._guard: AsyncGenerator[None, None] | None = None
         self._ended = False
@@ -85,7 +93,8 @@ class LoopConnections:
         if connector is None:
             connector = self.connectors[policy, tls] = BoundedConnector(
                 policy,
-                contexts=ContextsOfLoop(partial(self._contexts.get, tls)),
+                contexts=ContextsOfLoop(partial(self.run_in_thread, self._contexts.get, tls)),
+                resolver=aiohttp.ThreadedResolver(_NameService(self)),  # type: ignore[arg-type]
                 keep_idle=not self._ended,
                 watch=self._watch,
                 changed=self._changed,
@@ -103,6 +112,15 @@ class LoopConnections:
         self.drop_idle()
         for connector in list(self.connectors.values()):
             await connector.wait_closed()
+
+    def run_in_thread(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Call the function in a thread of our own: the program may have filled the loop's default executor.
+
+        The threads end with the loop, since a fork would warn of them.
+        """
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(_MAX_THREADS, "aiocloudmap")
+        return self.loop.run_in_executor(self._executor, function, *args)
 
     # --- holders ---
 
@@ -159,10 +177,21 @@ class LoopConnections:
     async def _end(self) -> None:
         self._ended = True
         await self._close()
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        ending = threading.Thread(target=executor.shutdown, name="aiocloudmap-end-threads", daemon=True)
+        ending.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                while ending.is_alive():  # noqa: ASYNC110 - the end of a thread is not an event
+                    await asyncio.sleep(_POLL_INTERVAL)
 
     def close_dead_loop(self) -> None:
         """Close what the loop left open when it ended without `shutdown_asyncgens`. On another thread."""
         if self.loop.is_closed():
+            if self._executor is not None:
+                self._executor.shutdown(wait=False)
             connectors, self.connectors = list(self.connectors.values()), {}
             for connector in connectors:
                 connector.abandon()
@@ -177,6 +206,19 @@ class LoopConnections:
         if guard is not None:
             with contextlib.suppress(RuntimeError):  # the loop was closed or started again
                 self.loop.run_until_complete(guard.aclose())
+
+
+class _NameService:
+    """The part of an event loop that aiohttp's resolver uses, in threads of our own."""
+
+    def __init__(self, connections: LoopConnections) -> None:
+        self._connections = connections
+
+    async def getaddrinfo(self, host: str, port: int, **options: Any) -> Any:
+        return await self._connections.run_in_thread(partial(socket.getaddrinfo, host, port, **options))
+
+    async def getnameinfo(self, address: Any, flags: int) -> Any:
+        return await self._connections.run_in_thread(socket.getnameinfo, address, flags)
 
 
 async def _guard(end: Callable[[], Any]) -> AsyncGenerator[None, None]:

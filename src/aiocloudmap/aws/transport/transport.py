@@ -42,7 +42,7 @@ class Transport:
 
     `max_connections` bounds each connector: other TLS settings or another policy on the same loop have a limit of
     their own. A proxy's address is part of a request, not of a connector. Creating a transport needs no event loop and
-    does no I/O. A holder is any object; once it is garbage-collected it holds nothing.
+    does no I/O. A holder is any weakly referable object; once it is garbage-collected it holds nothing.
 
     Args:
         notify: Called when the descriptors of the process run low.
@@ -56,7 +56,6 @@ class Transport:
         self._loops = LoopRegistry(notify)
         self._classes: weakref.WeakKeyDictionary[object, dict[tuple[ConnectionPolicy, Purpose], type[AwsHttpSession]]]
         self._classes = weakref.WeakKeyDictionary()
-        self._stand_ins: dict[int, _StandIn] = {}
 
     def __repr__(self) -> str:
         loops = len(list(self._loops))
@@ -77,7 +76,6 @@ class Transport:
 
         Kept per arguments while the holder lives.
         """
-        holder = self._referable(holder)
         classes = self._classes.setdefault(holder, {})
         if (kept := classes.get((policy, purpose))) is None:
             members = {"loops": self._loops, "policy": policy, "purpose": purpose, "holder": weakref.ref(holder)}
@@ -97,7 +95,7 @@ class Transport:
             ConfigurationError: No running asyncio loop, or an option that aiohttp or the transport rejects.
         """
         connections = self._loops.current()
-        return client_session(connections, policy, tls or TlsSettings.from_env(), self._referable(holder), options)
+        return client_session(connections, policy, tls or TlsSettings.from_env(), holder, options)
 
     def prepare(self, tls: TlsSettings) -> None:
         """Build the TLS contexts of a call that is about to be made, in a thread.
@@ -105,7 +103,7 @@ class Transport:
         Reading the certificate authorities takes tens of milliseconds, without Python's lock. An error is raised by
         the call.
         """
-        building = running_loop().run_in_executor(None, self._loops.contexts.get, tls)
+        building = self._loops.current().run_in_thread(self._loops.contexts.get, tls)
         building.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def enter(self, holder: object) -> None:
@@ -114,7 +112,7 @@ class Transport:
         Raises:
             ConfigurationError: No running asyncio loop.
         """
-        self._loops.current().enter(self._referable(holder))
+        self._loops.current().enter(holder)
 
     async def leave(self, holder: object) -> None:
         """End one `enter`. The last holder waits for the calls in flight, then closes the connections.
@@ -122,12 +120,12 @@ class Transport:
         It does not wait for a response of which no byte has come for ten seconds. New calls keep the connections.
         Cancelling it leaves them open until the loop ends or the next holder lets go.
         """
-        await self._loops.current().leave(self._referable(holder))
+        await self._loops.current().leave(holder)
 
     async def aclose(self, holder: object) -> None:
         """Give back what calls outside `enter` and `leave` hold on the running loop; waits as `leave` does."""
         if (connections := self._loops.get(running_loop())) is not None:
-            await connections.give_back(self._referable(holder))
+            await connections.give_back(holder)
 
     def drop_idle(self) -> None:
         """Close idle connections: the running loop's at once, those of other loops before their next use."""
@@ -158,16 +156,3 @@ class Transport:
     def forget_after_fork(self) -> None:
         """Start without connections in the child; the parent's are neither used nor closed. Call it first."""
         self._loops.forget_after_fork()
-
-    def _referable(self, holder: object) -> object:
-        """The holder, or a weakly referable object in its place."""
-        try:
-            weakref.ref(holder)
-        except TypeError:
-            return self._stand_ins.setdefault(id(holder), _StandIn(holder))
-        return holder
-
-
-class _StandIn:
-    def __init__(self, holder: object) -> None:
-        self.holder = holder
