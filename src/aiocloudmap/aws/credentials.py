@@ -114,10 +114,9 @@ class SharedCredentials:
             return (await self._renewed(held)).frozen
         return held.frozen
 
-    async def get_account_id(self) -> str | None:
-        """Return the account of the credentials, if their source knows it."""
-        account: str | None = getattr(await self.get_frozen_credentials(), "account_id", None)
-        return account
+    async def get_account_id(self) -> Any:
+        """Return the account of the credentials, None if their source does not know it."""
+        return getattr(await self.get_frozen_credentials(), "account_id", None)
 
     def get_deferred_property(self, name: str) -> Callable[[], Awaitable[Any]]:
         """Return a function that loads one of the values, for botocore."""
@@ -152,16 +151,16 @@ class SharedCredentials:
         return held if found is None or found.ends_within(EXPIRED) else found
 
     async def _new(self) -> _Held:
+        found, failure = None, None
         try:
             found = await self._shared_load()
-        except CloudMapError:
-            if (held := self._good()) is not None:
+        except CloudMapError as error:
+            failure = error
+        for held in (found, self.held):  # another event loop may have loaded some in the meantime
+            if held is not None and not held.ends_within(EXPIRED):
                 return held
-            raise
-        if found is not None and not found.ends_within(EXPIRED):
-            return found
-        if (held := self._good()) is not None:
-            return held
+        if failure is not None:
+            raise failure
         if found is not None:
             raise CredentialsError(
                 "the AWS credentials have expired, and the ones loaded in their place have expired too",
@@ -173,10 +172,6 @@ class SharedCredentials:
                 advice="Check the role of this machine, container or profile.",
             )
         raise NoCredentialsError
-
-    def _good(self) -> _Held | None:
-        """What another event loop may have loaded in the meantime."""
-        return None if self.held is None or self.held.ends_within(EXPIRED) else self.held
 
     async def _shared_load(self, *, keep: bool = False) -> _Held | None:
         generation = self._generation

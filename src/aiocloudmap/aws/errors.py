@@ -105,11 +105,7 @@ EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
     ((_B.ProxyConnectionError,), _BAD_PROXY),
     (
         (_B.SSOError, _B.TokenRetrievalError),
-        Row(
-            CredentialsError,
-            "the login of the AWS profile has expired",
-            "Run aws sso login, or aws login, again.",
-        ),
+        Row(CredentialsError, "the login of the AWS profile has expired", "Run aws sso login, or aws login, again."),
     ),
     ((_B.CredentialRetrievalError, _B.MetadataRetrievalError, _B.RefreshWithMFAUnsupportedError), _NOT_LOADED),
     ((_B.ParamValidationError, _B.ValidationError), INVALID),

@@ -7,7 +7,6 @@ They are the same from aiobotocore 2.25.1 to 3.10 and from aiohttp 3.12.0 to 3.1
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -51,12 +50,7 @@ _ATTRIBUTES: Final[dict[type[Any], tuple[str, ...]]] = {
 """Instance attributes that are read or replaced, set in the constructor of the class or of a base."""
 
 _FUNCTIONS: Final = ("create_urllib3_context", "get_cert_path")
-"""Functions that build the TLS contexts."""
-
-
-def missing() -> list[str]:
-    """The names that are missing or have other parameters."""
-    return list(_missing())
+"""botocore's functions that build the TLS contexts."""
 
 
 def check() -> None:
@@ -74,21 +68,18 @@ def check() -> None:
     )
 
 
-def _missing() -> Iterator[str]:
+def missing() -> list[str]:
+    """The names that are missing or have other parameters."""
+    found: list[str] = []
     for (owner, name), expected in _METHODS.items():
         method = getattr(owner, name, None)
         if method is None or tuple(inspect.signature(method).parameters)[: len(expected)] != expected:
-            yield f"{owner.__name__}.{name}({', '.join(expected[1:])})"
+            found.append(f"{owner.__name__}.{name}({', '.join(expected[1:])})")
     for owner, names in _ARGUMENTS.items():
-        known = inspect.signature(owner).parameters
-        yield from (f"{owner.__name__}({name}=...)" for name in names if name not in known)
+        known = set(inspect.signature(owner).parameters)
+        found += [f"{owner.__name__}({name}=...)" for name in names if name not in known]
     for owner, names in _ATTRIBUTES.items():
-        code = {name for base in owner.__mro__[:-1] for name in _names_set(base)}
-        yield from (f"{owner.__name__}.{name}" for name in names if name not in code)
-    yield from (f"botocore.httpsession.{name}" for name in _FUNCTIONS if not hasattr(botocore.httpsession, name))
-
-
-def _names_set(owner: type[Any]) -> tuple[str, ...]:
-    """The attribute names in the constructor's code."""
-    code = getattr(owner.__init__, "__code__", None)
-    return code.co_names if code is not None else ()
+        codes = [getattr(vars(base).get("__init__"), "__code__", None) for base in owner.__mro__]
+        known = {name for code in codes if code is not None for name in code.co_names}
+        found += [f"{owner.__name__}.{name}" for name in names if name not in known]
+    return found + [f"botocore.httpsession.{name}" for name in _FUNCTIONS if not hasattr(botocore.httpsession, name)]

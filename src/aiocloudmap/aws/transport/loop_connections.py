@@ -55,7 +55,7 @@ class LoopConnections:
         self.client_sessions: weakref.WeakKeyDictionary[object, list[Any]] = weakref.WeakKeyDictionary()
         self._contexts, self._watch = contexts, watch
         self._executor: ThreadPoolExecutor | None = None
-        self._thread = threading.current_thread()
+        self.thread = threading.current_thread()  # of the last call
         self._guard: AsyncGenerator[None, None] | None = None
         self._ended = False
         self._entered: Counter[object] = Counter()
@@ -74,18 +74,13 @@ class LoopConnections:
     @property
     def is_dead(self) -> bool:
         """Whether the loop is closed or its thread has ended. An idle loop is not dead. Safe on any thread."""
-        return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
-
-    @property
-    def is_of_this_thread(self) -> bool:
-        """Whether the last call on the loop was made on this thread."""
-        return self._thread is threading.current_thread()
+        return self.loop.is_closed() or not (self.loop.is_running() or self.thread.is_alive())
 
     def connector(self, policy: ConnectionPolicy, tls: TlsSettings, holder: object | None) -> BoundedConnector:
         """The connector for a call that begins now; `holder` holds it from now on."""
         if self.stale:
             self.drop_idle()
-        self._thread = threading.current_thread()
+        self.thread = threading.current_thread()
         if holder is not None and holder not in self._entered and holder not in self._calling:
             self._calling.add(holder)
             self._changed.set()
@@ -169,14 +164,20 @@ class LoopConnections:
 
     def start_guard(self) -> None:
         """Let the loop close the connections when it shuts down its asynchronous generators."""
-        self._guard = _guard(self._end)
+        self._guard = self._close_with_loop()
         # Run by hand up to its yield, so that nothing can cancel it half-way.
         with contextlib.suppress(StopIteration):
             self._guard.asend(None).send(None)
 
-    async def _end(self) -> None:
-        self._ended = True
-        await self._close()
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._ended = True
+            await self._close()
+            await self._end_threads()
+
+    async def _end_threads(self) -> None:
         executor, self._executor = self._executor, None
         if executor is None:
             return
@@ -219,13 +220,6 @@ class _NameService:
 
     async def getnameinfo(self, address: Any, flags: int) -> Any:
         return await self._connections.run_in_thread(socket.getnameinfo, address, flags)
-
-
-async def _guard(end: Callable[[], Any]) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await end()
 
 
 class ConnectorProxy:

@@ -114,12 +114,7 @@ class TlsSettings(NamedTuple):
 
 
 class TlsContexts(NamedTuple):
-    """The contexts of a connection.
-
-    Args:
-        endpoint: For the server that is called.
-        proxy: For an HTTPS proxy on the way to it.
-    """
+    """The contexts for the server that is called, and for an HTTPS proxy on the way to it."""
 
     endpoint: ssl.SSLContext
     proxy: ssl.SSLContext

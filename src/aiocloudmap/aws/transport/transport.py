@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,7 @@ class Transport:
     def __init__(self, *, notify: Callable[[DescriptorsLow], object] = lambda _: None) -> None:
         compat.check()
         self._loops = LoopRegistry(notify)
-        self._classes: weakref.WeakKeyDictionary[object, dict[tuple[ConnectionPolicy, Purpose], type[AwsHttpSession]]]
-        self._classes = weakref.WeakKeyDictionary()
+        self._classes: weakref.WeakKeyDictionary[object, dict[Any, type[AwsHttpSession]]] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
         loops = len(list(self._loops))
@@ -150,7 +150,7 @@ class Transport:
             if loop.is_running():
                 with contextlib.suppress(RuntimeError):  # it was closed just now
                     loop.call_soon_threadsafe(connections.drop_idle)
-            elif running is None and connections.is_of_this_thread:
+            elif running is None and connections.thread is threading.current_thread():
                 loop.run_until_complete(connections.close_idle())
 
     def forget_after_fork(self) -> None:
