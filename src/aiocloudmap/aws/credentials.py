@@ -8,7 +8,7 @@ gone when a load has ended:
 |---|---|---|
 | good | them, at once | nothing |
 | near their end | new ones if they come within RENEWAL_WAIT, else the held ones | one attempt per RENEWAL_INTERVAL |
-| expired, or none | new ones, or the error of the load | one load per event loop, shared by all callers on it |
+| expired or missing | new ones, or the error of the load | one load per event loop, shared by all callers on it |
 """
 
 from __future__ import annotations
@@ -151,16 +151,16 @@ class SharedCredentials:
         return held if found is None or found.ends_within(EXPIRED) else found
 
     async def _new(self) -> _Held:
-        found, failure = None, None
         try:
             found = await self._shared_load()
-        except CloudMapError as error:
-            failure = error
-        for held in (found, self.held):  # another event loop may have loaded some in the meantime
-            if held is not None and not held.ends_within(EXPIRED):
+        except CloudMapError:
+            if (held := self._good()) is not None:
                 return held
-        if failure is not None:
-            raise failure
+            raise
+        if found is not None and not found.ends_within(EXPIRED):
+            return found
+        if (held := self._good()) is not None:
+            return held
         if found is not None:
             raise CredentialsError(
                 "the AWS credentials have expired, and the ones loaded in their place have expired too",
@@ -172,6 +172,10 @@ class SharedCredentials:
                 advice="Check the role of this machine, container or profile.",
             )
         raise NoCredentialsError
+
+    def _good(self) -> _Held | None:
+        """What another event loop may have loaded in the meantime."""
+        return None if self.held is None or self.held.ends_within(EXPIRED) else self.held
 
     async def _shared_load(self, *, keep: bool = False) -> _Held | None:
         generation = self._generation

@@ -169,11 +169,7 @@ def from_setup(error: Exception) -> CloudMapError:
 
 
 def from_credentials(error: Exception) -> CloudMapError:
-    """The error for credentials that could not be loaded: a wrong setting, or an outage of their source.
-
-    Args:
-        error: The chain of providers raised it, in a task of our own.
-    """
+    """The error for credentials that could not be loaded: a wrong setting, or an outage of their source."""
     chain = [*causes(error, contexts=True)]
     if (known := _known(chain)) is not None:
         return known

@@ -147,8 +147,7 @@ class AwsSession:
     async def _exclusive(self) -> AsyncIterator[None]:
         """Mutual exclusion between all event loops and threads.
 
-        Making a client rarely suspends, so callers on one loop rarely wait here. A caller that meets another thread's
-        polls, since a future cannot be awaited on two loops and may be lost with the other one.
+        It polls, since a future cannot be awaited on two loops and may be lost with the other one.
         """
         making = self._making
         deadline = time.monotonic() + _LOCK_TIMEOUT
@@ -164,10 +163,9 @@ class AwsSession:
         finally:
             making.release()
 
-    def _get(self, key: Any) -> client_config.ClientView | None:
+    def _get(self, key: Any) -> Any:
         with self._lock:
-            view: client_config.ClientView | None = self._clients.get(key)
-            return view
+            return self._clients.get(key)
 
     async def _make(self, aws_service: str, options: Callable[[AioSession], dict[str, Any]]) -> Any:
         try:

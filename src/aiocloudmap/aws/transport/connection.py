@@ -32,8 +32,6 @@ _FREEZE_THRESHOLD: Final = 1.0
 class ConnectAttempt:
     """One attempt to open a connection, for the factories that aiohttp calls without saying for which request."""
 
-    __slots__ = ("contexts", "descriptor_error", "permit", "request")
-
     def __init__(self, permit: Permit, request: ClientRequest, contexts: TlsContexts | None) -> None:
         self.permit, self.request, self.contexts = permit, request, contexts
         self.descriptor_error: OSError | None = None

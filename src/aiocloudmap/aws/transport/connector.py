@@ -106,8 +106,7 @@ class BoundedConnector(aiohttp.TCPConnector):
     def abandoned_in(self) -> float | None:
         """Seconds until every call in flight counts as abandoned; None if one of them has no response yet.
 
-        A response is abandoned when no byte of it has come for ten seconds. A call that waits for the first byte ends
-        with its own timeout.
+        Such a call ends with its own timeout.
         """
         abandoned = [connection.abandoned_at for connection in self._active]
         if self._opening or None in abandoned:
@@ -118,9 +117,7 @@ class BoundedConnector(aiohttp.TCPConnector):
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, purpose: Purpose = Purpose.CLIENT
     ) -> Connection:
-        """A connection for one request.
-
-        Cancelling it leaves the queue, or closes what was opened.
+        """A connection for one request. Cancelling it leaves the queue, or closes what was opened.
 
         Raises:
             ConnectionLimitError: A client's call queued for as long as it may wait to connect.

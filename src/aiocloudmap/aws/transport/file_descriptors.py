@@ -62,7 +62,12 @@ def find_descriptor_error(error: BaseException) -> OSError | None:
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED and not isinstance(cause, socket.gaierror):
             return cause
         resolving = resolving or isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError)
-    return _probe() if resolving else None
+    if resolving:
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as probed:
+            return probed if probed.errno in _EXHAUSTED else None
+    return None
 
 
 def too_many_open_files(cause: OSError, ours: int) -> TooManyOpenFilesError:
@@ -82,14 +87,6 @@ def too_many_open_files(cause: OSError, ours: int) -> TooManyOpenFilesError:
         f"the limit is {'unknown' if limit is None else limit}",
         advice="Other code keeps files or sockets open, usually a client or a session made per request.",
     )
-
-
-def _probe() -> OSError | None:
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return error if error.errno in _EXHAUSTED else None
-    return None
 
 
 def _count() -> int | None:

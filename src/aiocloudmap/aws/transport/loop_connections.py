@@ -10,8 +10,9 @@ import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import aiohttp
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ConnectorProxy", "LoopConnections", "LoopRegistry"]
 
 T = TypeVar("T")
+_Kept = tuple[Any, aiohttp.ClientSession]
 
 _MAX_THREADS: Final = 4
 _POLL_INTERVAL: Final = 0.001
@@ -50,9 +52,9 @@ class LoopConnections:
         self.stale = False
         self.closings = 0
         self.connectors: dict[tuple[ConnectionPolicy, TlsSettings], BoundedConnector] = {}
-        # What http_session.py keeps here: sessions of AWS clients, and of users by holder.
+        # Sessions of AWS clients, and of users by holder.
         self.aws_sessions: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-        self.client_sessions: weakref.WeakKeyDictionary[object, list[Any]] = weakref.WeakKeyDictionary()
+        self.client_sessions: weakref.WeakKeyDictionary[object, list[_Kept]] = weakref.WeakKeyDictionary()
         self._contexts, self._watch = contexts, watch
         self._executor: ThreadPoolExecutor | None = None
         self.thread = threading.current_thread()  # of the last call
@@ -222,25 +224,24 @@ class _NameService:
         return await self._connections.run_in_thread(socket.getnameinfo, address, flags)
 
 
+@dataclass(eq=False)
 class ConnectorProxy:
     """The connector of a ClientSession. It looks up the current one at each call.
 
     So a session can be used after its connections were closed. It does not keep the holder alive.
     """
 
-    allowed_protocol_schema_set: Final = aiohttp.TCPConnector.allowed_protocol_schema_set
-    _timeout_ceil_threshold: Final = 5.0
+    allowed_protocol_schema_set: ClassVar = aiohttp.TCPConnector.allowed_protocol_schema_set
+    _timeout_ceil_threshold: ClassVar = 5.0
 
-    def __init__(
-        self,
-        connections: LoopConnections,
-        policy: ConnectionPolicy,
-        tls: TlsSettings,
-        purpose: Purpose,
-        holder: weakref.ref[object],
-    ) -> None:
-        self._loop, self._connections = connections.loop, connections
-        self._policy, self._tls, self._purpose, self._holder = policy, tls, purpose, holder
+    connections: LoopConnections
+    policy: ConnectionPolicy
+    tls: TlsSettings
+    purpose: Purpose
+    holder: weakref.ref[object]
+
+    def __post_init__(self) -> None:
+        self._loop = self.connections.loop
 
     @property
     def closed(self) -> bool:
@@ -258,8 +259,8 @@ class ConnectorProxy:
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         """As `BoundedConnector.connect`, on the current connector."""
-        connector = self._connections.connector(self._policy, self._tls, self._holder())
-        return await connector.connect(req, traces, timeout, self._purpose)
+        connector = self.connections.connector(self.policy, self.tls, self.holder())
+        return await connector.connect(req, traces, timeout, self.purpose)
 
     async def close(self) -> None:
         """Do nothing: the transport closes the connections."""

@@ -53,8 +53,6 @@ class Purpose(Enum):
 class Permit:
     """One open socket, or one attempt to open it. Requests of an equal key may reuse it."""
 
-    __slots__ = ("closing", "connection", "holds", "host", "idle_since", "key", "purpose", "sockets")
-
     def __init__(self, key: Hashable, host: Hashable) -> None:
         self.key, self.host = key, host
         self.purpose: Purpose | None = None
@@ -68,8 +66,6 @@ class Permit:
 class PoolRequest:
     """A request for a connection, and its place in the queue. `reuse` accepts an idle connection."""
 
-    __slots__ = ("host", "key", "number", "permit", "purpose", "reuse", "waiter")
-
     def __init__(self, number: int, purpose: Purpose, key: Hashable, host: Hashable, *, reuse: bool) -> None:
         self.number, self.purpose, self.key, self.host, self.reuse = number, purpose, key, host, reuse
         self.permit: Permit | None = None
@@ -77,7 +73,7 @@ class PoolRequest:
 
     @property
     def group(self) -> Hashable:
-        """Requests of one group want the same: if the first cannot be served, none of them can."""
+        """Requests of one group want the same: if the first cannot be served, the others cannot either."""
         return self.purpose, self.key, self.reuse
 
     def assign(self, permit: Permit) -> None:
@@ -231,12 +227,12 @@ class ConnectionPool:
             return
         self.withdraw(request)
         host: Any = request.host
-        message = (
+        error = ConnectionLimitError(
             f"no connection to {host[0]} became free in {waited:.1f} s, with a limit of {self.limit} "
-            f"({self.per_host} per host, {RESERVED} reserved for discovery): {self!r}"
+            f"({self.per_host} per host, {RESERVED} reserved for discovery): {self!r}",
+            advice="Raise ConnectionPolicy.max_connections, make fewer concurrent calls, or release responses sooner.",
         )
-        advice = "Raise ConnectionPolicy.max_connections, make fewer concurrent calls, or release responses sooner."
-        request.fail(ConnectionLimitError(message, advice=advice))
+        request.fail(error)
 
     def _serve_once(self) -> None:
         order = [(request.number, request) for request in (next(iter(queue)) for queue in self._queues.values())]

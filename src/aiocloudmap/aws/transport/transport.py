@@ -17,13 +17,14 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiocloudmap.aws.transport import compat
-from aiocloudmap.aws.transport.http_session import AwsHttpSession, client_session
-from aiocloudmap.aws.transport.loop_connections import LoopRegistry
+from aiocloudmap.aws.transport.http_session import AwsHttpSession, UnownedSession
+from aiocloudmap.aws.transport.loop_connections import ConnectorProxy, LoopRegistry
 from aiocloudmap.aws.transport.pool import Purpose
 from aiocloudmap.aws.transport.tls import TlsSettings
+from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.model.interfaces import running_loop
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     from aiocloudmap.model.policy import ConnectionPolicy
 
 __all__ = ["Purpose", "Transport"]
+
+_MAX_SESSIONS: Final = 32
+"""Sessions kept per holder: the options may differ with every call."""
+
+_RESERVED_OPTIONS: Final = ("connector", "connector_owner", "loop")
 
 
 class Transport:
@@ -94,8 +100,30 @@ class Transport:
         Raises:
             ConfigurationError: No running asyncio loop, or an option that aiohttp or the transport rejects.
         """
+        if reserved := [name for name in _RESERVED_OPTIONS if name in options]:
+            raise ConfigurationError(
+                f"invalid http_session() option {reserved[0]!r}: the connections are shared and bounded",
+                advice="Leave it out, or make an aiohttp.ClientSession of your own.",
+            )
         connections = self._loops.current()
-        return client_session(connections, policy, tls or TlsSettings.from_env(), holder, options)
+        tls = tls or TlsSettings.from_env()
+        kept = connections.client_sessions.setdefault(holder, [])
+        arguments = (policy, tls, options)
+        for index, (known, session) in enumerate(kept):
+            if known == arguments:
+                kept.append(kept.pop(index))
+                return session
+        proxy: Any = ConnectorProxy(connections, policy, tls, Purpose.CLIENT, weakref.ref(holder))
+        try:
+            made = UnownedSession(connector=proxy, connector_owner=False, **options)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigurationError(
+                f"invalid http_session() option: {error}",
+                advice="Options are those of aiohttp.ClientSession, without the connector.",
+            ) from error
+        kept.append((arguments, made))
+        del kept[:-_MAX_SESSIONS]
+        return made
 
     def prepare(self, tls: TlsSettings) -> None:
         """Build the TLS contexts of a call that is about to be made, in a thread.
