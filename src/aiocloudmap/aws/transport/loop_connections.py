@@ -52,7 +52,7 @@ class LoopConnections:
         self.stale = False
         self.closings = 0
         self.connectors: dict[tuple[ConnectionPolicy, TlsSettings], BoundedConnector] = {}
-        # Sessions of AWS clients, and of users by holder.
+        # AWS clients' HTTP sessions, and by holder those of the user.
         self.aws_sessions: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self.client_sessions: weakref.WeakKeyDictionary[object, list[_Kept]] = weakref.WeakKeyDictionary()
         self._contexts, self._watch = contexts, watch

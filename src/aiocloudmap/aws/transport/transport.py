@@ -100,12 +100,12 @@ class Transport:
         Raises:
             ConfigurationError: No running asyncio loop, or an option that aiohttp or the transport rejects.
         """
+        connections = self._loops.current()
         if reserved := [name for name in _RESERVED_OPTIONS if name in options]:
             raise ConfigurationError(
                 f"invalid http_session() option {reserved[0]!r}: the connections are shared and bounded",
                 advice="Leave it out, or make an aiohttp.ClientSession of your own.",
             )
-        connections = self._loops.current()
         tls = tls or TlsSettings.from_env()
         kept = connections.client_sessions.setdefault(holder, [])
         arguments = (policy, tls, options)
