@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+from callers import Holder
+
 from aiocloudmap.aws.backend import AwsBackend
 from aiocloudmap.aws.session import AwsSession
 from aiocloudmap.aws.transport.transport import Transport
@@ -27,7 +29,7 @@ def opened(url: str | None, connections: ConnectionPolicy | None = None, factory
         region=None,
         endpoint_url=url,
         session_factory=factory,
-        holder=object(),
+        holder=Holder(),
     )
     return AwsBackend(session), session
 

@@ -27,11 +27,11 @@ class Callers:
     def __init__(
         self, policy: ConnectionPolicy | None = None, transport: Transport | None = None, **options: Any
     ) -> None:
-        self.policy = policy or ConnectionPolicy()
+        self.policy = policy or ConnectionPolicy(connect_timeout=60)
         self.transport = transport or Transport()
         self.holder = Holder()
         options.setdefault("verify", os.environ.get("REQUESTS_CA_BUNDLE") or True)  # as botocore does
-        options.setdefault("timeout", (self.policy.connect_timeout, 30))
+        options.setdefault("timeout", (60, 30))  # a busy machine may be slow to connect
         self._sessions = {
             purpose: self.transport.http_session_class(self.policy, purpose, self.holder)(**options)
             for purpose in Purpose

@@ -12,6 +12,7 @@ import sys
 import threading
 
 import pytest
+from callers import Holder
 from canned_server import CannedServer, Reply, Request, found, refused
 
 from aiocloudmap import errors
@@ -45,7 +46,7 @@ def quick_sources(monkeypatch):
 def opened(url: str, **settings) -> tuple[AwsBackend, AwsSession]:
     """Return a backend for the server at this address, and its session."""
     defaults = {"connections": CROWDED, "region": "eu-west-1", "session_factory": None}
-    session = AwsSession(transport=transport(), endpoint_url=url, holder=object(), **defaults | settings)
+    session = AwsSession(transport=transport(), endpoint_url=url, holder=Holder(), **defaults | settings)
     return AwsBackend(session), session
 
 

@@ -10,9 +10,9 @@ import ssl
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import aiohttp
 import pytest
 import trustme
 import uvloop
@@ -241,17 +241,6 @@ def test_a_name_look_up_survives_its_first_caller(runner, servers, monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     callers = Callers()
-
-    async def resolve(host, port, family=0):
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(None, lambda: slow(host, port, type=socket.SOCK_STREAM))
-        return [
-            {"hostname": host, "host": item[4][0], "port": port, "family": item[0], "proto": 0, "flags": 0}
-            for item in found[:1]
-        ]
-
-    # uvloop has its own resolver, which a test cannot slow down.
-    monkeypatch.setattr(aiohttp.ThreadedResolver, "resolve", lambda self, *args, **options: resolve(*args, **options))
     port = servers.ports[0]
 
     async def main() -> None:
@@ -268,4 +257,31 @@ def test_a_name_look_up_survives_its_first_caller(runner, servers, monkeypatch):
         asyncio.get_running_loop().call_later(0.01, answer.set)
 
     RUNNERS[runner](main())
+    assert callers.transport.open_connections == 0
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_a_full_default_executor_does_not_stop_calls(runner, servers, monkeypatch, tmp_path):
+    """Names are looked up, and TLS contexts built, in threads of the library's own."""
+    look_up, release = socket.getaddrinfo, threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *args, **options: look_up("127.0.0.1", *args, **options))
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("somewhere.test").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    callers = Callers(verify=str(tmp_path / "ca.pem"))
+
+    async def main(secure: Servers) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+        jobs = [loop.run_in_executor(None, release.wait) for _ in range(3)]
+        try:
+            for url in (f"http://somewhere.test:{servers.ports[0]}", f"https://somewhere.test:{secure.ports[0]}"):
+                async with asyncio.timeout(60):
+                    assert await callers.discover(url) == b'{"Instances": []}'
+        finally:
+            release.set()
+            await asyncio.gather(*jobs)
+
+    with Servers(tls=context) as secure:
+        RUNNERS[runner](main(secure))
     assert callers.transport.open_connections == 0

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiocloudmap.aws.errors import INVALID_ANSWER, from_call
 from aiocloudmap.aws.service_ids import ServiceIds
-from aiocloudmap.errors import (
-    AccessDeniedError,
-    CloudMapError,
-    CredentialsError,
-    ServiceNotFoundError,
-    ThrottledError,
-)
+from aiocloudmap.errors import AccessDeniedError, CloudMapError, CredentialsError, ServiceNotFoundError, ThrottledError
 from aiocloudmap.model.instance import MAX_INSTANCES, Discovery, HealthStatus, Instance
 from aiocloudmap.model.query import AttributesQuery, Query, ServiceName
 
@@ -22,7 +16,6 @@ if TYPE_CHECKING:
     from aiocloudmap.aws.session import AwsSession
 
 __all__ = ["AwsBackend", "attributes_of", "discovery_of", "parameters_of", "register_reader"]
-
 
 _CONTROL_PLANE_ADVICE: Mapping[type[CloudMapError], str] = {
     AccessDeniedError: "Allow servicediscovery:GetServiceAttributes, servicediscovery:ListNamespaces and"
@@ -101,9 +94,12 @@ class AwsBackend:
         region, credentials = "", self._session.credentials
         signed_with = None if credentials is None else credentials.held
         try:
-            client = self._client or await self._open()
-            region = client.meta.region_name
-            return await getattr(client, operation)(**parameters)
+            if self._client is None:
+                client = await self._session.discovery_client()
+                register_reader(client)
+                self._client = client
+            region = self._client.meta.region_name
+            return await getattr(self._client, operation)(**parameters)
         except Exception as error:
             meaning = from_call(error, service=service, region=region)
             if isinstance(meaning, CredentialsError):
@@ -112,12 +108,6 @@ class AwsBackend:
             if meaning is error:
                 raise
             raise meaning from error
-
-    async def _open(self) -> Any:
-        client = await self._session.discovery_client()
-        register_reader(client)
-        self._client = client
-        return client
 
 
 def parameters_of(query: Query) -> dict[str, Any]:
@@ -203,9 +193,8 @@ def _instance(item: Any, service: ServiceName) -> Instance:
     instance_id = item.get("InstanceId")
     if not isinstance(instance_id, str) or not instance_id:
         raise _invalid("expected an id of each instance", service)
-    health = item.get("HealthStatus")
     # A status that this version does not know must not end discovery.
-    status = _HEALTH.get(health, HealthStatus.UNKNOWN) if isinstance(health, str) else HealthStatus.UNKNOWN
+    status = _HEALTH.get(str(item.get("HealthStatus")), HealthStatus.UNKNOWN)
     return Instance(instance_id, service, status, _attributes(item.get("Attributes"), service))
 
 

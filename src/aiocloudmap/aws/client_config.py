@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiobotocore.config import AioConfig
@@ -43,19 +42,15 @@ def own_region(session: AioSession, given: str | None) -> str | None:
     """The Region to pass to botocore; None if botocore finds it by itself, since it does not read AWS_REGION."""
     if given is not None:
         return given
-    default = session.get_default_client_config()
-    if default is not None and default.region_name is not None:
-        return None
-    if session.instance_variables().get("region") is not None:
+    if _default(session, "region_name") is not None or session.instance_variables().get("region") is not None:
         return None
     return os.environ.get("AWS_REGION") or None
 
 
 def configured_region(session: AioSession) -> str | None:
     """The Region that botocore finds: the session's own, or that of the environment or the profile."""
-    default = session.get_default_client_config()
-    region: str | None = default.region_name if default is not None else None
-    return region or session.get_config_variable("region")
+    region: str | None = _default(session, "region_name") or session.get_config_variable("region")
+    return region
 
 
 def without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, Any]:
@@ -65,11 +60,9 @@ def without_prefix(session: AioSession, endpoint_url: str | None) -> dict[str, A
         ConfigurationError: The environment or the profile names an invalid endpoint.
     """
     if endpoint_url is None:
-        configured = _configured_endpoint(session)
-        if configured is None:
+        if (configured := _configured_endpoint(session)) is None:
             return {}
-        source, url = configured
-        check_endpoint(source, url, advice="Set it to a URL like 'http://127.0.0.1:5000', or remove it.")
+        check_endpoint(*configured, advice="Set it to a URL like 'http://127.0.0.1:5000', or remove it.")
     return {"inject_host_prefix": False}
 
 
@@ -81,8 +74,7 @@ def needs_tls(session: AioSession, endpoint_url: str | None) -> bool:
 
 def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:
     """The endpoint that the environment or the profile sets for Cloud Map: which of AWS's four places, and the URL."""
-    default = session.get_default_client_config()
-    ignore = default.ignore_configured_endpoint_urls if default is not None else None
+    ignore = _default(session, "ignore_configured_endpoint_urls")
     if ignore is None:
         ignore = session.get_config_variable("ignore_configured_endpoint_urls")
     if ignore:
@@ -98,12 +90,15 @@ def _configured_endpoint(session: AioSession) -> tuple[str, str] | None:
 
 def user_agent(session: AioSession) -> str:
     """A fixed user agent: botocore would build a new one for every request, at a seventh of the request's cost."""
-    default = session.get_default_client_config()
-    own: str | None = default.user_agent if default is not None else None
     # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
-    agent = own or session.user_agent().removesuffix(f" {session.user_agent_extra}")
-    app = (default.user_agent_appid if default is not None else None) or session.get_config_variable("user_agent_appid")
+    agent = _default(session, "user_agent") or session.user_agent().removesuffix(f" {session.user_agent_extra}")
+    app = _default(session, "user_agent_appid") or session.get_config_variable("user_agent_appid")
     return f"{agent} lib/aiocloudmap#{VERSION}" + (f" app/{app}" if app else "")
+
+
+def _default(session: AioSession, name: str) -> Any:
+    """One setting of the session's default client configuration; None if it is not set."""
+    return getattr(session.get_default_client_config(), name, None)
 
 
 # --- the application's own Config ---
@@ -213,7 +208,5 @@ class ClientView:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+    async def __aexit__(self, *_: object) -> None:
+        """Do nothing."""

@@ -8,7 +8,7 @@ gone when a load has ended:
 |---|---|---|
 | good | them, at once | nothing |
 | near their end | new ones if they come within RENEWAL_WAIT, else the held ones | one attempt per RENEWAL_INTERVAL |
-| expired, or none | new ones, or the error of the load | one load per event loop, shared by all callers on it |
+| expired or missing | new ones, or the error of the load | one load per event loop, shared by all callers on it |
 """
 
 from __future__ import annotations
@@ -114,10 +114,9 @@ class SharedCredentials:
             return (await self._renewed(held)).frozen
         return held.frozen
 
-    async def get_account_id(self) -> str | None:
-        """Return the account of the credentials, if their source knows it."""
-        account: str | None = getattr(await self.get_frozen_credentials(), "account_id", None)
-        return account
+    async def get_account_id(self) -> Any:
+        """Return the account of the credentials, None if their source does not know it."""
+        return getattr(await self.get_frozen_credentials(), "account_id", None)
 
     def get_deferred_property(self, name: str) -> Callable[[], Awaitable[Any]]:
         """Return a function that loads one of the values, for botocore."""

@@ -105,11 +105,7 @@ EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
     ((_B.ProxyConnectionError,), _BAD_PROXY),
     (
         (_B.SSOError, _B.TokenRetrievalError),
-        Row(
-            CredentialsError,
-            "the login of the AWS profile has expired",
-            "Run aws sso login, or aws login, again.",
-        ),
+        Row(CredentialsError, "the login of the AWS profile has expired", "Run aws sso login, or aws login, again."),
     ),
     ((_B.CredentialRetrievalError, _B.MetadataRetrievalError, _B.RefreshWithMFAUnsupportedError), _NOT_LOADED),
     ((_B.ParamValidationError, _B.ValidationError), INVALID),
@@ -173,11 +169,7 @@ def from_setup(error: Exception) -> CloudMapError:
 
 
 def from_credentials(error: Exception) -> CloudMapError:
-    """The error for credentials that could not be loaded: a wrong setting, or an outage of their source.
-
-    Args:
-        error: The chain of providers raised it, in a task of our own.
-    """
+    """The error for credentials that could not be loaded: a wrong setting, or an outage of their source."""
     chain = [*causes(error, contexts=True)]
     if (known := _known(chain)) is not None:
         return known

@@ -60,7 +60,7 @@ class ServiceIds:
         self.forget_after_fork()
 
     def forget_after_fork(self) -> None:
-        """A new lock for the child, and none of the parent's calls; the ids stay."""
+        """A new lock for the child, without the parent's calls. The ids stay."""
         self._lock = threading.Lock()
         self._lists.forget_after_fork()
 

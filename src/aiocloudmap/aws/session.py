@@ -19,23 +19,12 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from cachetools import LRUCache
 
-from aiocloudmap.aws.client_config import (
-    CLOUD_MAP,
-    ClientView,
-    by_value,
-    configured_region,
-    lasting_default,
-    needs_tls,
-    own_region,
-    user_agent,
-    with_http_session,
-    without_prefix,
-)
+from aiocloudmap.aws import client_config
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.errors import NO_REGION, from_setup
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
+from aiocloudmap.aws.transport.pool import Purpose
 from aiocloudmap.aws.transport.tls import TlsSettings
-from aiocloudmap.aws.transport.transport import Purpose
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
 from aiocloudmap.model.validation import safe_repr
 
@@ -79,17 +68,14 @@ class AwsSession:
         session_factory: Callable[[], AioSession] | None,
         holder: object,
     ) -> None:
-        self._transport = transport
-        self._connections = connections
-        self._given_region = region
-        self._endpoint_url = endpoint_url
+        self._transport, self._connections, self._holder = transport, connections, holder
+        self._given_region, self._endpoint_url = region, endpoint_url
         self._session_factory = session_factory
-        self._holder = holder
         self._session: AioSession | None = None
         self.credentials: SharedCredentials | None = None
         """Set when the session is first used."""
         self._discovery_client: Any = None
-        self._clients: LRUCache[Any, ClientView] = LRUCache(MAX_CLIENTS)
+        self._clients: LRUCache[Any, client_config.ClientView] = LRUCache(MAX_CLIENTS)
         self.forget_after_fork()
 
     async def discovery_client(self) -> Any:
@@ -103,7 +89,7 @@ class AwsSession:
         if self._discovery_client is None:
             async with self._exclusive():
                 if self._discovery_client is None:
-                    self._discovery_client = await self._make(CLOUD_MAP, self._discovery_options)
+                    self._discovery_client = await self._make(client_config.CLOUD_MAP, self._discovery_options)
         return self._discovery_client
 
     async def client(self, aws_service: str, **create_client_options: Any) -> Any:
@@ -120,14 +106,14 @@ class AwsSession:
             raise ConfigurationError(
                 f"invalid AWS service {safe_repr(aws_service)}: expected botocore's name of one, like 'sqs'"
             )
-        key = (aws_service, by_value(create_client_options))
+        key = (aws_service, client_config.by_value(create_client_options))
         if (view := self._get(key)) is None:
             async with self._exclusive():
                 if (view := self._get(key)) is None:
                     client = await self._make(
                         aws_service, lambda session: self._client_options(session, aws_service, create_client_options)
                     )
-                    view = ClientView(client)
+                    view = client_config.ClientView(client)
                     with self._lock:
                         self._clients[key] = view
         return view
@@ -161,8 +147,7 @@ class AwsSession:
     async def _exclusive(self) -> AsyncIterator[None]:
         """Mutual exclusion between all event loops and threads.
 
-        Making a client rarely suspends, so callers on one loop rarely wait here. A caller that meets another thread's
-        polls, since a future cannot be awaited on two loops and may be lost with the other one.
+        It polls, since a future cannot be awaited on two loops and may be lost with the other one.
         """
         making = self._making
         deadline = time.monotonic() + _LOCK_TIMEOUT
@@ -178,10 +163,9 @@ class AwsSession:
         finally:
             making.release()
 
-    def _get(self, key: Any) -> ClientView | None:
+    def _get(self, key: Any) -> Any:
         with self._lock:
-            view: ClientView | None = self._clients.get(key)
-            return view
+            return self._clients.get(key)
 
     async def _make(self, aws_service: str, options: Callable[[AioSession], dict[str, Any]]) -> Any:
         try:
@@ -204,19 +188,21 @@ class AwsSession:
         if self.credentials is None:
             default = session.get_default_client_config()
             if default is not None:
-                session.set_default_client_config(lasting_default(default))
+                session.set_default_client_config(client_config.lasting_default(default))
             credentials = session.get_component("credential_provider")
             if not isinstance(credentials, SharedCredentials):  # another engine with the same session set it
-                credentials = SharedCredentials(CredentialChain(session, own_region(session, self._given_region)).load)
+                credentials = SharedCredentials(
+                    CredentialChain(session, client_config.own_region(session, self._given_region)).load
+                )
                 session.register_component("credential_provider", credentials)
             self.credentials = credentials
         return session
 
     def _discovery_options(self, session: AioSession) -> dict[str, Any]:
-        region = own_region(session, self._given_region) or configured_region(session)
+        region = client_config.own_region(session, self._given_region) or client_config.configured_region(session)
         if region is None:
             raise NO_REGION.error()
-        if needs_tls(session, self._endpoint_url):
+        if client_config.needs_tls(session, self._endpoint_url):
             self._transport.prepare(TlsSettings.of(session.get_config_variable("ca_bundle")))
         policy = self._connections
         settings: dict[str, Any] = {
@@ -225,23 +211,23 @@ class AwsSession:
             "retries": {"mode": "standard", "total_max_attempts": policy.max_attempts},
             "parameter_validation": False,  # Query has checked everything by AWS's own patterns
             "http_session_cls": self._transport.http_session_class(policy, Purpose.DISCOVERY, self._holder),
-            "user_agent": user_agent(session),
+            "user_agent": client_config.user_agent(session),
         }
-        settings |= without_prefix(session, self._endpoint_url)
+        settings |= client_config.without_prefix(session, self._endpoint_url)
         return {"region_name": region, "endpoint_url": self._endpoint_url, "config": AioConfig(**settings)}
 
     def _client_options(self, session: AioSession, aws_service: str, given: dict[str, Any]) -> dict[str, Any]:
         options = dict(given)
         config = options.get("config")
         settings: dict[str, Any] = {}
-        if aws_service == CLOUD_MAP:
+        if aws_service == client_config.CLOUD_MAP:
             if options.get("endpoint_url") is None:
                 options["endpoint_url"] = self._endpoint_url
-            settings = without_prefix(session, options["endpoint_url"])
+            settings = client_config.without_prefix(session, options["endpoint_url"])
         http_session_class = self._transport.http_session_class(self._connections, Purpose.CLIENT, self._holder)
-        options["config"] = with_http_session(config, http_session_class, **settings)
+        options["config"] = client_config.with_http_session(config, http_session_class, **settings)
         if options.get("region_name") is None and (config is None or config.region_name is None):
-            options["region_name"] = own_region(session, self._given_region)
+            options["region_name"] = client_config.own_region(session, self._given_region)
         return options
 
 

@@ -22,8 +22,6 @@ _CLOSE_TIMEOUT: Final = 1.0
 
 
 class _Call:
-    __slots__ = ("keep", "task", "waiting")
-
     def __init__(self, task: asyncio.Task[tuple[Any, Exception | None]]) -> None:
         self.task = task
         self.waiting = 0

@@ -13,6 +13,11 @@ from aiocloudmap.aws.transport.transport import Transport
 from aiocloudmap.model.policy import ConnectionPolicy
 from aiocloudmap.model.query import Query, ServiceName
 
+
+class Holder:
+    """Holds connections, as an engine does."""
+
+
 transport = functools.cache(Transport)  # one per process, as in an application
 
 
@@ -37,7 +42,7 @@ def opened(monkeypatch, environment):
             "session_factory": None,
             "connections": ConnectionPolicy(),
         }
-        return AwsSession(transport=transport(), holder=object(), **defaults | settings)
+        return AwsSession(transport=transport(), holder=Holder(), **defaults | settings)
 
     return opened
 

@@ -7,7 +7,6 @@ They are the same from aiobotocore 2.25.1 to 3.10 and from aiohttp 3.12.0 to 3.1
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -21,7 +20,7 @@ from aiocloudmap.errors import ConfigurationError
 
 __all__ = ["check", "missing"]
 
-_METHODS: Final[dict[tuple[type[Any], str], tuple[str, ...]]] = {
+_FUNCTIONS: Final[dict[tuple[Any, str], tuple[str, ...]]] = {
     (AIOHTTPSession, "_get_session"): ("self", "proxy_url"),
     (AIOHTTPSession, "send"): ("self", "request"),
     (AIOHTTPSession, "close"): ("self",),
@@ -34,8 +33,10 @@ _METHODS: Final[dict[tuple[type[Any], str], tuple[str, ...]]] = {
     (ResponseHandler, "is_connected"): ("self",),
     (ResponseHandler, "_on_read_timeout"): ("self",),
     (ResponseHandler, "_reschedule_timeout"): ("self",),
+    (botocore.httpsession, "create_urllib3_context"): (),
+    (botocore.httpsession, "get_cert_path"): (),
 }
-"""Methods that are overridden or called, with their parameters."""
+"""Methods and functions that are overridden or called, with their parameters."""
 
 _ARGUMENTS: Final[dict[type[Any], tuple[str, ...]]] = {
     AIOHTTPSession: ("verify", "proxies", "timeout", "client_cert", "proxies_config"),
@@ -49,14 +50,6 @@ _ATTRIBUTES: Final[dict[type[Any], tuple[str, ...]]] = {
     ResponseHandler: ("_read_timeout_handle",),
 }
 """Instance attributes that are read or replaced, set in the constructor of the class or of a base."""
-
-_FUNCTIONS: Final = ("create_urllib3_context", "get_cert_path")
-"""Functions that build the TLS contexts."""
-
-
-def missing() -> list[str]:
-    """The names that are missing or have other parameters."""
-    return list(_missing())
 
 
 def check() -> None:
@@ -74,21 +67,29 @@ def check() -> None:
     )
 
 
-def _missing() -> Iterator[str]:
-    for (owner, name), expected in _METHODS.items():
-        method = getattr(owner, name, None)
-        if method is None or tuple(inspect.signature(method).parameters)[: len(expected)] != expected:
-            yield f"{owner.__name__}.{name}({', '.join(expected[1:])})"
+def missing() -> list[str]:
+    """The names that are missing or have other parameters."""
+    found: list[str] = []
+    for (owner, name), expected in _FUNCTIONS.items():
+        function = getattr(owner, name, None)
+        if function is None or not (_passes_all_on(function) or _parameters(function)[: len(expected)] == expected):
+            found.append(f"{owner.__name__}.{name}({', '.join(expected[1:])})")
     for owner, names in _ARGUMENTS.items():
-        known = inspect.signature(owner).parameters
-        yield from (f"{owner.__name__}({name}=...)" for name in names if name not in known)
+        if not _passes_all_on(owner):
+            found += [f"{owner.__name__}({name}=...)" for name in names if name not in _parameters(owner)]
     for owner, names in _ATTRIBUTES.items():
-        code = {name for base in owner.__mro__[:-1] for name in _names_set(base)}
-        yield from (f"{owner.__name__}.{name}" for name in names if name not in code)
-    yield from (f"botocore.httpsession.{name}" for name in _FUNCTIONS if not hasattr(botocore.httpsession, name))
+        codes = [getattr(vars(base).get("__init__"), "__code__", None) for base in owner.__mro__]
+        known = {name for code in codes if code is not None for name in code.co_names}
+        if not _passes_all_on(owner):
+            found += [f"{owner.__name__}.{name}" for name in names if name not in known]
+    return found
 
 
-def _names_set(owner: type[Any]) -> tuple[str, ...]:
-    """The attribute names in the constructor's code."""
-    code = getattr(owner.__init__, "__code__", None)
-    return code.co_names if code is not None else ()
+def _parameters(function: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+def _passes_all_on(function: Any) -> bool:
+    """Whether it takes any arguments, as the wrappers of tracing libraries do."""
+    kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+    return {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD} <= kinds

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from aiohttp import ClientRequest
+    from aiohttp import ClientRequest, ClientTimeout
 
     from aiocloudmap.aws.transport.pool import Permit
     from aiocloudmap.aws.transport.tls import TlsContexts
 
-__all__ = ["ConnectAttempt", "CountedSocket", "PooledConnection", "closed_error", "current_attempt"]
+__all__ = ["ConnectAttempt", "CountedSocket", "PooledConnection", "closed_error", "current_attempt", "max_connect_time"]
 
 _ABANDONED_AFTER: Final = 10.0
 """Seconds without a byte after which a response that has begun counts as abandoned by its reader."""
@@ -32,9 +32,7 @@ _FREEZE_THRESHOLD: Final = 1.0
 class ConnectAttempt:
     """One attempt to open a connection, for the factories that aiohttp calls without saying for which request."""
 
-    __slots__ = ("contexts", "descriptor_error", "permit", "request")
-
-    def __init__(self, permit: Permit[PooledConnection], request: ClientRequest, contexts: TlsContexts | None) -> None:
+    def __init__(self, permit: Permit, request: ClientRequest, contexts: TlsContexts | None) -> None:
         self.permit, self.request, self.contexts = permit, request, contexts
         self.descriptor_error: OSError | None = None
 
@@ -171,6 +169,18 @@ def _is_quiet(sock: socket.socket) -> bool:
     poller = select.poll()
     poller.register(descriptor, select.POLLIN | select.POLLPRI)
     return not poller.poll(0)
+
+
+def max_connect_time(req: ClientRequest, timeout: ClientTimeout, waited: float) -> float | None:
+    """Seconds left for all of connecting, after `waited`; None for no limit.
+
+    aiohttp bounds each single attempt, but not the answer of a proxy.
+    """
+    if timeout.connect:
+        return max(timeout.connect - waited, 0.001)
+    if req.proxy is not None and timeout.sock_connect:
+        return 2 * timeout.sock_connect + (timeout.sock_read or timeout.sock_connect)
+    return None
 
 
 def closed_error() -> ConnectError:

@@ -21,10 +21,10 @@ from aiocloudmap.aws.transport.connection import (
     PooledConnection,
     closed_error,
     current_attempt,
+    max_connect_time,
 )
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
 from aiocloudmap.aws.transport.pool import ConnectionPool, Permit, Purpose
-from aiocloudmap.aws.transport.queue import max_connect_time, wait_in_queue
 from aiocloudmap.aws.transport.tls import ContextsOfLoop, needs_contexts
 from aiocloudmap.errors import CloudMapError
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import ssl
 
     from aiohttp import ClientRequest, ClientTimeout
+    from aiohttp.abc import AbstractResolver
     from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.tracing import Trace
 
@@ -54,6 +55,7 @@ class BoundedConnector(aiohttp.TCPConnector):
     Args:
         policy: The limits.
         contexts: Builds the TLS contexts when the first https request comes.
+        resolver: Looks up host names.
         keep_idle: False closes every connection after its call.
         watch: Checks the descriptors of the process after each new connection.
         changed: Set when the last call in flight has ended.
@@ -64,6 +66,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         policy: ConnectionPolicy,
         *,
         contexts: ContextsOfLoop,
+        resolver: AbstractResolver,
         keep_idle: bool,
         watch: DescriptorWatch,
         changed: asyncio.Event,
@@ -72,7 +75,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         super().__init__(
             limit=0,
             keepalive_timeout=policy.keepalive_timeout,
-            resolver=aiohttp.ThreadedResolver(loop=loop),
+            resolver=resolver,
             ttl_dns_cache=policy.dns_ttl,  # type: ignore[arg-type]
             happy_eyeballs_delay=None,
             socket_factory=self._new_socket,
@@ -80,9 +83,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         self._factory = partial(PooledConnection, loop, policy.keepalive_timeout)  # type: ignore[assignment]
         self._policy, self._contexts, self._keep_idle = policy, contexts, keep_idle
         self._watch, self._changed = watch, changed
-        self._pool: ConnectionPool[PooledConnection] = ConnectionPool(
-            policy.max_connections, policy.max_connections_per_host
-        )
+        self._pool = ConnectionPool(policy.max_connections, policy.max_connections_per_host)
         self._opening = 0
         self._active: set[PooledConnection] = set()
         self._expiry: asyncio.TimerHandle | None = None
@@ -105,8 +106,7 @@ class BoundedConnector(aiohttp.TCPConnector):
     def abandoned_in(self) -> float | None:
         """Seconds until every call in flight counts as abandoned; None if one of them has no response yet.
 
-        A response is abandoned when no byte of it has come for ten seconds. A call that waits for the first byte ends
-        with its own timeout.
+        Such a call ends with its own timeout.
         """
         abandoned = [connection.abandoned_at for connection in self._active]
         if self._opening or None in abandoned:
@@ -115,15 +115,9 @@ class BoundedConnector(aiohttp.TCPConnector):
         return max([0.0, *(at - now for at in abandoned if at is not None)])
 
     async def connect(
-        self,
-        req: ClientRequest,
-        traces: list[Trace],
-        timeout: ClientTimeout,
-        purpose: Purpose = Purpose.CLIENT,
+        self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, purpose: Purpose = Purpose.CLIENT
     ) -> Connection:
-        """A connection for one request.
-
-        Cancelling it leaves the queue, or closes what was opened.
+        """A connection for one request. Cancelling it leaves the queue, or closes what was opened.
 
         Raises:
             ConnectionLimitError: A client's call queued for as long as it may wait to connect.
@@ -170,7 +164,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         await super().close()
         await self._wait_until_gone(lambda permit: permit.connection is not None)
 
-    async def _wait_until_gone(self, expected: Callable[[Permit[PooledConnection]], bool]) -> None:
+    async def _wait_until_gone(self, expected: Callable[[Permit], bool]) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
                 while any(map(expected, self._pool.permits)):
@@ -184,7 +178,6 @@ class BoundedConnector(aiohttp.TCPConnector):
             if permit.connection is not None:
                 permit.connection.abandon()
             for sock in list(permit.sockets):
-                assert isinstance(sock, CountedSocket)  # made by _new_socket
                 sock.on_closed = None
                 sock.close()
         self._pool.permits.clear()
@@ -204,7 +197,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         started = self._loop.time()
         while True:
             request = self._pool.request(purpose, key, host, reuse=reuse)
-            permit = request.permit or await wait_in_queue(self._pool, request, traces, timeout)
+            permit = request.permit or await self._pool.wait(request, traces, timeout)
             connection = permit.connection
             if connection is None:
                 return await self._open(permit, req, traces, timeout, self._loop.time() - started)
@@ -221,12 +214,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         return connection
 
     async def _open(
-        self,
-        permit: Permit[PooledConnection],
-        req: ClientRequest,
-        traces: list[Trace],
-        timeout: ClientTimeout,
-        waited: float,
+        self, permit: Permit, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout, waited: float
     ) -> PooledConnection:
         """Open a connection under the permit, which is given back on failure."""
         token = None
@@ -266,7 +254,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         if isinstance(error, CloudMapError):
             return None
         if isinstance(error, Exception) and (cause := find_descriptor_error(error)) is not None:
-            return too_many_open_files(cause, self._watch.open_connections)
+            return too_many_open_files(cause, self._watch.ours())
         if not self._closed:
             return None
         if isinstance(error, asyncio.CancelledError):
@@ -281,9 +269,8 @@ class BoundedConnector(aiohttp.TCPConnector):
 
     def _schedule_expiry(self) -> None:
         """One timer for all idle connections: they become idle in order."""
-        if self._loop.is_closed():
-            return
-        if self._expiry is None and (oldest := next(iter(self._pool.idle), None)) is not None:
+        oldest = next(iter(self._pool.idle), None)
+        if oldest is not None and self._expiry is None and not self._loop.is_closed():
             self._expiry = self._loop.call_at(oldest.idle_since + self._policy.keepalive_timeout, self._expire)
 
     def _expire(self) -> None:
@@ -326,7 +313,7 @@ class BoundedConnector(aiohttp.TCPConnector):
         sock.on_closed = partial(self._on_descriptor_closed, attempt.permit, sock)
         return sock
 
-    def _on_descriptor_closed(self, permit: Permit[PooledConnection], sock: CountedSocket) -> None:
+    def _on_descriptor_closed(self, permit: Permit, sock: CountedSocket) -> None:
         permit.sockets.remove(sock)
         self._pool.drop_hold(permit)
         self._descriptor_closed.set()

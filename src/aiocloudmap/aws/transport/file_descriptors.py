@@ -36,19 +36,12 @@ class DescriptorWatch:
     """
 
     def __init__(self, ours: Callable[[], int], notify: Callable[[DescriptorsLow], object]) -> None:
-        self._ours, self._notify = ours, notify
+        self.ours, self._notify = ours, notify
         self._notified = False
-
-    @property
-    def open_connections(self) -> int:
-        """Sockets that this library holds open."""
-        return self._ours()
 
     def check(self) -> None:
         """Count, if there is a limit. Takes microseconds; before Linux 6.2, 0.5 ms per thousand descriptors."""
-        limit = _limit()
-        count = None if limit is None else _count()
-        if limit is None or count is None:
+        if (limit := _limit()) is None or (count := _count()) is None:
             return
         if count < limit * _REARM_BELOW:
             self._notified = False
@@ -56,7 +49,7 @@ class DescriptorWatch:
             from aiocloudmap.model.events import DescriptorsLow  # noqa: PLC0415 - a hit should not load it
 
             self._notified = True
-            self._notify(DescriptorsLow(count, self._ours(), limit))
+            self._notify(DescriptorsLow(count, self.ours(), limit))
 
 
 def find_descriptor_error(error: BaseException) -> OSError | None:
@@ -69,7 +62,12 @@ def find_descriptor_error(error: BaseException) -> OSError | None:
         if isinstance(cause, OSError) and cause.errno in _EXHAUSTED and not isinstance(cause, socket.gaierror):
             return cause
         resolving = resolving or isinstance(cause, socket.gaierror | aiohttp.ClientConnectorDNSError)
-    return _probe() if resolving else None
+    if resolving:
+        try:
+            os.close(os.open(os.devnull, os.O_RDONLY))
+        except OSError as probed:
+            return probed if probed.errno in _EXHAUSTED else None
+    return None
 
 
 def too_many_open_files(cause: OSError, ours: int) -> TooManyOpenFilesError:
@@ -89,14 +87,6 @@ def too_many_open_files(cause: OSError, ours: int) -> TooManyOpenFilesError:
         f"the limit is {'unknown' if limit is None else limit}",
         advice="Other code keeps files or sockets open, usually a client or a session made per request.",
     )
-
-
-def _probe() -> OSError | None:
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return error if error.errno in _EXHAUSTED else None
-    return None
 
 
 def _count() -> int | None:

@@ -7,7 +7,7 @@ does nothing.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
@@ -15,20 +15,15 @@ from botocore.exceptions import HTTPClientError
 
 from aiocloudmap.aws.transport.connection import closed_error
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
-from aiocloudmap.aws.transport.loop_connections import ConnectorProxy, LoopConnections, LoopRegistry
-from aiocloudmap.aws.transport.pool import Purpose
+from aiocloudmap.aws.transport.loop_connections import ConnectorProxy, LoopRegistry
 from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 
 if TYPE_CHECKING:
+    from aiocloudmap.aws.transport.pool import Purpose
     from aiocloudmap.model.policy import ConnectionPolicy
 
-__all__ = ["AwsHttpSession", "client_session"]
-
-_MAX_SESSIONS: Final = 32
-"""Sessions kept per holder: the options may differ with every call."""
-
-_RESERVED_OPTIONS: Final = ("connector", "connector_owner", "loop")
+__all__ = ["AwsHttpSession", "UnownedSession"]
 
 
 class _SubclassableSession:
@@ -37,7 +32,7 @@ class _SubclassableSession:
         """Skip aiohttp's own."""
 
 
-class _UnownedSession(_SubclassableSession, aiohttp.ClientSession):
+class UnownedSession(_SubclassableSession, aiohttp.ClientSession):
     """A ClientSession that owns no connector: `close` and `async with` leave it open."""
 
     async def close(self) -> None:
@@ -47,7 +42,7 @@ class _UnownedSession(_SubclassableSession, aiohttp.ClientSession):
         """Skip aiohttp's warning, as nothing is left open."""
 
 
-class _NoRedirectSession(_UnownedSession):
+class _NoRedirectSession(UnownedSession):
     """Follows no redirects, as botocore: a server could send a signed request elsewhere."""
 
     def request(self, method: str, url: Any, **options: Any) -> Any:
@@ -124,36 +119,3 @@ class AwsHttpSession(AIOHTTPSession):  # type: ignore[misc]  # untyped
             if connections.closings != closings:
                 raise closed_error() from error
             raise
-
-
-def client_session(
-    connections: LoopConnections, policy: ConnectionPolicy, tls: TlsSettings, holder: object, options: dict[str, Any]
-) -> aiohttp.ClientSession:
-    """A session for the user's own calls; the same one for equal arguments.
-
-    Raises:
-        ConfigurationError: An option that aiohttp or the transport rejects.
-    """
-    if reserved := [name for name in _RESERVED_OPTIONS if name in options]:
-        raise ConfigurationError(
-            f"invalid http_session() option {reserved[0]!r}: the connections are shared and bounded",
-            advice="Leave it out, or make an aiohttp.ClientSession of your own.",
-        )
-    kept = connections.client_sessions.setdefault(holder, [])
-    arguments = (policy, tls, options)
-    for index, (known, session) in enumerate(kept):
-        if known == arguments:
-            kept.append(kept.pop(index))
-            found: aiohttp.ClientSession = session
-            return found
-    proxy: Any = ConnectorProxy(connections, policy, tls, Purpose.CLIENT, weakref.ref(holder))
-    try:
-        made = _UnownedSession(connector=proxy, connector_owner=False, **options)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigurationError(
-            f"invalid http_session() option: {error}",
-            advice="Options are those of aiohttp.ClientSession, without the connector.",
-        ) from error
-    kept.append((arguments, made))
-    del kept[:-_MAX_SESSIONS]
-    return made

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import weakref
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import aiohttp
 
@@ -31,8 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectorProxy", "LoopConnections", "LoopRegistry"]
 
+T = TypeVar("T")
+_Kept = tuple[Any, aiohttp.ClientSession]
+
+_MAX_THREADS: Final = 4
+_POLL_INTERVAL: Final = 0.001
+
 _CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that closing the connections of a loop whose thread has ended may take."""
+"""Seconds to wait for name look-ups at the end of a loop, or to close the connections of one whose thread has ended."""
 
 
 class LoopConnections:
@@ -43,11 +52,12 @@ class LoopConnections:
         self.stale = False
         self.closings = 0
         self.connectors: dict[tuple[ConnectionPolicy, TlsSettings], BoundedConnector] = {}
-        # What http_session.py keeps here: sessions of AWS clients, and of users by holder.
+        # AWS clients' HTTP sessions, and by holder those of the user.
         self.aws_sessions: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
-        self.client_sessions: weakref.WeakKeyDictionary[object, list[Any]] = weakref.WeakKeyDictionary()
+        self.client_sessions: weakref.WeakKeyDictionary[object, list[_Kept]] = weakref.WeakKeyDictionary()
         self._contexts, self._watch = contexts, watch
-        self._thread = threading.current_thread()
+        self._executor: ThreadPoolExecutor | None = None
+        self.thread = threading.current_thread()  # of the last call
         self._guard: AsyncGenerator[None, None] | None = None
         self._ended = False
         self._entered: Counter[object] = Counter()
@@ -66,18 +76,13 @@ class LoopConnections:
     @property
     def is_dead(self) -> bool:
         """Whether the loop is closed or its thread has ended. An idle loop is not dead. Safe on any thread."""
-        return self.loop.is_closed() or not (self.loop.is_running() or self._thread.is_alive())
-
-    @property
-    def is_of_this_thread(self) -> bool:
-        """Whether the last call on the loop was made on this thread."""
-        return self._thread is threading.current_thread()
+        return self.loop.is_closed() or not (self.loop.is_running() or self.thread.is_alive())
 
     def connector(self, policy: ConnectionPolicy, tls: TlsSettings, holder: object | None) -> BoundedConnector:
         """The connector for a call that begins now; `holder` holds it from now on."""
         if self.stale:
             self.drop_idle()
-        self._thread = threading.current_thread()
+        self.thread = threading.current_thread()
         if holder is not None and holder not in self._entered and holder not in self._calling:
             self._calling.add(holder)
             self._changed.set()
@@ -85,7 +90,8 @@ class LoopConnections:
         if connector is None:
             connector = self.connectors[policy, tls] = BoundedConnector(
                 policy,
-                contexts=ContextsOfLoop(partial(self._contexts.get, tls)),
+                contexts=ContextsOfLoop(partial(self.run_in_thread, self._contexts.get, tls)),
+                resolver=aiohttp.ThreadedResolver(_NameService(self)),  # type: ignore[arg-type]
                 keep_idle=not self._ended,
                 watch=self._watch,
                 changed=self._changed,
@@ -103,6 +109,15 @@ class LoopConnections:
         self.drop_idle()
         for connector in list(self.connectors.values()):
             await connector.wait_closed()
+
+    def run_in_thread(self, function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+        """Call the function in a thread of our own: the program may have filled the loop's default executor.
+
+        The threads end with the loop, since a fork would warn of them.
+        """
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(_MAX_THREADS, "aiocloudmap")
+        return self.loop.run_in_executor(self._executor, function, *args)
 
     # --- holders ---
 
@@ -151,18 +166,35 @@ class LoopConnections:
 
     def start_guard(self) -> None:
         """Let the loop close the connections when it shuts down its asynchronous generators."""
-        self._guard = _guard(self._end)
+        self._guard = self._close_with_loop()
         # Run by hand up to its yield, so that nothing can cancel it half-way.
         with contextlib.suppress(StopIteration):
             self._guard.asend(None).send(None)
 
-    async def _end(self) -> None:
-        self._ended = True
-        await self._close()
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            self._ended = True
+            await self._close()
+            await self._end_threads()
+
+    async def _end_threads(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        ending = threading.Thread(target=executor.shutdown, name="aiocloudmap-end-threads", daemon=True)
+        ending.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                while ending.is_alive():  # noqa: ASYNC110 - the end of a thread is not an event
+                    await asyncio.sleep(_POLL_INTERVAL)
 
     def close_dead_loop(self) -> None:
         """Close what the loop left open when it ended without `shutdown_asyncgens`. On another thread."""
         if self.loop.is_closed():
+            if self._executor is not None:
+                self._executor.shutdown(wait=False)
             connectors, self.connectors = list(self.connectors.values()), {}
             for connector in connectors:
                 connector.abandon()
@@ -179,32 +211,37 @@ class LoopConnections:
                 self.loop.run_until_complete(guard.aclose())
 
 
-async def _guard(end: Callable[[], Any]) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        await end()
+class _NameService:
+    """The part of an event loop that aiohttp's resolver uses, in threads of our own."""
+
+    def __init__(self, connections: LoopConnections) -> None:
+        self._connections = connections
+
+    async def getaddrinfo(self, host: str, port: int, **options: Any) -> Any:
+        return await self._connections.run_in_thread(partial(socket.getaddrinfo, host, port, **options))
+
+    async def getnameinfo(self, address: Any, flags: int) -> Any:
+        return await self._connections.run_in_thread(socket.getnameinfo, address, flags)
 
 
+@dataclass(eq=False)
 class ConnectorProxy:
     """The connector of a ClientSession. It looks up the current one at each call.
 
     So a session can be used after its connections were closed. It does not keep the holder alive.
     """
 
-    allowed_protocol_schema_set: Final = aiohttp.TCPConnector.allowed_protocol_schema_set
-    _timeout_ceil_threshold: Final = 5.0
+    allowed_protocol_schema_set: ClassVar = aiohttp.TCPConnector.allowed_protocol_schema_set
+    _timeout_ceil_threshold: ClassVar = 5.0
 
-    def __init__(
-        self,
-        connections: LoopConnections,
-        policy: ConnectionPolicy,
-        tls: TlsSettings,
-        purpose: Purpose,
-        holder: weakref.ref[object],
-    ) -> None:
-        self._loop, self._connections = connections.loop, connections
-        self._policy, self._tls, self._purpose, self._holder = policy, tls, purpose, holder
+    connections: LoopConnections
+    policy: ConnectionPolicy
+    tls: TlsSettings
+    purpose: Purpose
+    holder: weakref.ref[object]
+
+    def __post_init__(self) -> None:
+        self._loop = self.connections.loop
 
     @property
     def closed(self) -> bool:
@@ -222,8 +259,8 @@ class ConnectorProxy:
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         """As `BoundedConnector.connect`, on the current connector."""
-        connector = self._connections.connector(self._policy, self._tls, self._holder())
-        return await connector.connect(req, traces, timeout, self._purpose)
+        connector = self.connections.connector(self.policy, self.tls, self.holder())
+        return await connector.connect(req, traces, timeout, self.purpose)
 
     async def close(self) -> None:
         """Do nothing: the transport closes the connections."""

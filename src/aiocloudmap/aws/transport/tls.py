@@ -6,7 +6,6 @@ here, from the same settings and with the same functions of botocore.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 import threading
@@ -21,7 +20,7 @@ from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error
 from aiocloudmap.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from aiohttp import ClientRequest
 
@@ -115,12 +114,7 @@ class TlsSettings(NamedTuple):
 
 
 class TlsContexts(NamedTuple):
-    """The contexts of a connection.
-
-    Args:
-        endpoint: For the server that is called.
-        proxy: For an HTTPS proxy on the way to it.
-    """
+    """The contexts for the server that is called, and for an HTTPS proxy on the way to it."""
 
     endpoint: ssl.SSLContext
     proxy: ssl.SSLContext
@@ -156,10 +150,10 @@ class ContextsOfLoop:
     """The contexts of one connector, built in a thread when the first https address comes.
 
     Args:
-        build: Builds them. It blocks.
+        build: Builds them in a thread.
     """
 
-    def __init__(self, build: Callable[[], TlsContexts]) -> None:
+    def __init__(self, build: Callable[[], Awaitable[TlsContexts]]) -> None:
         self._build = build
         self._built: TlsContexts | None = None
         self._calls = SharedCalls()
@@ -171,11 +165,8 @@ class ContextsOfLoop:
             ConfigurationError: As `TlsSettings.contexts`.
         """
         if self._built is None:
-            self._built = await self._calls.get("contexts", self._in_thread, keep=True)
+            self._built = await self._calls.get("contexts", self._build, keep=True)
         return self._built
-
-    async def _in_thread(self) -> TlsContexts:
-        return await asyncio.get_running_loop().run_in_executor(None, self._build)
 
 
 def needs_contexts(req: ClientRequest) -> bool:

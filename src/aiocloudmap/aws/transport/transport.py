@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiocloudmap.aws.transport import compat
-from aiocloudmap.aws.transport.http_session import AwsHttpSession, client_session
-from aiocloudmap.aws.transport.loop_connections import LoopRegistry
+from aiocloudmap.aws.transport.http_session import AwsHttpSession, UnownedSession
+from aiocloudmap.aws.transport.loop_connections import ConnectorProxy, LoopRegistry
 from aiocloudmap.aws.transport.pool import Purpose
 from aiocloudmap.aws.transport.tls import TlsSettings
+from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.model.interfaces import running_loop
 
 if TYPE_CHECKING:
@@ -36,13 +38,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Purpose", "Transport"]
 
+_MAX_SESSIONS: Final = 32
+"""Sessions kept per holder: the options may differ with every call."""
+
+_RESERVED_OPTIONS: Final = ("connector", "connector_owner", "loop")
+
 
 class Transport:
     """One bounded connector per (event loop, ConnectionPolicy, TLS settings), shared by all engines of the process.
 
     `max_connections` bounds each connector: other TLS settings or another policy on the same loop have a limit of
     their own. A proxy's address is part of a request, not of a connector. Creating a transport needs no event loop and
-    does no I/O. A holder is any object; once it is garbage-collected it holds nothing.
+    does no I/O. A holder is any weakly referable object; once it is garbage-collected it holds nothing.
 
     Args:
         notify: Called when the descriptors of the process run low.
@@ -54,9 +61,7 @@ class Transport:
     def __init__(self, *, notify: Callable[[DescriptorsLow], object] = lambda _: None) -> None:
         compat.check()
         self._loops = LoopRegistry(notify)
-        self._classes: weakref.WeakKeyDictionary[object, dict[tuple[ConnectionPolicy, Purpose], type[AwsHttpSession]]]
-        self._classes = weakref.WeakKeyDictionary()
-        self._stand_ins: dict[int, _StandIn] = {}
+        self._classes: weakref.WeakKeyDictionary[object, dict[Any, type[AwsHttpSession]]] = weakref.WeakKeyDictionary()
 
     def __repr__(self) -> str:
         loops = len(list(self._loops))
@@ -77,7 +82,6 @@ class Transport:
 
         Kept per arguments while the holder lives.
         """
-        holder = self._referable(holder)
         classes = self._classes.setdefault(holder, {})
         if (kept := classes.get((policy, purpose))) is None:
             members = {"loops": self._loops, "policy": policy, "purpose": purpose, "holder": weakref.ref(holder)}
@@ -97,7 +101,29 @@ class Transport:
             ConfigurationError: No running asyncio loop, or an option that aiohttp or the transport rejects.
         """
         connections = self._loops.current()
-        return client_session(connections, policy, tls or TlsSettings.from_env(), self._referable(holder), options)
+        if reserved := [name for name in _RESERVED_OPTIONS if name in options]:
+            raise ConfigurationError(
+                f"invalid http_session() option {reserved[0]!r}: the connections are shared and bounded",
+                advice="Leave it out, or make an aiohttp.ClientSession of your own.",
+            )
+        tls = tls or TlsSettings.from_env()
+        kept = connections.client_sessions.setdefault(holder, [])
+        arguments = (policy, tls, options)
+        for index, (known, session) in enumerate(kept):
+            if known == arguments:
+                kept.append(kept.pop(index))
+                return session
+        proxy: Any = ConnectorProxy(connections, policy, tls, Purpose.CLIENT, weakref.ref(holder))
+        try:
+            made = UnownedSession(connector=proxy, connector_owner=False, **options)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise ConfigurationError(
+                f"invalid http_session() option: {error}",
+                advice="Options are those of aiohttp.ClientSession, without the connector.",
+            ) from error
+        kept.append((arguments, made))
+        del kept[:-_MAX_SESSIONS]
+        return made
 
     def prepare(self, tls: TlsSettings) -> None:
         """Build the TLS contexts of a call that is about to be made, in a thread.
@@ -105,7 +131,7 @@ class Transport:
         Reading the certificate authorities takes tens of milliseconds, without Python's lock. An error is raised by
         the call.
         """
-        building = running_loop().run_in_executor(None, self._loops.contexts.get, tls)
+        building = self._loops.current().run_in_thread(self._loops.contexts.get, tls)
         building.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def enter(self, holder: object) -> None:
@@ -114,7 +140,7 @@ class Transport:
         Raises:
             ConfigurationError: No running asyncio loop.
         """
-        self._loops.current().enter(self._referable(holder))
+        self._loops.current().enter(holder)
 
     async def leave(self, holder: object) -> None:
         """End one `enter`. The last holder waits for the calls in flight, then closes the connections.
@@ -122,12 +148,12 @@ class Transport:
         It does not wait for a response of which no byte has come for ten seconds. New calls keep the connections.
         Cancelling it leaves them open until the loop ends or the next holder lets go.
         """
-        await self._loops.current().leave(self._referable(holder))
+        await self._loops.current().leave(holder)
 
     async def aclose(self, holder: object) -> None:
         """Give back what calls outside `enter` and `leave` hold on the running loop; waits as `leave` does."""
         if (connections := self._loops.get(running_loop())) is not None:
-            await connections.give_back(self._referable(holder))
+            await connections.give_back(holder)
 
     def drop_idle(self) -> None:
         """Close idle connections: the running loop's at once, those of other loops before their next use."""
@@ -152,22 +178,9 @@ class Transport:
             if loop.is_running():
                 with contextlib.suppress(RuntimeError):  # it was closed just now
                     loop.call_soon_threadsafe(connections.drop_idle)
-            elif running is None and connections.is_of_this_thread:
+            elif running is None and connections.thread is threading.current_thread():
                 loop.run_until_complete(connections.close_idle())
 
     def forget_after_fork(self) -> None:
         """Start without connections in the child; the parent's are neither used nor closed. Call it first."""
         self._loops.forget_after_fork()
-
-    def _referable(self, holder: object) -> object:
-        """The holder, or a weakly referable object in its place."""
-        try:
-            weakref.ref(holder)
-        except TypeError:
-            return self._stand_ins.setdefault(id(holder), _StandIn(holder))
-        return holder
-
-
-class _StandIn:
-    def __init__(self, holder: object) -> None:
-        self.holder = holder

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import aiohttp
 import pytest
 from aiobotocore.httpsession import AIOHTTPSession
+from aiohttp.client_proto import ResponseHandler
 
 from aiocloudmap.aws.transport import compat
 from aiocloudmap.aws.transport.transport import Transport
@@ -39,6 +40,21 @@ def test_a_constructor_without_an_attribute_or_argument_is_reported(monkeypatch)
 
     monkeypatch.setattr(AIOHTTPSession, "__init__", init)
     assert compat.missing() == ["AIOHTTPSession(timeout=...)", "AIOHTTPSession._timeout"]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [(aiohttp.TCPConnector, "__init__"), (ResponseHandler, "__init__"), (aiohttp.TCPConnector, "connect")],
+)
+def test_a_wrapper_that_passes_all_arguments_on_is_accepted(monkeypatch, owner, name):
+    """As tracing libraries install them."""
+    wrapped = getattr(owner, name)
+
+    def wrapper(self, *args, **kwargs):
+        return wrapped(self, *args, **kwargs)
+
+    monkeypatch.setattr(owner, name, wrapper)
+    assert compat.missing() == []
 
 
 def test_creating_a_transport_checks_the_names(monkeypatch):

@@ -32,7 +32,7 @@ class Sockets:
     def __init__(self, limit: int = 4, per_host: int = 4) -> None:
         self._closing: list[FakeConnection] = []
         self._permits: dict[FakeConnection, Permit[FakeConnection]] = {}
-        self.pool: ConnectionPool[FakeConnection] = ConnectionPool(limit, per_host)
+        self.pool = ConnectionPool(limit, per_host)
         self.now = 0.0
 
     @property
