@@ -61,7 +61,7 @@ class Score:
                 self.failures.append(FailedRequest(**failure))
             case {"kind": "ready"}:
                 self.state = "ready"
-            case {"kind": "done"}:
+            case _:  # done
                 self.state = "dead" if self.out_of_descriptors else "done"
 
     def on_counts(self, now: float, counts: Counts) -> None:

@@ -55,7 +55,7 @@ async def _plain_clients(_: Schedule, *, shared: bool) -> AsyncIterator[Steps]:
         cloud_map = await client("servicediscovery", _plain_config()) if shared else None
 
         async def find(service: str) -> str:
-            # Without `shared`, this is the bug: each request makes a client that is never closed.
+            # Without `shared`, this is the bug: each request makes a client that stays open.
             return await _discover(cloud_map or await client("servicediscovery", _plain_config()), service)
 
         yield Steps(find, partial(_put_event, events))

@@ -197,7 +197,7 @@ def _advice(advice: Advice) -> Iterator[str]:
     if advice.ttl_after_start != 0:
         yield f"first renewals: {_setting('ttl', advice.ttl_after_start)}"
     if advice.jitter is not None:
-        yield f"first renewals, burst untouched: {_setting('jitter', advice.jitter)}"
+        yield f"first renewals, without the burst: {_setting('jitter', advice.jitter)}"
     if advice.start_over:
         yield f"cold start: {_setting('start-over', advice.start_over)}"
         if advice.max_calls_per_second is not None:
