@@ -34,23 +34,25 @@ class Rate(NamedTuple):
     Args:
         per_second: More than 0.
         burst: Calls that may be made at once after a pause, 1 or more.
+        advice: What to do if the queue is full.
     """
 
     per_second: float
     burst: float
+    advice: str = "Ask for fewer services at once, or raise ConnectionPolicy(max_calls_per_second=...)."
 
 
 class RateLimiter:
     """Assigns each call its turn. Callers hold a lock.
 
     Args:
-        rate: Calls a second, more than 0.
-        burst: Calls that may be made at once after a pause, 1 or more; infinite for no limit while not throttled.
+        rate: The usual rate. An infinite burst sets no limit while AWS does not throttle.
         max_queue_time: Seconds that a call may wait for its turn.
         draw: Returns random numbers from 0 up to 1, which spread retries.
     """
 
     __slots__ = (
+        "_advice",
         "_ahead",
         "_burst",
         "_draw",
@@ -63,10 +65,10 @@ class RateLimiter:
         "throttled_until",
     )
 
-    def __init__(self, rate: float, burst: float, *, max_queue_time: float, draw: Callable[[], float] = draw) -> None:
+    def __init__(self, rate: Rate, *, max_queue_time: float, draw: Callable[[], float] = draw) -> None:
         self._draw = draw
-        self._max_rate = self._rate = rate
-        self._burst = burst
+        self._max_rate, self._burst, self._advice = rate
+        self._rate = rate.per_second
         self._max_queue_time = max_queue_time
         self._full_at = LONG_AGO
         self._throttles = 0
@@ -135,7 +137,7 @@ class RateLimiter:
             return ThrottledError("AWS throttles this account", advice="Ask less often: raise CachePolicy(ttl=...).")
         return ThrottledError(
             f"more than {self._rate:g} questions a second, and the queue is full",
-            advice="Ask for fewer services at once, or raise ConnectionPolicy(max_calls_per_second=...).",
+            advice=self._advice,
         )
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import Callable, Collection, Iterator
+from math import inf
 from typing import Final
 
 from aiocloudmap.cache.entry import Entry
@@ -25,6 +26,7 @@ from aiocloudmap.cache.update import Update, may_write, outcome_for_max_age, res
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError, ThrottledError, UnavailableError
 from aiocloudmap.model.answer import Answer, Question, ServiceAttributes, Snapshot
 from aiocloudmap.model.events import ClockJumped, Event
+from aiocloudmap.model.instance import Discovery
 from aiocloudmap.model.interfaces import (
     FREEZE_THRESHOLD,
     AttributesBackend,
@@ -37,7 +39,7 @@ from aiocloudmap.model.interfaces import (
 from aiocloudmap.model.policy import CachePolicy
 from aiocloudmap.model.query import AttributesQuery, Query
 from aiocloudmap.model.stats import Counts, Explanation
-from aiocloudmap.model.validation import check_max_age
+from aiocloudmap.model.validation import check_max_age, safe_repr
 
 __all__ = ["Resolver"]
 
@@ -77,7 +79,7 @@ class Resolver:
         self._clock_difference = clock.time() - clock.monotonic()
         # A call that has queued for half of its time has the other half left.
         self._limiters: Final = tuple(
-            RateLimiter(*rate, max_queue_time=timeout / 2) for rate in (data_plane, control_plane)
+            RateLimiter(rate, max_queue_time=timeout / 2) for rate in (data_plane, control_plane)
         )
         self._store = MemoryStore()
         self._calls = SingleFlight(self.counts, timeout)
@@ -208,7 +210,9 @@ class Resolver:
         except CloudMapError as error:
             # It may be remembered, and its traceback would keep this frame, the call and its waiters.
             outcome = error.with_traceback(None)
-        except Exception as error:  # noqa: BLE001 - whatever a backend raises, no caller may wait for ever
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a backend raises, no caller may wait for ever
             outcome = UnavailableError(f"the backend failed with {type(error).__name__}")
             outcome.__cause__ = error
         finally:
@@ -231,6 +235,8 @@ class Resolver:
         if isinstance(query, Query):
             found = await backend.discover(query)
             self.check_clock()
+            if not isinstance(found, Discovery) or not 0 <= found.age < inf:
+                raise UnavailableError(f"invalid answer of the backend: expected a Discovery, not {safe_repr(found)}")
             call.age += found.age
             instances, revision = found.instances, found.revision
             return Snapshot(query.service, instances, revision=revision, clock=clock, elapsed=call.age)
@@ -271,7 +277,7 @@ class Resolver:
             jumps.append(jump)
         with self._change():
             now = self.clock.monotonic()
-            result = UnavailableError("the call was cancelled with its event loop") if outcome is None else outcome
+            result = UnavailableError("the call was cancelled before it was answered") if outcome is None else outcome
             if isinstance(result, CloudMapError) and result.service is None:
                 result = result.again(service=str(call.query.service))
             events: list[Event] = []

@@ -88,6 +88,7 @@ class EngineKey(NamedTuple):
 _CONTROL_PLANE_RATE: Final = 5.0
 """Calls a second for the attributes of services. AWS publishes no rate; its own controllers make about as many."""
 _CONTROL_PLANE_BURST: Final = 40.0
+_CONTROL_PLANE_ADVICE: Final = "Ask for the attributes of fewer services at once, or raise CachePolicy(ttl=...)."
 
 
 class Listener:
@@ -151,7 +152,7 @@ class Engine:
             clock=clock,
             timeout=self.key.connections.discovery_timeout,
             data_plane=Rate(rate, burst),
-            control_plane=Rate(min(rate, _CONTROL_PLANE_RATE), control_plane_burst),
+            control_plane=Rate(min(rate, _CONTROL_PLANE_RATE), control_plane_burst, _CONTROL_PLANE_ADVICE),
             emit=self.emit,
             listeners=self._listeners,
         )

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import ClassVar, Self
 
 from aiocloudmap.errors import ConfigurationError
-from aiocloudmap.model.validation import safe_repr
+from aiocloudmap.model.validation import check_type, safe_repr
 
 __all__ = ["AttributesQuery", "HealthFilter", "Query", "ServiceName", "check_account"]
 
@@ -121,6 +121,7 @@ class Query:
     owner_account: str | None = None
 
     def __post_init__(self) -> None:
+        check_type("service", self.service, ServiceName, example="ServiceName.parse('shop/orders')")
         object.__setattr__(self, "health", _health(self.health))
         object.__setattr__(self, "where", _pairs("where", self.where))
         object.__setattr__(self, "prefer", _pairs("prefer", self.prefer))
@@ -157,6 +158,7 @@ class AttributesQuery:
     """A service that is suddenly not found may be a short gap, too."""
 
     def __post_init__(self) -> None:
+        check_type("service", self.service, ServiceName, example="ServiceName.parse('shop/orders')")
         check_account(self.owner_account, self.service)
 
 

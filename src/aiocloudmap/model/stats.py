@@ -61,7 +61,8 @@ class Explanation(Report):
         if self.held_empty:
             parts.append("an empty answer is not accepted yet")
         if self.last_error is not None:
-            parts.append(f"{self.failures} failure(s), the last: {self.last_error}")
+            failures = f"{self.failures} failure(s), the last: " if self.failures else ""
+            parts.append(f"{failures}{self.last_error}")
         parts.append("refresh under way" if self.in_flight else f"next refresh in {self.refresh_in:.1f} s")
         return "; ".join(parts)
 

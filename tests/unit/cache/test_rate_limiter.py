@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from aiocloudmap.cache.entry import LONG_AGO
-from aiocloudmap.cache.rate_limiter import RateLimiter
+from aiocloudmap.cache.rate_limiter import Rate, RateLimiter
 
 
 @pytest.fixture
 def limiter() -> RateLimiter:
     """Eight calls a second, a burst of eight, a queue of one second."""
-    return RateLimiter(8, burst=8, max_queue_time=1)
+    return RateLimiter(Rate(8, 8), max_queue_time=1)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_unused_turns_add_up_to_one_burst_at_most(limiter):
 @pytest.mark.parametrize("rate", [0.5, 1.0, 7.0, 200.0])
 def test_no_second_has_more_calls_than_burst_and_rate(rate):
     """However many callers come, the calls that start within any second are bounded."""
-    limiter = RateLimiter(rate, burst=max(1.0, rate), max_queue_time=2.5)
+    limiter = RateLimiter(Rate(rate, max(1.0, rate)), max_queue_time=2.5)
     begun, now = [], 0.0
     while now < 30:
         while now >= limiter.blocked_until:
@@ -102,7 +102,7 @@ def test_an_answer_from_before_the_throttle_does_not_count(limiter):
 
 def test_a_throttle_never_raises_the_rate(limiter):
     """A limit of one call in ten seconds stays, though the rate after a throttle is two a second."""
-    slow = RateLimiter(0.1, burst=1, max_queue_time=1)
+    slow = RateLimiter(Rate(0.1, 1), max_queue_time=1)
     slow.on_throttled(100.0)
     assert turns(slow, 100.25, 2) == [0.0, 10.0]
 

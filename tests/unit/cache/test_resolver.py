@@ -12,6 +12,7 @@ import pytest
 
 from aiocloudmap import (
     AnswerTruncated,
+    AttributesQuery,
     CachePolicy,
     ClockJumped,
     ConnectError,
@@ -274,7 +275,7 @@ async def test_a_call_cancelled_from_outside_is_not_a_failure(bench):
     [task] = [task for task in asyncio.all_tasks() if task.get_name() == "aiocloudmap shop/orders"]
     task.cancel()
     for caller in (early, late):
-        with pytest.raises(UnavailableError, match="cancelled with its event loop"):
+        with pytest.raises(UnavailableError, match="cancelled before it was answered"):
             await caller
     assert len(bench.calls) == 1
     assert bench.resolver.explain(bench.resolver.find(ORDERS, BACKGROUND)).failures == 0
@@ -371,7 +372,7 @@ async def test_a_call_cancelled_before_its_first_step_ends_at_once(bench):
     task.cancel()
     await settle()
     assert caller.done()
-    with pytest.raises(UnavailableError, match="cancelled with its event loop"):
+    with pytest.raises(UnavailableError, match="cancelled before it was answered"):
         await caller
     assert not bench.in_flight()
     assert bench.clock.timers == 0
@@ -424,7 +425,7 @@ async def test_shutting_down_cancels_the_calls_in_flight(bench):
     await settle()
     assert all(call.cancelled() for call in bench.calls)
     for caller in callers:
-        with pytest.raises(UnavailableError, match="cancelled with its event loop"):
+        with pytest.raises(UnavailableError, match="cancelled before it was answered"):
             await caller
 
 
@@ -446,3 +447,55 @@ async def test_a_call_may_end_on_its_thread_while_another_shuts_down(bench):
     bench.resolver.shut_down()
     with pytest.raises(UnavailableError):
         await caller
+
+
+@pytest.mark.parametrize(
+    "answer", [None, [], (), "x", found(age=-5.0), found(age=float("nan")), found(age=float("inf"))], ids=repr
+)
+async def test_what_is_not_a_discovery_is_named(bench, answer):
+    """A backend of the program's own may return anything."""
+    caller = bench.ask()
+    await settle()
+    bench.calls[0].set_result(answer)
+    with pytest.raises(UnavailableError, match="invalid answer of the backend: expected a Discovery, not"):
+        await caller
+
+
+@pytest.mark.parametrize("raised", [pytest.fail.Exception, BaseException])
+async def test_whatever_a_backend_raises_reaches_the_callers(bench, raised, caplog):
+    """As the cause of a named error, also if it is not an Exception."""
+    caller = bench.ask()
+    await settle()
+    bench.calls[0].set_exception(bug := raised("must not be asked"))
+    with pytest.raises(UnavailableError, match="the backend failed with") as caught:
+        await caller
+    assert caught.value.__cause__ is bug
+    gc.collect()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_the_advice_for_a_full_queue_names_the_right_setting(bench):
+    """The rate of the control plane is not a setting."""
+    resolver = Resolver(
+        lambda: bench,
+        clock=bench.clock,
+        timeout=5.0,
+        data_plane=Rate(1, 1),
+        control_plane=Rate(1, 1, "advice of the control plane"),
+        emit=lambda event: None,
+    )
+    bench.service_attributes = bench.discover
+    advices = {Query: "max_calls_per_second", AttributesQuery: "of the control plane"}
+    for number, (kind, advice) in enumerate(advices.items()):
+        tasks = []
+        for each in range(6):
+            entry = resolver.list_entry(resolver.find(kind(ServiceName("shop", f"s-{number}-{each}")), BACKGROUND))
+            tasks.append(asyncio.ensure_future(resolver.resolve(entry)))
+        await settle()
+        refused = [task.exception() for task in tasks if task.done()]
+        assert refused
+        assert all(advice in str(error) for error in refused)
+        for task in tasks:
+            task.cancel()
+    resolver.shut_down()
+    await settle()

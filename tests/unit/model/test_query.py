@@ -289,3 +289,11 @@ def test_the_advice_for_a_name_knows_what_was_meant(text, advice):
 def test_parse_returns_a_name_as_it_is():
     """So that a function may take both."""
     assert ServiceName.parse(ORDERS) is ORDERS
+
+
+@pytest.mark.parametrize("kind", [Query, AttributesQuery])
+@pytest.mark.parametrize("service", ["shop/orders", 5, None])
+def test_a_query_is_about_a_service_name(kind, service):
+    """Not about a text."""
+    with pytest.raises(ConfigurationError, match="^invalid service .*: expected ServiceName"):
+        kind(service)
