@@ -384,6 +384,14 @@ class Resolver:
             self._change_all(forget)
             return usable
 
+    async def wait_for_calls(self) -> bool:
+        """Wait for the calls in flight on the running loop. Returns whether there were any."""
+        loop, waited = asyncio.get_running_loop(), False
+        while tasks := [call.task for call in self._calls.calls() if call.loop is loop and call.task is not None]:
+            await asyncio.wait(tasks)
+            waited = True
+        return waited
+
     def shut_down(self) -> None:
         """Before another resolver takes over: forget every answer, and cancel each call in flight, on its own loop."""
         with self._lock:

@@ -205,10 +205,17 @@ class Engine:
     async def leave(self) -> None:
         """End one `enter`. The last one waits for calls in flight, then closes the connections."""
         await self._transport().leave(self)
+        await self._close_after_calls()
 
     async def aclose(self) -> None:
         """Release what calls outside of any `async with` hold on this loop."""
         if self._aws is not None:
+            await self._transport().aclose(self)
+            await self._close_after_calls()
+
+    async def _close_after_calls(self) -> None:
+        """Close again after calls that had not reached the network, such as a refresh that has just been started."""
+        if self._aws is not None and not self._transport().is_held and await self.resolver.wait_for_calls():
             await self._transport().aclose(self)
 
     # --- events ---

@@ -74,6 +74,11 @@ class LoopConnections:
         return sum(connector.open_connections for connector in list(self.connectors.values()))
 
     @property
+    def is_held(self) -> bool:
+        """Whether anything holds the connections."""
+        return bool(self._entered or self._calling)
+
+    @property
     def is_dead(self) -> bool:
         """Whether the loop is closed or its thread has ended. An idle loop is not dead. Safe on any thread."""
         return self.loop.is_closed() or not (self.loop.is_running() or self.thread.is_alive())
@@ -143,7 +148,7 @@ class LoopConnections:
 
     async def _close_if_unheld(self) -> None:
         """Close once the calls in flight have ended or are abandoned, unless a new holder comes first."""
-        while not self._entered and not self._calling:
+        while not self.is_held:
             delays = [connector.abandoned_in() for connector in self.connectors.values() if connector.calls]
             longest = None if None in delays else max((delay for delay in delays if delay is not None), default=0.0)
             if longest is not None and longest <= 0:

@@ -155,6 +155,12 @@ class Transport:
         if (connections := self._loops.get(running_loop())) is not None:
             await connections.give_back(holder)
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the running loop's connections have a holder."""
+        connections = self._loops.get(running_loop())
+        return connections is not None and connections.is_held
+
     def drop_idle(self) -> None:
         """Close idle connections: the running loop's at once, those of other loops before their next use."""
         for connections in self._loops:
