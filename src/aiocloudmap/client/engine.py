@@ -215,7 +215,11 @@ class Engine:
 
     async def _close_after_calls(self) -> None:
         """Close again after calls that had not reached the network, such as a refresh that has just been started."""
-        if self._aws is not None and not self._transport().is_held and await self.resolver.wait_for_calls():
+        if (
+            self._aws is not None
+            and not self._transport().is_held_beside(self)
+            and await self.resolver.wait_for_calls()
+        ):
             await self._transport().aclose(self)
 
     # --- events ---

@@ -73,10 +73,9 @@ class LoopConnections:
         """Open sockets now. Safe on any thread."""
         return sum(connector.open_connections for connector in list(self.connectors.values()))
 
-    @property
-    def is_held(self) -> bool:
-        """Whether anything holds the connections."""
-        return bool(self._entered or self._calling)
+    def is_held_beside(self, holder: object) -> bool:
+        """Whether the connections are held by more than calls of this holder."""
+        return bool(self._entered) or any(other is not holder for other in self._calling)
 
     @property
     def is_dead(self) -> bool:
@@ -148,7 +147,7 @@ class LoopConnections:
 
     async def _close_if_unheld(self) -> None:
         """Close once the calls in flight have ended or are abandoned, unless a new holder comes first."""
-        while not self.is_held:
+        while not self._entered and not self._calling:
             delays = [connector.abandoned_in() for connector in self.connectors.values() if connector.calls]
             longest = None if None in delays else max((delay for delay in delays if delay is not None), default=0.0)
             if longest is not None and longest <= 0:

@@ -155,11 +155,10 @@ class Transport:
         if (connections := self._loops.get(running_loop())) is not None:
             await connections.give_back(holder)
 
-    @property
-    def is_held(self) -> bool:
-        """Whether the running loop's connections have a holder."""
+    def is_held_beside(self, holder: object) -> bool:
+        """Whether the running loop's connections are held by more than calls of this holder."""
         connections = self._loops.get(running_loop())
-        return connections is not None and connections.is_held
+        return connections is not None and connections.is_held_beside(holder)
 
     def drop_idle(self) -> None:
         """Close idle connections: the running loop's at once, those of other loops before their next use."""
