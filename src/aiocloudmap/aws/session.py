@@ -191,9 +191,8 @@ class AwsSession:
                 session.set_default_client_config(client_config.lasting_default(default))
             credentials = session.get_component("credential_provider")
             if not isinstance(credentials, SharedCredentials):  # another engine with the same session set it
-                credentials = SharedCredentials(
-                    CredentialChain(session, client_config.own_region(session, self._given_region)).load
-                )
+                chain = CredentialChain(session, client_config.own_region(session, self._given_region))
+                credentials = SharedCredentials(chain.load, source=lambda: chain.source)
                 session.register_component("credential_provider", credentials)
             self.credentials = credentials
         return session
