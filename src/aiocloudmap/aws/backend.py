@@ -43,6 +43,16 @@ class AwsBackend:
         """In the child: ids stay, locks and calls under way are the parent's."""
         self._ids.forget_after_fork()
 
+    def waiting_for(self, *, keep: bool) -> str:
+        """Return what a call that has begun waits for, if it is known; the resolver asks at the call's deadline.
+
+        Args:
+            keep: Let it go on without the call, for the next one.
+        """
+        credentials = self._session.credentials
+        source = "" if credentials is None else credentials.waited_for(keep=keep)
+        return source and f"waiting for AWS credentials from {source}"
+
     async def discover(self, query: Query) -> Discovery:
         """Return every instance that matches: one DiscoverInstances, up to `max_attempts` if AWS fails or throttles.
 

@@ -75,13 +75,21 @@ class SharedCredentials:
 
     Args:
         load: Returns a fresh credentials object, or None if there aren't any. Runs on the caller's event loop.
+        source: Returns what `load` is asking, for messages.
         monotonic: Seconds that never run backwards.
     """
 
     method = "shared"
 
-    def __init__(self, load: Callable[[], Awaitable[Any]], *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Awaitable[Any]],
+        *,
+        source: Callable[[], str] = lambda: "their source",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load = load
+        self._source = source
         self._monotonic = monotonic
         self.held: _Held | None = None
         """What the next request would be signed with."""
@@ -98,7 +106,7 @@ class SharedCredentials:
         """Return the values to sign with.
 
         Cancelling one of several callers leaves the load to the others. Cancelling the last one ends it, unless it
-        renews credentials that still work.
+        renews credentials that still work, or `waited_for` keeps it.
 
         Raises:
             NoCredentialsError: botocore's own. There aren't any, and there never were.
@@ -136,6 +144,15 @@ class SharedCredentials:
             self._generation += 1
             self.held = None
             self._next_renewal = float("-inf")
+
+    def waited_for(self, *, keep: bool) -> str:
+        """Return the source that is loading, if no request can be signed before it has answered; else nothing.
+
+        Args:
+            keep: Let the load go on, up to its own LOAD_TIMEOUT, after its last caller was cancelled.
+        """
+        is_needed = self._good() is None
+        return self._source() if is_needed and self._calls.is_under_way(self._generation, keep=keep) else ""
 
     def forget_after_fork(self) -> None:
         """Leave the parent's loads alone; the values stay."""
@@ -223,6 +240,8 @@ class CredentialChain:
         self._session = session
         self._region = region
         self._own = session.get_component("credential_provider")
+        self.source = type(self._own).__name__
+        """The provider that was asked last, by botocore's name for it."""
 
     async def load(self) -> Any:
         """Return fresh credentials of the first provider that has some, else None."""
@@ -231,7 +250,12 @@ class CredentialChain:
         made = create_credential_resolver(self._session, region_name=self._region).providers
         fresh = {type(provider): provider for provider in made if type(provider) in self._BOUND_TO_A_LOOP}
         chain = [_with_cache(fresh.get(type(own), own), own) for own in self._own.providers]
-        return await AioCredentialResolver(providers=chain).load_credentials()
+        for provider in chain:
+            method = str(getattr(provider, "METHOD", type(provider).__name__))
+            self.source = "credential_process" if method == "custom-process" else method
+            if (found := await AioCredentialResolver(providers=[provider]).load_credentials()) is not None:
+                return found
+        return None
 
 
 def _with_cache(provider: Any, own: Any) -> Any:

@@ -1,8 +1,8 @@
 """The AWS session of one engine and its clients, each made once and used on every event loop.
 
-Two parts of an aiobotocore client are bound to an event loop: its connector and its credentials. `aws.transport` and
-`aws.credentials` replace both, so loops and threads may share the rest. Making a client is different: botocore's
-sessions are not safe for two threads at once, so only one client is made at a time.
+Some parts of an aiobotocore client are bound to an event loop. `aws.transport` replaces its connector,
+`aws.credentials` its credentials and `aws.loop_parts` the others, so loops and threads may share the rest. Making a
+client is different: botocore's sessions are not safe for two threads at once, so only one client is made at a time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from cachetools import LRUCache
 from aiocloudmap.aws import client_config
 from aiocloudmap.aws.credentials import CredentialChain, SharedCredentials
 from aiocloudmap.aws.errors import NO_REGION, from_setup
+from aiocloudmap.aws.loop_parts import (
+    TokensPerLoop,
+    adaptive_retries,
+    register_adaptive_retries,
+    register_express_cache,
+)
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
 from aiocloudmap.aws.transport.pool import Purpose
 from aiocloudmap.aws.transport.tls import TlsSettings
@@ -171,14 +177,26 @@ class AwsSession:
         try:
             session = self._open()
             settings = options(session)
-            # Entered and never left: leaving closes what belongs to the transport.
-            return await session.create_client(aws_service, **settings).__aenter__()
+            return await self._create(session, aws_service, settings)
         except CloudMapError:
             raise
         except Exception as error:
             if (reason := find_descriptor_error(error)) is not None:  # botocore reads a dozen files for each client
                 raise too_many_open_files(reason, self._transport.open_connections) from error
             raise from_setup(error) from error
+
+    async def _create(self, session: AioSession, aws_service: str, settings: dict[str, Any]) -> Any:
+        adaptive = adaptive_retries(session, config := settings["config"])
+        if adaptive is not None:
+            settings["config"] = config.merge(AioConfig(retries={**adaptive, "mode": "standard"}))
+            settings["config"].http_session_cls = config.http_session_cls  # aiobotocore 2 forgets it in merge()
+        # Entered and never left: leaving closes what belongs to the transport.
+        client = await session.create_client(aws_service, **settings).__aenter__()
+        if adaptive is not None:
+            register_adaptive_retries(client)
+        if aws_service == "s3":
+            register_express_cache(client)
+        return client
 
     def _open(self) -> AioSession:
         """The session, with our own parts in it unless the application set its own. Called under `_exclusive`."""
@@ -191,10 +209,10 @@ class AwsSession:
                 session.set_default_client_config(client_config.lasting_default(default))
             credentials = session.get_component("credential_provider")
             if not isinstance(credentials, SharedCredentials):  # another engine with the same session set it
-                credentials = SharedCredentials(
-                    CredentialChain(session, client_config.own_region(session, self._given_region)).load
-                )
+                chain = CredentialChain(session, client_config.own_region(session, self._given_region))
+                credentials = SharedCredentials(chain.load, source=lambda: chain.source)
                 session.register_component("credential_provider", credentials)
+                session.register_component("token_provider", TokensPerLoop(session.get_component("token_provider")))
             self.credentials = credentials
         return session
 

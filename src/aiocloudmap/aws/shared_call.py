@@ -70,6 +70,13 @@ class SharedCalls:
             raise error.again() if isinstance(error, CloudMapError) else error
         return value
 
+    def is_under_way(self, key: Hashable, *, keep: bool) -> bool:
+        """Whether a call for this key runs on any event loop. With `keep` it goes on without callers, as in `get`."""
+        calls = [call for (_, other), call in list(self._calls.items()) if other == key and not call.task.done()]
+        for call in calls:
+            call.keep |= keep
+        return bool(calls)
+
     def forget_after_fork(self) -> None:
         """Leave the parent's calls alone."""
         self._calls = {}

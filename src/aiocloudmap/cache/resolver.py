@@ -317,23 +317,22 @@ class Resolver:
         if call.done:
             return
         task = call.task
-        self._complete(
-            call,
-            DeadlineError(
-                f"no answer within {self._timeout:g} s",
-                advice="Check the network path to AWS, or raise ConnectionPolicy(discovery_timeout=...).",
-            ),
-        )
+        self._complete(call, self._deadline_error(call, self._timeout, "raise ConnectionPolicy(discovery_timeout=...)"))
         if task is not None:
             self._cancel(task)
+
+    def _deadline_error(self, call: Call, timeout: float, alternative: str) -> DeadlineError:
+        """The error for a call that takes too long, with what its backend is waiting for, if it says so."""
+        waiting_for = getattr(self._backend, "waiting_for", None) if call.began else None
+        reason = waiting_for(keep=call.keep) if waiting_for is not None else ""
+        what, check = f"no answer within {timeout:g} s", "what it waits for" if reason else "the network path to AWS"
+        return DeadlineError(f"{what}: {reason}" if reason else what, advice=f"Check {check}, or {alternative}.")
 
     async def _time_out(self, waiter: Waiter) -> Answer | CloudMapError:
         """The caller has waited long enough: the old answer if it may be served, else a DeadlineError."""
         events: list[Event] = []
         entry, call, max_age = waiter.entry, waiter.call, waiter.max_age
-        error = DeadlineError(
-            f"no answer within {waiter.timeout:g} s", advice="Check the network path to AWS, or ask again later."
-        )
+        error = self._deadline_error(call, waiter.timeout or 0.0, "ask again later")
         outcome: Answer | CloudMapError = error
         task = self._leave(waiter)
         with self._change():

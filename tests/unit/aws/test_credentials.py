@@ -374,3 +374,25 @@ def test_after_a_fork_the_values_stay():
     asyncio.run(shared.get_frozen_credentials())
     shared.forget_after_fork()
     assert (asyncio.run(shared.get_frozen_credentials()).access_key, provider.loads) == ("first", 1)
+
+
+async def test_only_a_load_that_requests_need_is_waited_for():
+    """A renewal of credentials that still work delays no request."""
+    provider = Provider(ageing := Source("old"), Source("new"))
+    clock = Monotonic()
+    shared = SharedCredentials(provider, source=lambda: "a file", monotonic=clock)
+    assert shared.waited_for(keep=True) == ""
+    provider.gate = asyncio.Event()
+    first = asyncio.create_task(shared.get_frozen_credentials())
+    await asyncio.sleep(0)
+    assert shared.waited_for(keep=False) == "a file"
+    provider.gate.set()
+    await first
+    ageing.remaining, clock.now, provider.gate = 800, RENEWAL_INTERVAL + 1, asyncio.Event()
+    renewal = asyncio.create_task(shared.get_frozen_credentials())
+    await asyncio.sleep(0)
+    assert shared.waited_for(keep=False) == ""
+    ageing.remaining = 0
+    assert shared.waited_for(keep=False) == "a file"
+    provider.gate.set()
+    await renewal
