@@ -119,8 +119,10 @@ def _assignments(instance: Instance, attribute: str | None) -> Iterable[str]:
             "A variable name has letters, digits and '_', and must not control the shell. Use -o json.",
         )
     if left_out:
-        say(f"note: left out {', '.join(left_out)}: not a variable name, or it would control the shell;\n"
-            "      use --attribute to write a variable that controls the shell")  # fmt: skip
+        say(
+            f"note: left out {', '.join(left_out)}: not a variable name, or it would control the shell;",
+            "      use --attribute to write a variable that controls the shell",
+        )
     return lines
 
 

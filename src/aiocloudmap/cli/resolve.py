@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from aiocloudmap.cli.errors import reporting
 from aiocloudmap.cli.output import Format, chosen_format, having, write
 from aiocloudmap.cli.runner import run_async
 from aiocloudmap.cli.terminal import can_draw, console
-from aiocloudmap.errors import ConfigurationError, NoInstancesError
+from aiocloudmap.errors import CloudMapError, ConfigurationError, NoInstancesError
 from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 
 if TYPE_CHECKING:
@@ -92,15 +93,43 @@ async def _ask(query: Query, region: str | None, endpoint_url: str | None, profi
 
     # The profile wins over keys in the environment, as with `aws --profile`.
     session_factory = None if profile is None else partial(_session, profile)
-    cloud_map = CloudMap.from_env(region=region, endpoint_url=endpoint_url, session_factory=session_factory)
-    service = cloud_map.service(
-        str(query.service),
-        health=query.health,
-        where=dict(query.where),
-        prefer=dict(query.prefer),
-        owner_account=query.owner_account,
-    )
-    return await service.resolve()
+    with _advice_in_options(region, profile):
+        cloud_map = CloudMap.from_env(region=region, endpoint_url=endpoint_url, session_factory=session_factory)
+        service = cloud_map.service(
+            str(query.service),
+            health=query.health,
+            where=dict(query.where),
+            prefer=dict(query.prefer),
+            owner_account=query.owner_account,
+        )
+        return await service.resolve()
+
+
+# The library's words for Python programs, and what they are on the command line.
+_OPTIONS: Mapping[str, str] = {
+    r"CloudMap\(region=\.\.\.\)": "--region",
+    r"(?<=\binvalid )region\b": "--region",
+    r"(?<!profile's )\bendpoint_url\b": "--endpoint-url",
+    r", or None\b": "",
+    r"\b[Ss]ee the error's __cause__": "'aiocloudmap --debug resolve ...' shows the cause",
+}
+
+
+@contextmanager
+def _advice_in_options(region: str | None, profile: str | None) -> Iterator[None]:
+    """Let errors name the options to change instead of the arguments of `CloudMap`."""
+    words = dict(_OPTIONS)
+    if region is not None:
+        words[r"\bthe Region\b"] = "--region"
+    if profile is not None:
+        words[r"\bAWS_PROFILE\b"] = "--profile"
+    try:
+        yield
+    except CloudMapError as error:
+        what, advice = error.what, error.advice
+        for python, option in words.items():
+            what, advice = re.sub(python, option, what), re.sub(python, option, advice)
+        raise error.again(what=what, advice=advice) from error
 
 
 def _session(profile: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -53,9 +52,9 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
-def say(text: str) -> None:
-    """Write a line to standard error."""
-    sys.stderr.write(re.sub(r"[^\n]+", lambda line: printable(line[0]), text) + "\n")
+def say(*lines: str) -> None:
+    """Write lines to standard error. A line break inside of one, for example in an attribute name, is escaped."""
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
     sys.stderr.flush()
 
 

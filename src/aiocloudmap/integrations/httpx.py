@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn, overload
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
     import httpx2
 
+    from aiocloudmap.balancing.addresses import Address
     from aiocloudmap.client import CloudMap
 
 __all__ = ["CloudMapTransport"]
@@ -112,7 +114,8 @@ class CloudMapTransport(_Transport):
     ```
 
     It resolves the name for each new connection and tries the instances in order, each with an equal share of the
-    client's remaining connect timeout. The `Host` header and the name that TLS checks are those of the URL.
+    client's remaining connect timeout, until one accepts the connection and, for https, TLS. The
+    `Host` header and the name that TLS checks are those of the URL.
 
     Failures are the library's `ConnectError`, or `ConnectTimeout` after a timeout; if Cloud Map failed, the cause is
     the CloudMapError. Only a wrong or missing setting, such as the Region, raises a `ConfigurationError`.
@@ -240,12 +243,58 @@ class _Network:
             raise self._core.ConnectTimeout(f"{host}: Cloud Map did not answer within the connect timeout") from error
         if addresses is None:
             return await self._direct.connect_tcp(host, port, timeout=timeout, **options)
-        last_error: Exception | None = None
-        for tried, address in enumerate(addresses):
-            share = None if end is None else max(0.0, end - time.monotonic()) / (len(addresses) - tried)
+        connect_tcp = partial(self._direct.connect_tcp, **options)
+        return await _Instances(connect_tcp, self._core, host, port, addresses).connect(end)
+
+
+class _Instances:
+    """The connection to the first instance that accepts it; if TLS fails there, to the next one.
+
+    A stream of httpcore's: all methods but `start_tls` are those of the connected stream.
+    """
+
+    def __init__(
+        self, connect_tcp: Callable[..., Any], core: Any, host: str, port: int, addresses: list[Address]
+    ) -> None:
+        self._connect_tcp = connect_tcp
+        self._errors: Final = (core.ConnectError, core.ConnectTimeout)
+        self._host = host
+        self._port = port
+        self._left = addresses[::-1]
+        self._count: Final = len(addresses)
+        self._tls_error: Exception | None = None
+
+    async def connect(self, end: float | None) -> _Instances:
+        """Connect to the next instance that accepts. Each has an equal share of the time until `end`."""
+        error = self._tls_error
+        while self._left:
+            address = self._left.pop()
             try:
-                return await self._direct.connect_tcp(address.host, address.port or port, timeout=share, **options)
-            except (self._core.ConnectError, self._core.ConnectTimeout) as error:
-                last_error = error
-        assert last_error is not None
-        raise type(last_error)(f"{host}: no instance accepted the connection ({len(addresses)} tried)") from last_error
+                stream = await self._connect_tcp(address.host, address.port or self._port, timeout=self._share(end))
+            except self._errors as refused:
+                error = self._tls_error or refused
+                continue
+            self._start_tls = stream.start_tls
+            self.read, self.write, self.aclose = stream.read, stream.write, stream.aclose
+            self.get_extra_info = stream.get_extra_info
+            return self
+        assert error is not None
+        what = f"{self._host}: no instance accepted the connection ({self._count} tried)"
+        # A TLS failure has a reason; a refusal says no more than this error.
+        reason = "" if self._tls_error is None else str(self._tls_error)
+        raise type(error)(f"{what}: {reason}" if reason else what) from error
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Any:
+        """Start TLS with the first instance that can."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await self._start_tls(ssl_context, server_hostname, self._share(end))
+            except self._errors as error:
+                self._tls_error = error
+            await self.connect(end)
+
+    def _share(self, end: float | None) -> float | None:
+        return None if end is None else max(0.0, end - time.monotonic()) / (len(self._left) + 1)

@@ -52,6 +52,31 @@ def test_rounded_advice_is_still_enough(plan, planned, processes):
     assert planned(*fleet, "--ttl", ttl)["steady"]["calls_per_second"] <= 900
 
 
+def test_advice_is_never_below_a_setting_that_is_enough(plan, planned):
+    """The table says that it is enough, and JSON has the setting itself."""
+    text = " ".join(plan(*SMALL, "--ttl", "60", "-o", "table").out.split())
+    assert re.search(r"steady: --ttl [\d.]+ or more, so 60 is enough", text)
+    assert re.search(r"without the burst: --jitter [\d.]+ or more, so 0\.1 is enough", text)
+    assert planned(*SMALL, "--ttl", "60", "--start-over", "7")["advice"] == {
+        "ttl": 60,
+        "ttl_after_start": 60,
+        "jitter": 0.1,
+        "start_over": 7,
+        "max_calls_per_second": 5,
+    }
+    text = " ".join(plan(*PRESSED, "--ttl", "10", "-o", "table").out.split())
+    assert re.search(r"steady: --ttl 23[\d.]+ or more (?!so)", text)
+
+
+@pytest.mark.parametrize("processes", ["500", "777", "2000", "123456"])
+def test_figures_in_json_are_rounded(planned, processes):
+    """To seven digits at most."""
+    made = planned("--processes", processes, "--services", "10", "--requests-per-second", "0.37")
+    figures = [figure for part in made.values() for figure in part.values() if type(figure) in (int, float)]
+    assert figures
+    assert [figure for figure in figures if len(str(figure).strip("0").replace(".", "").strip("0")) > 7] == []
+
+
 def test_the_table_of_a_fleet_within_the_quota_is_short(plan):
     """Nothing is throttled, so no advice for the start is needed."""
     text = " ".join(plan(*SMALL, "-o", "table").out.split())

@@ -146,6 +146,42 @@ async def test_a_certificate_for_another_name_is_rejected(stage, library, trust)
             await http.get("https://orders.shop/")
 
 
+async def test_an_instance_whose_tls_fails_is_skipped(stage, library, trust):
+    """A wrong certificate or no TLS at all, like one that refuses connections."""
+    stage.register("wrong-name", await stage.serve("wrong-name", tls_name="payments.shop"), AVAILABILITY_ZONE="here")
+    stage.register("plain", await stage.serve("plain"), AVAILABILITY_ZONE="here")
+    stage.register("refusing", stage.refuse(), AVAILABILITY_ZONE="here")
+    stage.register("b", await stage.serve("b", tls_name="orders.shop"))
+    async with client(library, stage, verify=trust, zone="here") as http:
+        assert {(await http.get("https://orders.shop/")).json()["id"] for _ in range(4)} == {"b"}
+
+
+async def test_an_instance_silent_in_tls_leaves_time_for_others(stage, library, trust):
+    """Each one gets a share of the connect timeout, for TLS too."""
+    stage.register("a", stage.mute(), AVAILABILITY_ZONE="here")
+    stage.register("b", await stage.serve("b", tls_name="orders.shop"))
+    timeout = library.Timeout(None, connect=3)
+    async with client(library, stage, verify=trust, zone="here", timeout=timeout) as http:
+        assert (await http.get("https://orders.shop/")).json()["id"] == "b"
+
+
+async def test_if_tls_fails_on_all_instances_the_error_says_why(stage, library, trust):
+    """Also if the last one refuses the connection, or none answers."""
+    stage.register("a", await stage.serve("a", tls_name="payments.shop"), AVAILABILITY_ZONE="here")
+    stage.register("b", stage.refuse())
+    async with client(library, stage, verify=trust, zone="here") as http:
+        with pytest.raises(library.ConnectError, match=r"orders\.shop: no instance .* \(2 tried\): .*certificate"):
+            await http.get("https://orders.shop/")
+    stage.local.world.deregister("shop/orders", "a")
+    stage.local.world.deregister("shop/orders", "b")
+    stage.register("c", stage.mute())
+    stage.cloud_map.clear()
+    await stage.cloud_map.prefetch("shop/orders")
+    async with client(library, stage, verify=trust, timeout=library.Timeout(None, connect=0.05)) as http:
+        with pytest.raises(library.ConnectTimeout, match=r"no instance accepted the connection \(1 tried\)$"):
+            await http.get("https://orders.shop/")
+
+
 async def test_certificates_are_checked_by_default(stage, library):
     """With the library's default authorities; `verify=False` turns it off."""
     stage.register("a", await stage.serve("a", tls_name="orders.shop"))

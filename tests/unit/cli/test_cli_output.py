@@ -112,6 +112,17 @@ def test_env_refuses_invalid_variable_names(key):
         write([_instance(**{key: "x"})], Format.ENV, key)
 
 
+def test_an_attribute_name_cannot_write_lines_of_its_own(capsys):
+    """Other services choose it; a line break becomes an escape."""
+    write([_instance(**{"A": "1", "B C\nerror: all is lost": "2"})], Format.ENV, None)
+    out, err = capsys.readouterr()
+    assert out == "A=1\n"
+    assert err == (
+        "note: left out B C\\nerror: all is lost: not a variable name, or it would control the shell;\n"
+        "      use --attribute to write a variable that controls the shell\n"
+    )
+
+
 def test_a_table_shows_every_attribute(capsys):
     """Long values are not cropped."""
     long = "x" * 300

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -20,7 +20,7 @@ from aiocloudmap.local.quotas import Rate
 from aiocloudmap.model.policy import CachePolicy, ConnectionPolicy
 
 if TYPE_CHECKING:
-    from aiocloudmap.cli.plan.plan import Advice, Plan
+    from aiocloudmap.cli.plan.plan import Plan
 
 __all__ = ["plan"]
 
@@ -114,8 +114,7 @@ def plan(
         if output == "table" or (output is None and sys.stdout.isatty()):
             _write_table(made)
         else:
-            parts = ("steady", "month", "cold_start", "advice")
-            print(json.dumps({part: asdict(getattr(made, part)) for part in parts}, indent=2))
+            print(json.dumps(_as_json(made), indent=2))
 
 
 @contextmanager
@@ -151,7 +150,7 @@ def _subjects(made: Plan) -> Iterator[tuple[str, list[str]]]:
     yield "steady state", list(_steady(made))
     yield "a month", list(_month(made))
     yield "cold start", list(_cold_start(made))
-    yield "within the quota with", list(_advice(made.advice))
+    yield "within the quota with", list(_advice(made))
 
 
 def _steady(made: Plan) -> Iterator[str]:
@@ -192,27 +191,73 @@ def _cold_start(made: Plan) -> Iterator[str]:
     yield f"the last answer comes after about {_figure(start.all_after)} s; {_figure(start.at_least)} s at the earliest"
 
 
-def _advice(advice: Advice) -> Iterator[str]:
-    yield f"steady: {_setting('ttl', advice.ttl)}"
+class _Advised(NamedTuple):
+    """An advised setting: the least value that is enough (the most for "or less"), and the given one."""
+
+    value: float | None
+    given: float
+    sense: str = "or more"
+
+    def text(self, name: str) -> str:
+        """The option to set."""
+        if self.value is None:
+            return f"no --{name} is enough"
+        advised = f"--{name} {_figure(self.rounded(self.value))} {self.sense}"
+        return f"{advised}, so {_figure(self.given)} is enough" if self.is_followed(self.value) else advised
+
+    def figure(self) -> float | None:
+        """The value to set: the given one if it is enough."""
+        if self.value is None:
+            return None
+        return self.given if self.is_followed(self.value) else self.rounded(self.value)
+
+    def is_followed(self, value: float) -> bool:
+        """Whether the given value is enough."""
+        return self.given >= value if self.sense == "or more" else self.given <= value
+
+    def rounded(self, value: float) -> float:
+        """Round so that the figure is still enough: up for "or more", down for "or less"."""
+        digits = max(0, min(3, 4 - len(str(int(value)))))
+        unit: float = 10.0**-digits
+        steps = math.ceil(value / unit - 1e-6) if self.sense == "or more" else math.floor(value / unit + 1e-6)
+        return round(steps * unit, digits)
+
+
+def _advised(made: Plan) -> dict[str, _Advised]:
+    advice, cache, connections = made.advice, made.fleet.cache, made.fleet.connections
+    return {
+        "ttl": _Advised(advice.ttl, cache.ttl),
+        "ttl_after_start": _Advised(advice.ttl_after_start, cache.ttl),
+        "jitter": _Advised(advice.jitter, cache.jitter),
+        "start_over": _Advised(advice.start_over, made.fleet.start_over),
+        "max_calls_per_second": _Advised(advice.max_calls_per_second, connections.max_calls_per_second, "or less"),
+    }
+
+
+def _advice(made: Plan) -> Iterator[str]:
+    advice, advised = made.advice, _advised(made)
+    yield f"steady: {advised['ttl'].text('ttl')}"
     if advice.ttl_after_start != 0:
-        yield f"first renewals: {_setting('ttl', advice.ttl_after_start)}"
+        yield f"first renewals: {advised['ttl_after_start'].text('ttl')}"
     if advice.jitter is not None:
-        yield f"first renewals, without the burst: {_setting('jitter', advice.jitter)}"
+        yield f"first renewals, without the burst: {advised['jitter'].text('jitter')}"
     if advice.start_over:
-        yield f"cold start: {_setting('start-over', advice.start_over)}"
+        yield f"cold start: {advised['start_over'].text('start-over')}"
         if advice.max_calls_per_second is not None:
-            yield f"cold start: {_setting('max-calls-per-second', advice.max_calls_per_second, 'or less')}"
+            yield f"cold start: {advised['max_calls_per_second'].text('max-calls-per-second')}"
 
 
-def _setting(name: str, value: float | None, sense: str = "or more") -> str:
-    return f"no --{name} is enough" if value is None else f"--{name} {_figure(_safely_rounded(value, sense))} {sense}"
+def _as_json(made: Plan) -> dict[str, dict[str, Any]]:
+    parts = {part: asdict(getattr(made, part)) for part in ("steady", "month", "cold_start")}
+    parts["advice"] = {name: each.figure() for name, each in _advised(made).items()}
+    return {part: {name: _seven_digits(value) for name, value in each.items()} for part, each in parts.items()}
 
 
-def _safely_rounded(value: float, sense: str) -> float:
-    """Round so that the printed figure is still enough: up for "or more", down for "or less"."""
-    unit = 10.0 ** -max(0, min(3, 4 - len(str(int(value)))))
-    steps = value / unit
-    return (math.ceil(steps - 1e-6) if sense == "or more" else math.floor(steps + 1e-6)) * unit
+def _seven_digits(value: Any) -> Any:
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    value = float(f"{value:.7g}")
+    return int(value) if value.is_integer() else value
 
 
 def _figure(value: float) -> str:
