@@ -9,7 +9,8 @@ What differs from the real service:
   namespace of another account simply exists (`owner_account`).
 * The control plane has no rate limits, since AWS does not publish them.
 * What AWS does not document is decided here: registering an id again increases the revision, and keeps the health
-  unless the call sets one. A CreatorRequestId is remembered until what it created changes or is deleted.
+  unless the call sets one. A CreatorRequestId or UpdaterRequestId is remembered until what it made is
+  replaced or deleted. Until then, another request with it is a DuplicateRequest; for CreateService a new request.
 * Error names, statuses and members are AWS's; messages are not.
 """
 

@@ -280,3 +280,15 @@ def test_tags_can_be_added_removed_and_listed(call, refused):
         call("TagResource", ResourceARN=arn, Tags=[{"Key": str(n), "Value": ""} for n in range(50)])
     with refused("ResourceNotFoundException"):
         call("ListTagsForResource", ResourceARN=arn + "x")
+
+
+@pytest.mark.parametrize("key", ["k", "{}"])
+def test_a_request_has_at_most_two_hundred_tags(call, refused, key):
+    """Repeated keys count too."""
+    arn = call("GetNamespace", Id=created(call))["Namespace"]["Arn"]
+    keys = [key.format(number) for number in range(201)]
+    call("UntagResource", ResourceARN=arn, TagKeys=keys[:200])
+    with refused("InvalidInput"):
+        call("UntagResource", ResourceARN=arn, TagKeys=keys)
+    with refused("InvalidInput"):
+        call("TagResource", ResourceARN=arn, Tags=[{"Key": key, "Value": ""} for key in keys])

@@ -55,6 +55,16 @@ def test_the_namespace_may_be_named_in_the_dns_config(call, namespaces):
     assert service["NamespaceId"] == namespaces["public"]
 
 
+@pytest.mark.parametrize("other", ["private", "missing", "", "x" * 65])
+def test_a_dns_config_names_the_same_namespace(call, namespaces, refused, other):
+    """Where a request has both ids."""
+    where = namespaces["public"]
+    call("CreateService", Name="orders", NamespaceId=where, DnsConfig={**A_RECORD, "NamespaceId": where})
+    with refused("InvalidInput"):
+        config = {**A_RECORD, "NamespaceId": namespaces.get(other, other)}
+        call("CreateService", Name="other", NamespaceId=where, DnsConfig=config)
+
+
 @pytest.mark.parametrize(
     "name", ["orders", "a.b.c", "_orders._tcp", ".", "x" * 63, "o", ".".join(["x" * 63, "y" * 63])]
 )
@@ -228,9 +238,11 @@ def test_a_service_has_at_most_thirty_attributes(call, create, refused):
         call("UpdateServiceAttributes", ServiceId=service, Attributes={"one more": ""})
 
 
-@pytest.mark.parametrize("attributes", [{}, {"k" * 256: "v"}, {"k": "v" * 1025}])
+@pytest.mark.parametrize(
+    "attributes", [{}, {"k" * 256: "v"}, {"k": "v" * 1025}, {str(number): "" for number in range(31)}]
+)
 def test_invalid_service_attributes_are_refused(call, create, refused, attributes):
-    """Lengths of keys and values, and no attributes at all."""
+    """Lengths of keys and values, and the number of attributes in a request."""
     service = create()["Id"]
     with refused("InvalidInput"):
         call("UpdateServiceAttributes", ServiceId=service, Attributes=attributes)

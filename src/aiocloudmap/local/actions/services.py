@@ -38,7 +38,9 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
     record_types = {each["Type"] for each in dns_config["DnsRecords"]} if dns_config else set()
     route53_check, custom_check = _health_checks(request, namespace, record_types)
     tags = read_tags(request)
-    fingerprint = (name, namespace.id, api_only, str(dns_config), str(route53_check), str(custom_check))
+    description = request.optional_text("Description", DESCRIPTION)
+    checks = (str(route53_check), str(custom_check))
+    fingerprint = (name, namespace.id, api_only, str(dns_config), *checks, description)
     existing = _existing(state, namespace, name, case_matters=dns_config is None)
     if existing is not None:
         if token is not None and (existing.creator_request_id, existing.fingerprint) == (token, fingerprint):
@@ -54,7 +56,7 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
         )
     state.operations.check_free((namespace.id,))
     service = state.new_service(namespace, name)
-    service.description = request.optional_text("Description", DESCRIPTION)
+    service.description = description
     service.creator_request_id, service.fingerprint = token, fingerprint
     service.dns_config, service.api_only = dns_config, api_only
     service.route53_check, service.custom_check = route53_check, custom_check
@@ -140,8 +142,8 @@ def update_service_attributes(state: State, request: Request) -> dict[str, Any]:
     """Add or change attributes of a service; the others stay."""
     service = state.service(request.text("ServiceId", ARN))
     changes = request.mapping("Attributes", _ATTRIBUTE_KEY, _ATTRIBUTE_VALUE, required=True)
-    if not changes:
-        raise RefusedError("invalid Attributes: expected at least one")
+    if not 1 <= len(changes) <= _MAX_ATTRIBUTES:
+        raise RefusedError(f"{len(changes)} Attributes in a request: expected 1 to {_MAX_ATTRIBUTES}")
     service.attributes = check_service_attributes(service.attributes | changes)
     return {}
 
@@ -167,12 +169,16 @@ def check_service_attributes(attributes: dict[str, str]) -> dict[str, str]:
 
 
 def _namespace(state: State, request: Request) -> NamespaceRecord:
+    """The namespace of a new service, by its NamespaceId. Old clients send the DnsConfig's instead, or both."""
     identifier = request.optional_text("NamespaceId", ARN)
-    if identifier is None and (dns_config := request.optional_structure("DnsConfig")) is not None:
-        identifier = dns_config.optional_text("NamespaceId", RESOURCE_ID)
-    if identifier is None:
+    dns_config = request.optional_structure("DnsConfig")
+    other = None if dns_config is None else dns_config.optional_text("NamespaceId", RESOURCE_ID)
+    if identifier is None and other is None:
         raise RefusedError("missing NamespaceId")
-    return state.namespace(identifier)
+    namespace = state.namespace(identifier or other or "")
+    if other not in (None, namespace.id):
+        raise RefusedError(f"invalid DnsConfig.NamespaceId {other!a}: expected {namespace.id}, as in NamespaceId")
+    return namespace
 
 
 def _existing(state: State, namespace: NamespaceRecord, name: str, *, case_matters: bool) -> ServiceRecord | None:
