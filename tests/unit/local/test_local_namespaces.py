@@ -39,6 +39,13 @@ def test_dns_namespaces_have_an_http_name_too(call, kind, name, members):
     assert properties["DnsProperties"]["SOA"] == {"TTL": 15}
 
 
+def test_an_http_namespace_has_empty_dns_properties(call):
+    """As AWS answers, in both operations."""
+    expected = {"DnsProperties": {"SOA": {}}, "HttpProperties": {"HttpName": "shop"}}
+    assert call("GetNamespace", Id=created(call))["Namespace"]["Properties"] == expected
+    assert call("ListNamespaces")["Namespaces"][0]["Properties"] == expected
+
+
 def test_a_reused_name_gets_an_http_name_with_a_hash(call):
     """A Name may be used twice, an HttpName may not."""
     first = created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")

@@ -41,6 +41,15 @@ def test_a_service_is_created_at_once(call, create):
     assert call("GetService", Id=service["Arn"])["Service"] == service
 
 
+@pytest.mark.parametrize(("where", "members"), [("http", {}), ("private", {"Type": "HTTP"})])
+def test_a_service_without_dns_records_has_an_empty_dns_config(call, create, where, members):
+    """As AWS answers, in all operations."""
+    service = create(where, **members)
+    [listed] = call("ListServices")["Services"]
+    got = call("GetService", Id=service["Id"])["Service"]
+    assert [each["DnsConfig"] for each in (service, listed, got)] == [{}, {}, {}]
+
+
 def test_a_service_with_dns_records_has_type_dns_http(create):
     """It is found by DNS queries and by DiscoverInstances."""
     service = create("private", DnsConfig=A_RECORD)

@@ -218,9 +218,7 @@ def _existing(state: State, kind: str, name: str, vpc: str | None) -> NamespaceR
 
 
 def _described(state: State, record: NamespaceRecord) -> dict[str, Any]:
-    properties: dict[str, Any] = {"HttpProperties": {"HttpName": record.http_name}}
-    if record.type != "HTTP":
-        properties["DnsProperties"] = {"HostedZoneId": record.hosted_zone, "SOA": {"TTL": record.soa_ttl}}
+    dns = {**present(HostedZoneId=record.hosted_zone), "SOA": present(TTL=record.soa_ttl)}
     return {
         "Id": record.id,
         "Arn": record.arn,
@@ -228,7 +226,7 @@ def _described(state: State, record: NamespaceRecord) -> dict[str, Any]:
         "Name": record.name,
         "Type": record.type,
         "ServiceCount": sum(1 for _ in state.services_of(record)),
-        "Properties": properties,
+        "Properties": {"DnsProperties": dns, "HttpProperties": {"HttpName": record.http_name}},
         "CreateDate": record.created,
         **present(Description=record.description),
     }

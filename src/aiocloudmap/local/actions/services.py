@@ -259,9 +259,9 @@ def _summary(service: ServiceRecord) -> dict[str, Any]:
         "Type": service.type,
         "CreateDate": service.created,
         "CreatedByAccount": service.created_by,
+        "DnsConfig": service.dns_config or {},
         **present(
             Description=service.description,
-            DnsConfig=service.dns_config,
             HealthCheckConfig=service.route53_check,
             HealthCheckCustomConfig=service.custom_check,
         ),
