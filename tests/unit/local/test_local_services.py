@@ -199,6 +199,40 @@ def test_an_update_changes_ttls_and_removes_an_omitted_health_check(call, create
     assert "HealthCheckConfig" not in after
 
 
+def test_a_description_alone_deletes_the_other_settings(call, create):
+    """In a DNS namespace; a record that is left out is deleted too."""
+    both = {"DnsRecords": [{"Type": "A", "TTL": 60}, {"Type": "AAAA", "TTL": 60}]}
+    service = create("public", DnsConfig=both, HealthCheckConfig=ROUTE53)["Id"]
+    call("UpdateService", Id=service, Service={"DnsConfig": A_RECORD, "HealthCheckConfig": ROUTE53})
+    after = call("GetService", Id=service)["Service"]
+    assert (after["DnsConfig"]["DnsRecords"], "HealthCheckConfig" in after) == (A_RECORD["DnsRecords"], True)
+    call("UpdateService", Id=service, Service={"Description": "new"})
+    after = call("GetService", Id=service)["Service"]
+    assert (after["Description"], after["DnsConfig"], "HealthCheckConfig" in after) == ("new", {}, False)
+
+
+def test_a_description_alone_keeps_the_settings_in_an_http_namespace(call, create):
+    """They cannot be updated there."""
+    service = create(HealthCheckConfig=ROUTE53)["Id"]
+    call("UpdateService", Id=service, Service={"Description": "new"})
+    after = call("GetService", Id=service)["Service"]
+    assert after["HealthCheckConfig"] == {**ROUTE53, "FailureThreshold": 1}
+
+
+def test_a_health_check_of_another_type_requires_deleting_the_first(call, create, refused):
+    """Its path and threshold may change."""
+    service = create("public", HealthCheckConfig=ROUTE53)["Id"]
+    changed = {"Type": "HTTP", "ResourcePath": "/new", "FailureThreshold": 2}
+    call("UpdateService", Id=service, Service={"HealthCheckConfig": changed})
+    assert call("GetService", Id=service)["Service"]["HealthCheckConfig"] == changed
+    for kind in ("TCP", "HTTPS"):
+        with refused("InvalidInput"):
+            call("UpdateService", Id=service, Service={"HealthCheckConfig": {"Type": kind}})
+    call("UpdateService", Id=service, Service={})
+    call("UpdateService", Id=service, Service={"HealthCheckConfig": {"Type": "TCP"}})
+    assert call("GetService", Id=service)["Service"]["HealthCheckConfig"]["Type"] == "TCP"
+
+
 def test_an_update_keeps_a_custom_health_check(call, create):
     """It cannot be added, changed or removed."""
     service = create("private", DnsConfig=A_RECORD, HealthCheckCustomConfig={})["Id"]
@@ -213,6 +247,8 @@ def test_an_update_keeps_a_custom_health_check(call, create):
         ("http", {}, {"DnsConfig": A_RECORD}),
         ("public", {"Type": "HTTP"}, {"DnsConfig": A_RECORD}),
         ("public", {"DnsConfig": A_RECORD}, {"DnsConfig": {"DnsRecords": [{"Type": "AAAA", "TTL": 5}]}}),
+        ("public", {"DnsConfig": A_RECORD}, {"DnsConfig": {"DnsRecords": []}}),
+        ("public", {"DnsConfig": A_RECORD}, {"DnsConfig": {"DnsRecords": A_RECORD["DnsRecords"] * 2}}),
         (
             "public",
             {"DnsConfig": A_RECORD, "HealthCheckCustomConfig": {}},

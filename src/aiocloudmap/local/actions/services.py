@@ -87,25 +87,21 @@ def list_services(state: State, request: Request) -> dict[str, Any]:
 def update_service(state: State, request: Request) -> dict[str, Any]:
     """Start to change TTLs, the Route 53 health check, or the description.
 
-    AWS deletes settings that the call leaves out. The types of DNS records cannot change, so that leaves only the
-    HealthCheckConfig.
+    In a DNS namespace, AWS deletes DNS records and the HealthCheckConfig if the call leaves them out. The types of
+    records and of the health check cannot change.
     """
     service = state.service(request.text("Id", ARN))
     change = request.structure("Service")
     description = change.optional_text("Description", DESCRIPTION)
     if service.namespace.type == "HTTP" and ("DnsConfig" in change or "HealthCheckConfig" in change):
         raise RefusedError("DnsConfig and HealthCheckConfig cannot be updated in an HTTP namespace")
-    dns_config = service.dns_config
-    if "DnsConfig" in change:
-        if dns_config is None:
-            raise RefusedError("DNS records cannot be added to a service: delete and recreate it")
-        records = _dns_records(change.structure("DnsConfig"))
-        if frozenset(each["Type"] for each in records) != service.record_types:
-            raise RefusedError("the types of DNS records cannot be changed: delete and recreate the service")
-        dns_config = {**dns_config, "DnsRecords": records}
+    dns_config = _changed_dns_config(service, change)
     route53_check, _ = _health_checks(change, service.namespace, set(service.record_types))
-    if service.custom_check is not None and route53_check is not None:
-        raise RefusedError(_TWO_HEALTH_CHECKS)
+    if route53_check is not None:
+        if service.custom_check is not None:
+            raise RefusedError(_TWO_HEALTH_CHECKS)
+        if service.route53_check is not None and route53_check["Type"] != service.route53_check["Type"]:
+            raise RefusedError("the type of a health check cannot be changed: delete it first")
 
     def apply(_: str) -> None:
         service.description = service.description if description is None else description
@@ -205,6 +201,18 @@ def _dns_config(request: Request, namespace: NamespaceRecord, *, api_only: bool)
     if types == {"CNAME"} and policy != "WEIGHTED":
         raise RefusedError("a CNAME record requires the RoutingPolicy WEIGHTED")
     return {"NamespaceId": namespace.id, "RoutingPolicy": policy, "DnsRecords": records}
+
+
+def _changed_dns_config(service: ServiceRecord, change: Request) -> dict[str, Any] | None:
+    if "DnsConfig" not in change:
+        return None
+    if service.dns_config is None:
+        raise RefusedError("DNS records cannot be added to a service: delete and recreate it")
+    records = _dns_records(change.structure("DnsConfig"))
+    types = {each["Type"] for each in records}
+    if not types or not types <= service.record_types or len(types) != len(records):
+        raise RefusedError("the types of DNS records cannot be changed: delete and recreate the service")
+    return {**service.dns_config, "DnsRecords": records}
 
 
 def _dns_records(given: Request) -> list[dict[str, Any]]:
