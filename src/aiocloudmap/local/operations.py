@@ -5,7 +5,7 @@
 | less than half its time | SUBMITTED | not visible; another one on the same target is refused with DuplicateRequest |
 | less than its time | PENDING | the same |
 | longer | SUCCESS | visible |
-| longer, if it was made to fail | FAIL | never visible |
+| longer, if it was made to fail or its effect is refused | FAIL | never visible |
 
 There are no timers: `settle` is called before each look at the world, and applies whatever is due.
 """
@@ -114,4 +114,7 @@ class OperationLog:
             del self._running[operation.target]
             operation.done = True
             if not operation.fails_with:
-                operation.apply(operation.id)
+                try:
+                    operation.apply(operation.id)
+                except RefusedError as refusal:
+                    operation.fails_with = refusal.code, refusal.what

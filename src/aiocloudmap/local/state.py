@@ -176,22 +176,30 @@ class State:
         return prefix + "".join(self.random.choices(_ALPHABET, k=length))
 
     def new_namespace(self, name: str, *, kind: NamespaceType, owner: str) -> NamespaceRecord:
-        """A namespace with its ids and names, not yet added.
-
-        Its HttpName is its Name. A hash is appended if the owner has that HttpName, or if a DNS namespace ever had it.
-        """
-        taken = self.find_namespace(name, owner) is not None or (kind != "HTTP" and name in self.dns_names_used)
+        """A namespace with its ids, not yet added."""
         identifier = self.new_id("ns-")
         return NamespaceRecord(
             id=identifier,
             arn=self._arn("namespace", identifier, owner),
             number=self.next_number(),
             name=name,
-            http_name=f"{name}-{self.new_id('')}" if taken else name,
+            http_name=name,
             type=kind,
             owner=owner,
             created=self.date,
         )
+
+    def add_namespace(self, record: NamespaceRecord) -> None:
+        """Add a namespace.
+
+        Its HttpName is its Name. A hash is appended if the owner has that HttpName, or if a DNS namespace ever had it.
+        """
+        is_dns = record.type != "HTTP"
+        if self.find_namespace(record.name, record.owner) or (is_dns and record.name in self.dns_names_used):
+            record.http_name = f"{record.name}-{self.new_id('')}"
+        if is_dns:
+            self.dns_names_used.add(record.name)
+        self.namespaces[record.id] = record
 
     def new_service(self, namespace: NamespaceRecord, name: str) -> ServiceRecord:
         """A service with its ids, not yet added."""

@@ -315,7 +315,7 @@ class World:
         if found is None:
             owner = self.account if owner is None else ACCOUNT.check("owner_account", owner)
             found = self._state.new_namespace(name, kind="HTTP", owner=owner)
-            self._state.namespaces[found.id] = found
+            self._state.add_namespace(found)
         return found
 
     def _get_or_create_service(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:

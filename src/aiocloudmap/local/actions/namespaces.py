@@ -67,10 +67,9 @@ def create_namespace(kind: NamespaceType, state: State, request: Request) -> dic
         record.hosted_zone = state.new_id("Z", 13).upper()
 
     def apply(operation_id: str) -> None:
+        _check_hosted_zone(state, record)
         record.creation = Sent(token, asked, operation_id)
-        state.namespaces[record.id] = record
-        if kind != "HTTP":
-            state.dns_names_used.add(name)
+        state.add_namespace(record)
         if tags:
             state.tags[record.arn] = tags
 
@@ -215,6 +214,22 @@ def _existing(state: State, kind: str, name: str, vpc: str | None) -> NamespaceR
         if (record.owner, record.type, record.name, record.vpc) == (state.account, kind, name, vpc):
             return record
     return None
+
+
+def _check_hosted_zone(state: State, new: NamespaceRecord) -> None:
+    """Fail the operation if a private name contains another one in its VPC, or is contained."""
+    ours = _domain(new.name)
+    for each in state.namespaces.values():
+        if new.vpc is not None and (each.owner, each.vpc) == (new.owner, new.vpc):
+            theirs = _domain(each.name)
+            if ours.endswith(theirs) or theirs.endswith(ours):
+                what = f"the VPC {new.vpc} has the hosted zone {each.name}, which conflicts with {new.name}"
+                raise RefusedError(what, code="CANNOT_CREATE_HOSTED_ZONE")
+
+
+def _domain(name: str) -> str:
+    """The name with a dot before each label, in lower case."""
+    return "." + name.rstrip(".").lower()
 
 
 def _described(state: State, record: NamespaceRecord) -> dict[str, Any]:
