@@ -121,6 +121,17 @@ async def test_a_failing_handler_is_an_internal_failure(server, caplog):
     assert (second[0], second[1]["__type"]) == (400, "NoSuchThing")
 
 
+@pytest.mark.parametrize("path", ["/", "http://data-127.0.0.1:5556/"])
+async def test_a_host_prefix_is_accepted(server, path):
+    """From clients that look the prefixed name up in a hosts file, or use the server as their proxy."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"POST {path} HTTP/1.1\r\nHost: data-127.0.0.1:{server.port}\r\nX-Amz-Target: {TARGET}\r\n"
+    writer.write(f"{head}Content-Length: {len(QUESTION)}\r\n\r\n{QUESTION}".encode())
+    async with asyncio.timeout(10):
+        assert b" 200 " in await reader.readline()
+    writer.close()
+
+
 async def test_it_listens_on_the_loopback_by_default(server):
     """Not on other addresses of the machine."""
     assert server.endpoint_url == f"http://127.0.0.1:{server.port}"

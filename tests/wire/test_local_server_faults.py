@@ -130,6 +130,29 @@ async def test_a_fault_for_one_service_does_not_affect_others(server, http):
     assert (await discover(server, http))[0] == 200
 
 
+@pytest.mark.parametrize("target", ["AmazonSQS.SendMessage", "Plain"])
+@pytest.mark.parametrize(
+    "switch_on",
+    [
+        lambda faults, **scope: faults.fail("InternalFailure", **scope),
+        lambda faults, **scope: faults.reset(**scope),
+        lambda faults, **scope: faults.hang(**scope),
+    ],
+)
+async def test_faults_spare_other_services_unless_named(server, http, target, switch_on):
+    """A program that tests an outage of Cloud Map may use the same server for its queue."""
+    server.add_target(target, lambda _: {"MessageId": "1"})
+    fault = switch_on(server.faults)
+    async with http.post(server.endpoint_url, headers={"X-Amz-Target": target}, data=b"{}") as response:
+        assert (response.status, json.loads(await response.read())) == (200, {"MessageId": "1"})
+    assert fault.hits == 0
+    fault.clear()
+    server.faults.throttle(operation=target)
+    async with http.post(server.endpoint_url, headers={"X-Amz-Target": target}, data=b"{}") as response:
+        assert response.status == 400
+    assert (await discover(server, http))[0] == 200
+
+
 async def test_drop_idle_closes_idle_connections(server, http):
     """Busy connections stay open."""
     await discover(server, http)

@@ -151,6 +151,9 @@ def _introduction(server: LocalServer, file: Path | None) -> Iterator[str]:
     yield f"export AWS_ENDPOINT_URL_SERVICEDISCOVERY={server.endpoint_url}"
     yield f"export AWS_REGION={world.region} AWS_DEFAULT_REGION={world.region}"
     yield "export AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"
+    # boto3 and the AWS CLI would look up the host data-127.0.0.1.
+    yield "export AWS_DISABLE_HOST_PREFIX_INJECTION=true"
+    yield "# in other SDKs, switch the host prefix off; for JavaScript: disableHostPrefix: true"
     if names := world.services():
         yield f"# then, for example: aiocloudmap resolve {shell_quoted(str(names[0]))}"
 

@@ -56,7 +56,7 @@ class Fault:
         amount: Seconds of a delay, the status of an error, or how many instances are left.
         code: The code of an error.
         remaining: How many more calls it applies to; None for all.
-        operation: The only operation it applies to; None for all.
+        operation: The only operation it applies to; None for all of Cloud Map's.
         service: The only service it applies to; None for all.
         hits: Calls that it has applied to.
     """
@@ -80,9 +80,10 @@ class Fault:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def matches(self, operation: str, service: str | None) -> bool:
-        """Whether it applies to a call."""
-        return self.operation in (None, operation) and self.service in (None, service)
+    def matches(self, operation: str, service: str | None, *, is_cloud_map: bool) -> bool:
+        """Whether it applies to a call. Calls of other AWS services match only if it names their operation."""
+        named = is_cloud_map if self.operation is None else self.operation == operation
+        return named and self.service in (None, service)
 
     def refusal(self, operation: str) -> RefusedError | None:
         """The error that AWS sends to the call; None for faults of another kind."""

@@ -18,8 +18,9 @@
 | access_denied | AccessDeniedException | AccessDeniedError |
 
 Every fault takes `next`, the number of calls it applies to (None: all until it is cleared), `operation`, AWS's name of
-the operation (for another AWS service its X-Amz-Target), and `service`, as `namespace/service`. A call gets
-every delay and hold that matches, and then the first other fault, in the order they were switched on.
+the operation (None: all of Cloud Map's; for another AWS service its X-Amz-Target), and `service`, as
+`namespace/service`. A call gets every delay and hold that matches, and then the first other fault, in the order they
+were switched on.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ class Faults:
     def take(self, operation: str, service: str | None) -> tuple[list[Fault], Gate]:
         """The faults that apply to a call, in their order, and the gate that holds it. Counts one hit for each."""
         with self._lock:
-            matching = [fault for fault in self._active if fault.matches(operation, service)]
+            is_cloud_map = "." not in operation and operation not in self._targets
+            matching = [fault for fault in self._active if fault.matches(operation, service, is_cloud_map=is_cloud_map)]
             pauses = [fault for fault in matching if fault.kind in _PAUSES]
             others = [fault for fault in matching if fault.kind not in _PAUSES]
             taken = pauses + others[:1]

@@ -5,7 +5,7 @@
 | less than half its time | SUBMITTED | not visible; another one on the same target is refused with DuplicateRequest |
 | less than its time | PENDING | the same |
 | longer | SUCCESS | visible |
-| longer, if it was made to fail | FAIL | never visible |
+| longer, if it was made to fail or its effect is refused | FAIL | never visible |
 
 There are no timers: `settle` is called before each look at the world, and applies whatever is due.
 """
@@ -39,6 +39,7 @@ class Operation:
     due_at: float
     apply: Callable[[str], None]
     token: str | None = None
+    request: object = None
     fails_with: tuple[str, str] | None = None
     done: bool = False
 
@@ -74,10 +75,7 @@ class OperationLog:
         self._failures += [(code, message)] * times
 
     def submit(self, operation: Operation) -> Operation:
-        """Start an operation, and end it if it takes no time. The same request, sent again, gets the running one."""
-        running = self._running.get(operation.target)
-        if running and operation.token and (running.type, running.token) == (operation.type, operation.token):
-            return running
+        """Start an operation, and end it if it takes no time."""
         self.check_free(operation.target)
         if self._failures:
             operation.fails_with = self._failures.pop(0)
@@ -88,6 +86,13 @@ class OperationLog:
             for operation_id in finished[:-_KEPT]:
                 del self.by_id[operation_id]
         return operation
+
+    def find_running(self, kind: str, scope: Target, token: str) -> Operation | None:
+        """The running operation of this type inside `scope` that was started with the token."""
+        for each in self._running.values():
+            if (each.type, each.token, each.target[: len(scope)]) == (kind, token, scope):
+                return each
+        return None
 
     def check_free(self, target: Target) -> None:
         """Refuse with DuplicateRequest if an operation on the target is running."""
@@ -109,4 +114,7 @@ class OperationLog:
             del self._running[operation.target]
             operation.done = True
             if not operation.fails_with:
-                operation.apply(operation.id)
+                try:
+                    operation.apply(operation.id)
+                except RefusedError as refusal:
+                    operation.fails_with = refusal.code, refusal.what

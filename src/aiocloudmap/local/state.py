@@ -5,12 +5,12 @@ The functions in `aiocloudmap.local.actions` read and change it. Nothing here is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 from string import ascii_lowercase, digits
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from aiocloudmap.local.operations import Operation, OperationLog, Target
 from aiocloudmap.local.quotas import Quotas
@@ -18,11 +18,19 @@ from aiocloudmap.local.request import RefusedError
 from aiocloudmap.model.instance import HealthStatus
 from aiocloudmap.model.interfaces import Clock
 
-__all__ = ["Health", "InstanceRecord", "NamespaceRecord", "NamespaceType", "ServiceRecord", "State"]
+__all__ = ["Health", "InstanceRecord", "NamespaceRecord", "NamespaceType", "Sent", "ServiceRecord", "State"]
 
 _ALPHABET: Final = ascii_lowercase + digits
 
 NamespaceType = Literal["HTTP", "DNS_PRIVATE", "DNS_PUBLIC"]
+
+
+class Sent(NamedTuple):
+    """A request with a CreatorRequestId or an UpdaterRequestId, and the operation that it started."""
+
+    token: str | None
+    request: object
+    operation: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,7 +47,8 @@ class NamespaceRecord:
     created: float
     description: str | None = None
     creator_request_id: str | None = None
-    creating_operation: str = ""
+    creation: Sent | None = None
+    update: Sent | None = None
     vpc: str | None = None
     soa_ttl: int | None = None
     hosted_zone: str | None = None
@@ -83,7 +92,7 @@ class InstanceRecord:
     attributes: dict[str, str]
     created_by: str
     creator_request_id: str | None = None
-    registering_operation: str = ""
+    registration: Sent | None = None
     health: Health = field(default_factory=Health)
 
 
@@ -167,22 +176,30 @@ class State:
         return prefix + "".join(self.random.choices(_ALPHABET, k=length))
 
     def new_namespace(self, name: str, *, kind: NamespaceType, owner: str) -> NamespaceRecord:
-        """A namespace with its ids and names, not yet added.
-
-        Its HttpName is its Name. A hash is appended if the owner has that HttpName, or if a DNS namespace ever had it.
-        """
-        taken = self.find_namespace(name, owner) is not None or (kind != "HTTP" and name in self.dns_names_used)
+        """A namespace with its ids, not yet added."""
         identifier = self.new_id("ns-")
         return NamespaceRecord(
             id=identifier,
             arn=self._arn("namespace", identifier, owner),
             number=self.next_number(),
             name=name,
-            http_name=f"{name}-{self.new_id('')}" if taken else name,
+            http_name=name,
             type=kind,
             owner=owner,
             created=self.date,
         )
+
+    def add_namespace(self, record: NamespaceRecord) -> None:
+        """Add a namespace.
+
+        Its HttpName is its Name. A hash is appended if the owner has that HttpName, or if a DNS namespace ever had it.
+        """
+        is_dns = record.type != "HTTP"
+        if self.find_namespace(record.name, record.owner) or (is_dns and record.name in self.dns_names_used):
+            record.http_name = f"{record.name}-{self.new_id('')}"
+        if is_dns:
+            self.dns_names_used.add(record.name)
+        self.namespaces[record.id] = record
 
     def new_service(self, namespace: NamespaceRecord, name: str) -> ServiceRecord:
         """A service with its ids, not yet added."""
@@ -251,6 +268,33 @@ class State:
         """The namespace's services, in the order they were made."""
         return (service for service in self.services.values() if service.namespace is namespace)
 
+    def repeated(
+        self, kind: str, scope: Target, token: str | None, request: object, done: Iterable[Sent | None]
+    ) -> dict[str, str] | None:
+        """The answer to a request that was sent before with this token; None for a new request.
+
+        Args:
+            kind: The type of its operation.
+            scope: Where a token may be used once: the start of the operation's target.
+            token: Its CreatorRequestId or UpdaterRequestId.
+            request: Its other members.
+            done: Earlier requests whose effect still exists.
+        """
+        if token is None:
+            return None
+        running = self.operations.find_running(kind, scope, token)
+        former = Sent(token, running.request, running.id) if running else None
+        former = former or next((each for each in done if each and each.token == token), None)
+        if former is None:
+            return None
+        if former.request != request:
+            raise RefusedError(
+                f"the id {token!a} of the request was used for another request",
+                code="DuplicateRequest",
+                members={"DuplicateOperationId": former.operation},
+            )
+        return {"OperationId": former.operation}
+
     def submit(
         self,
         kind: str,
@@ -260,11 +304,12 @@ class State:
         apply: Callable[[str], None],
         *,
         token: str | None = None,
+        request: object = None,
     ) -> dict[str, str]:
         """Start an operation. Returns the answer with its id.
 
         No other operation may change `target` until it ends. GetOperation returns `targets`. `apply` is its effect, and
-        takes the operation's id. The same request sent again, with the same `token`, gets the same operation.
+        takes the operation's id. `repeated` finds it by its `token` and compares its `request`.
         """
         now = self.now
         operation = Operation(
@@ -279,6 +324,7 @@ class State:
             due_at=now + self.operations.duration,
             apply=apply,
             token=token,
+            request=request,
         )
         return {"OperationId": self.operations.submit(operation).id}
 

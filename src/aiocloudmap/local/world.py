@@ -9,7 +9,8 @@ What differs from the real service:
   namespace of another account simply exists (`owner_account`).
 * The control plane has no rate limits, since AWS does not publish them.
 * What AWS does not document is decided here: registering an id again increases the revision, and keeps the health
-  unless the call sets one. A CreatorRequestId is remembered until what it created changes or is deleted.
+  unless the call sets one. A CreatorRequestId or UpdaterRequestId is remembered until what it made is
+  replaced or deleted. Until then, another request with it is a DuplicateRequest; for CreateService a new request.
 * Error names, statuses and members are AWS's; messages are not.
 """
 
@@ -314,7 +315,7 @@ class World:
         if found is None:
             owner = self.account if owner is None else ACCOUNT.check("owner_account", owner)
             found = self._state.new_namespace(name, kind="HTTP", owner=owner)
-            self._state.namespaces[found.id] = found
+            self._state.add_namespace(found)
         return found
 
     def _get_or_create_service(self, name: str | ServiceName, owner: str | None) -> ServiceRecord:

@@ -4,8 +4,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
+
+from aiocloudmap.local import LocalCloudMap
 
 FILE = """
 [shop.orders.instances.orders-1]
@@ -27,6 +31,36 @@ def test_resolve_needs_only_the_printed_variables(file, run, serving):
         assert "1 service, 1 instance" in served.introduction[0]
         outcome = run("resolve", "shop/orders", "--attribute", "QUEUE_URL", **served.exports)
     assert (outcome.code, outcome.out, outcome.err) == (0, "https://q/orders\n", "")
+
+
+DISCOVER_WITH_BOTO3 = """
+import boto3
+answer = boto3.client("servicediscovery").discover_instances(NamespaceName="shop", ServiceName="orders")
+print([each["InstanceId"] for each in answer["Instances"]])
+"""
+
+
+def test_the_printed_variables_lead_boto3_to_it(file, serving):
+    """Also DiscoverInstances, which has a host prefix that no local name has."""
+    with serving(str(file)) as served:
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        asked = subprocess.run(
+            [sys.executable, "-c", DISCOVER_WITH_BOTO3],
+            env=variables | served.exports,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (asked.returncode, asked.stdout) == (0, "['orders-1']\n"), asked.stderr
+
+
+def test_its_variables_are_those_of_local_cloud_map(serving):
+    """But for the two that hide the user's files."""
+    with serving() as served, LocalCloudMap() as local:
+        assert served.exports.keys() == local.environment.keys() - {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+        same = served.exports.keys() - {"AWS_ENDPOINT_URL_SERVICEDISCOVERY"}
+        assert all(served.exports[name] == local.environment[name] for name in same)
 
 
 def test_without_a_file_it_serves_a_sample(run, serving):

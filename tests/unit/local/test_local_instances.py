@@ -60,13 +60,18 @@ def test_deregistering_removes_the_instance(call, service, refused, register):
             call(operation, ServiceId=service, InstanceId="a")
 
 
-def test_the_same_registration_twice_is_one_operation(call, service, register, revision):
-    """A CreatorRequestId makes a retry safe."""
+def test_the_same_registration_twice_is_one_operation(service, register, revision, refused):
+    """A CreatorRequestId makes a retry safe. It cannot be used for other attributes or another instance."""
     once = register(service, CreatorRequestId="one")
     assert register(service, CreatorRequestId="one") == once
     assert revision() == 1
-    assert register(service, attributes={"A": "1"}, CreatorRequestId="one") != once
-    assert revision() == 2
+    for instance, attributes in (("a", {"A": "1"}), ("b", {})):
+        with refused("DuplicateRequest") as caught:
+            register(service, instance, attributes, CreatorRequestId="one")
+        assert caught.value.members == {"DuplicateOperationId": once["OperationId"]}
+    assert register(service, attributes={"A": "1"}, CreatorRequestId="two") != once
+    assert register(service, CreatorRequestId="one") != once
+    assert revision() == 3
 
 
 def test_a_deregistered_instance_can_return_with_the_same_token(call, service, register):

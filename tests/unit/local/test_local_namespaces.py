@@ -39,6 +39,13 @@ def test_dns_namespaces_have_an_http_name_too(call, kind, name, members):
     assert properties["DnsProperties"]["SOA"] == {"TTL": 15}
 
 
+def test_an_http_namespace_has_empty_dns_properties(call):
+    """As AWS answers, in both operations."""
+    expected = {"DnsProperties": {"SOA": {}}, "HttpProperties": {"HttpName": "shop"}}
+    assert call("GetNamespace", Id=created(call))["Namespace"]["Properties"] == expected
+    assert call("ListNamespaces")["Namespaces"][0]["Properties"] == expected
+
+
 def test_a_reused_name_gets_an_http_name_with_a_hash(call):
     """A Name may be used twice, an HttpName may not."""
     first = created(call, "shop.internal", "PrivateDns", Vpc="vpc-1")
@@ -280,3 +287,15 @@ def test_tags_can_be_added_removed_and_listed(call, refused):
         call("TagResource", ResourceARN=arn, Tags=[{"Key": str(n), "Value": ""} for n in range(50)])
     with refused("ResourceNotFoundException"):
         call("ListTagsForResource", ResourceARN=arn + "x")
+
+
+@pytest.mark.parametrize("key", ["k", "{}"])
+def test_a_request_has_at_most_two_hundred_tags(call, refused, key):
+    """Repeated keys count too."""
+    arn = call("GetNamespace", Id=created(call))["Namespace"]["Arn"]
+    keys = [key.format(number) for number in range(201)]
+    call("UntagResource", ResourceARN=arn, TagKeys=keys[:200])
+    with refused("InvalidInput"):
+        call("UntagResource", ResourceARN=arn, TagKeys=keys)
+    with refused("InvalidInput"):
+        call("TagResource", ResourceARN=arn, Tags=[{"Key": key, "Value": ""} for key in keys])

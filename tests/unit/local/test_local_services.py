@@ -41,6 +41,15 @@ def test_a_service_is_created_at_once(call, create):
     assert call("GetService", Id=service["Arn"])["Service"] == service
 
 
+@pytest.mark.parametrize(("where", "members"), [("http", {}), ("private", {"Type": "HTTP"})])
+def test_a_service_without_dns_records_has_an_empty_dns_config(call, create, where, members):
+    """As AWS answers, in all operations."""
+    service = create(where, **members)
+    [listed] = call("ListServices")["Services"]
+    got = call("GetService", Id=service["Id"])["Service"]
+    assert [each["DnsConfig"] for each in (service, listed, got)] == [{}, {}, {}]
+
+
 def test_a_service_with_dns_records_has_type_dns_http(create):
     """It is found by DNS queries and by DiscoverInstances."""
     service = create("private", DnsConfig=A_RECORD)
@@ -53,6 +62,16 @@ def test_the_namespace_may_be_named_in_the_dns_config(call, namespaces):
     config = {**A_RECORD, "NamespaceId": namespaces["public"]}
     service = call("CreateService", Name="orders", DnsConfig=config)["Service"]
     assert service["NamespaceId"] == namespaces["public"]
+
+
+@pytest.mark.parametrize("other", ["private", "missing", "", "x" * 65])
+def test_a_dns_config_names_the_same_namespace(call, namespaces, refused, other):
+    """Where a request has both ids."""
+    where = namespaces["public"]
+    call("CreateService", Name="orders", NamespaceId=where, DnsConfig={**A_RECORD, "NamespaceId": where})
+    with refused("InvalidInput"):
+        config = {**A_RECORD, "NamespaceId": namespaces.get(other, other)}
+        call("CreateService", Name="other", NamespaceId=where, DnsConfig=config)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +199,40 @@ def test_an_update_changes_ttls_and_removes_an_omitted_health_check(call, create
     assert "HealthCheckConfig" not in after
 
 
+def test_a_description_alone_deletes_the_other_settings(call, create):
+    """In a DNS namespace; a record that is left out is deleted too."""
+    both = {"DnsRecords": [{"Type": "A", "TTL": 60}, {"Type": "AAAA", "TTL": 60}]}
+    service = create("public", DnsConfig=both, HealthCheckConfig=ROUTE53)["Id"]
+    call("UpdateService", Id=service, Service={"DnsConfig": A_RECORD, "HealthCheckConfig": ROUTE53})
+    after = call("GetService", Id=service)["Service"]
+    assert (after["DnsConfig"]["DnsRecords"], "HealthCheckConfig" in after) == (A_RECORD["DnsRecords"], True)
+    call("UpdateService", Id=service, Service={"Description": "new"})
+    after = call("GetService", Id=service)["Service"]
+    assert (after["Description"], after["DnsConfig"], "HealthCheckConfig" in after) == ("new", {}, False)
+
+
+def test_a_description_alone_keeps_the_settings_in_an_http_namespace(call, create):
+    """They cannot be updated there."""
+    service = create(HealthCheckConfig=ROUTE53)["Id"]
+    call("UpdateService", Id=service, Service={"Description": "new"})
+    after = call("GetService", Id=service)["Service"]
+    assert after["HealthCheckConfig"] == {**ROUTE53, "FailureThreshold": 1}
+
+
+def test_a_health_check_of_another_type_requires_deleting_the_first(call, create, refused):
+    """Its path and threshold may change."""
+    service = create("public", HealthCheckConfig=ROUTE53)["Id"]
+    changed = {"Type": "HTTP", "ResourcePath": "/new", "FailureThreshold": 2}
+    call("UpdateService", Id=service, Service={"HealthCheckConfig": changed})
+    assert call("GetService", Id=service)["Service"]["HealthCheckConfig"] == changed
+    for kind in ("TCP", "HTTPS"):
+        with refused("InvalidInput"):
+            call("UpdateService", Id=service, Service={"HealthCheckConfig": {"Type": kind}})
+    call("UpdateService", Id=service, Service={})
+    call("UpdateService", Id=service, Service={"HealthCheckConfig": {"Type": "TCP"}})
+    assert call("GetService", Id=service)["Service"]["HealthCheckConfig"]["Type"] == "TCP"
+
+
 def test_an_update_keeps_a_custom_health_check(call, create):
     """It cannot be added, changed or removed."""
     service = create("private", DnsConfig=A_RECORD, HealthCheckCustomConfig={})["Id"]
@@ -194,6 +247,8 @@ def test_an_update_keeps_a_custom_health_check(call, create):
         ("http", {}, {"DnsConfig": A_RECORD}),
         ("public", {"Type": "HTTP"}, {"DnsConfig": A_RECORD}),
         ("public", {"DnsConfig": A_RECORD}, {"DnsConfig": {"DnsRecords": [{"Type": "AAAA", "TTL": 5}]}}),
+        ("public", {"DnsConfig": A_RECORD}, {"DnsConfig": {"DnsRecords": []}}),
+        ("public", {"DnsConfig": A_RECORD}, {"DnsConfig": {"DnsRecords": A_RECORD["DnsRecords"] * 2}}),
         (
             "public",
             {"DnsConfig": A_RECORD, "HealthCheckCustomConfig": {}},
@@ -228,9 +283,11 @@ def test_a_service_has_at_most_thirty_attributes(call, create, refused):
         call("UpdateServiceAttributes", ServiceId=service, Attributes={"one more": ""})
 
 
-@pytest.mark.parametrize("attributes", [{}, {"k" * 256: "v"}, {"k": "v" * 1025}])
+@pytest.mark.parametrize(
+    "attributes", [{}, {"k" * 256: "v"}, {"k": "v" * 1025}, {str(number): "" for number in range(31)}]
+)
 def test_invalid_service_attributes_are_refused(call, create, refused, attributes):
-    """Lengths of keys and values, and no attributes at all."""
+    """Lengths of keys and values, and the number of attributes in a request."""
     service = create()["Id"]
     with refused("InvalidInput"):
         call("UpdateServiceAttributes", ServiceId=service, Attributes=attributes)

@@ -19,7 +19,7 @@ from aiocloudmap.local.request import (
     paginate,
     present,
 )
-from aiocloudmap.local.state import Health, InstanceRecord, ServiceRecord, State
+from aiocloudmap.local.state import Health, InstanceRecord, Sent, ServiceRecord, State
 from aiocloudmap.local.validation import add_ec2_address, check_attributes
 from aiocloudmap.model.instance import HealthStatus
 
@@ -34,16 +34,18 @@ def register_instance(state: State, request: Request) -> dict[str, Any]:
     attributes = request.mapping("Attributes", ATTRIBUTE_KEY, ATTRIBUTE_VALUE, required=True)
     check_registration(state, service, identifier, attributes)
     attributes = add_ec2_address(attributes)
-    known = service.instances.get(identifier)
-    if known and token is not None and (known.creator_request_id, known.attributes) == (token, attributes):
-        return {"OperationId": known.registering_operation}
+    asked, scope = (identifier, attributes), (service.namespace.id, service.id)
+    earlier = (each.registration for each in service.instances.values())
+    if (answer := state.repeated("REGISTER_INSTANCE", scope, token, asked, earlier)) is not None:
+        return answer
 
     def apply(operation_id: str) -> None:
         instance = put_instance(state, service, identifier, attributes)
-        instance.creator_request_id, instance.registering_operation = token, operation_id
+        instance.creator_request_id, instance.registration = token, Sent(token, asked, operation_id)
 
     target, targets = _targets(service, identifier)
-    return state.submit("REGISTER_INSTANCE", target, targets, service.namespace.owner, apply, token=token)
+    owner = service.namespace.owner
+    return state.submit("REGISTER_INSTANCE", target, targets, owner, apply, token=token, request=asked)
 
 
 def check_registration(state: State, service: ServiceRecord, identifier: str, attributes: dict[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from functools import partial
 from typing import Any, Final
 
@@ -20,12 +20,14 @@ from aiocloudmap.local.request import (
     present,
     read_filters,
 )
-from aiocloudmap.local.state import NamespaceRecord, NamespaceType, State
+from aiocloudmap.local.state import NamespaceRecord, NamespaceType, Sent, State
 
 __all__ = ["ACTIONS", "MAX_TTL", "matches_owner", "read_tags"]
 
 MAX_TTL: Final = 2**31 - 1
 _DEFAULT_SOA_TTL = 15
+_CREATE: Final = "CREATE_NAMESPACE"
+_UPDATE: Final = "UPDATE_NAMESPACE"
 _MAX_TAGS_PER_REQUEST: Final = 200
 _MAX_TAGS_PER_RESOURCE: Final = 50
 _TAG_KEY: Final = Text(128)
@@ -42,10 +44,14 @@ def create_namespace(kind: NamespaceType, state: State, request: Request) -> dic
     vpc = request.text("Vpc", RESOURCE_ID) if kind == "DNS_PRIVATE" else None
     token = request.optional_text("CreatorRequestId", RESOURCE_ID)
     tags = read_tags(request)
+    description = request.optional_text("Description", DESCRIPTION)
+    soa_ttl = None if kind == "HTTP" else _soa_ttl(request.optional_structure("Properties"), _DEFAULT_SOA_TTL)
+    asked = (kind, name, vpc, description, soa_ttl)
+    earlier = (each.creation for each in state.namespaces.values() if each.owner == state.account)
+    if (answer := state.repeated(_CREATE, ("create",), token, asked, earlier)) is not None:
+        return answer
     existing = _existing(state, kind, name, vpc)
     if existing is not None:
-        if token is not None and existing.creator_request_id == token:
-            return {"OperationId": existing.creating_operation}
         raise RefusedError(
             f"namespace {name} already exists",
             code="NamespaceAlreadyExists",
@@ -56,21 +62,20 @@ def create_namespace(kind: NamespaceType, state: State, request: Request) -> dic
     record = state.new_namespace(name, kind=kind, owner=state.account)
     record.vpc = vpc
     record.creator_request_id = token
-    record.description = request.optional_text("Description", DESCRIPTION)
+    record.description, record.soa_ttl = description, soa_ttl
     if kind != "HTTP":
         record.hosted_zone = state.new_id("Z", 13).upper()
-        record.soa_ttl = _soa_ttl(request.optional_structure("Properties"), _DEFAULT_SOA_TTL)
 
     def apply(operation_id: str) -> None:
-        record.creating_operation = operation_id
-        state.namespaces[record.id] = record
-        if kind != "HTTP":
-            state.dns_names_used.add(name)
+        _check_hosted_zone(state, record)
+        record.creation = Sent(token, asked, operation_id)
+        state.add_namespace(record)
         if tags:
             state.tags[record.arn] = tags
 
     target = ("create", kind, name, vpc or "")
-    return state.submit("CREATE_NAMESPACE", target, {"NAMESPACE": record.id}, record.owner, apply, token=token)
+    targets = {"NAMESPACE": record.id}
+    return state.submit(_CREATE, target, targets, record.owner, apply, token=token, request=asked)
 
 
 def get_namespace(state: State, request: Request) -> dict[str, Any]:
@@ -97,6 +102,7 @@ def list_namespaces(state: State, request: Request) -> dict[str, Any]:
 def update_namespace(kind: NamespaceType, state: State, request: Request) -> dict[str, Any]:
     """Start to change a namespace's description or SOA record."""
     record = state.namespace(request.text("Id", ARN))
+    token = request.optional_text("UpdaterRequestId", RESOURCE_ID)
     change = request.structure("Namespace")
     if record.type != kind:
         raise RefusedError(f"namespace {record.id} has type {record.type}, not {kind}")
@@ -107,11 +113,17 @@ def update_namespace(kind: NamespaceType, state: State, request: Request) -> dic
         description = change.optional_text("Description", DESCRIPTION)
         soa_ttl = _soa_ttl(change.optional_structure("Properties"), record.soa_ttl)
 
-    def apply(_: str) -> None:
+    target, asked = (record.id,), (description, soa_ttl if "Properties" in change else None)
+    if (answer := state.repeated(_UPDATE, target, token, asked, [record.update])) is not None:
+        return answer
+
+    def apply(operation_id: str) -> None:
         record.description = record.description if description is None else description
         record.soa_ttl = soa_ttl
+        record.update = Sent(token, asked, operation_id)
 
-    return state.submit("UPDATE_NAMESPACE", (record.id,), {"NAMESPACE": record.id}, record.owner, apply)
+    targets = {"NAMESPACE": record.id}
+    return state.submit(_UPDATE, target, targets, record.owner, apply, token=token, request=asked)
 
 
 def delete_namespace(state: State, request: Request) -> dict[str, Any]:
@@ -133,8 +145,9 @@ def delete_namespace(state: State, request: Request) -> dict[str, Any]:
 def read_tags(request: Request) -> dict[str, str]:
     """The Tags of a call, by key."""
     values = Text(256, min_length=0)
-    tags = {each.text("Key", _TAG_KEY): each.text("Value", values) for each in request.structures("Tags")}
-    return _within_limit(tags, "the new resource")
+    tags = [(each.text("Key", _TAG_KEY), each.text("Value", values)) for each in request.structures("Tags")]
+    _check_count("Tags", tags)
+    return _within_limit(dict(tags), "the new resource")
 
 
 def tag_resource(state: State, request: Request) -> dict[str, Any]:
@@ -151,7 +164,9 @@ def untag_resource(state: State, request: Request) -> dict[str, Any]:
     resource = _resource(state, request)
     if "TagKeys" not in request:
         raise RefusedError("missing TagKeys")
-    for key in request.texts("TagKeys", _TAG_KEY):
+    keys = request.texts("TagKeys", _TAG_KEY)
+    _check_count("TagKeys", keys)
+    for key in keys:
         state.tags.get(resource, {}).pop(key, None)
     return {}
 
@@ -176,9 +191,12 @@ def _resource(state: State, request: Request) -> str:
     return arn
 
 
+def _check_count(name: str, entries: Sized) -> None:
+    if len(entries) > _MAX_TAGS_PER_REQUEST:
+        raise RefusedError(f"{len(entries)} {name} in a request: expected up to {_MAX_TAGS_PER_REQUEST}")
+
+
 def _within_limit(tags: dict[str, str], resource: str) -> dict[str, str]:
-    if len(tags) > _MAX_TAGS_PER_REQUEST:
-        raise RefusedError(f"{len(tags)} tags in a request: expected up to {_MAX_TAGS_PER_REQUEST}")
     if len(tags) > _MAX_TAGS_PER_RESOURCE:
         raise RefusedError(
             f"{len(tags)} tags for a resource: expected up to {_MAX_TAGS_PER_RESOURCE}",
@@ -198,10 +216,24 @@ def _existing(state: State, kind: str, name: str, vpc: str | None) -> NamespaceR
     return None
 
 
+def _check_hosted_zone(state: State, new: NamespaceRecord) -> None:
+    """Fail the operation if a private name contains another one in its VPC, or is contained."""
+    ours = _domain(new.name)
+    for each in state.namespaces.values():
+        if new.vpc is not None and (each.owner, each.vpc) == (new.owner, new.vpc):
+            theirs = _domain(each.name)
+            if ours.endswith(theirs) or theirs.endswith(ours):
+                what = f"the VPC {new.vpc} has the hosted zone {each.name}, which conflicts with {new.name}"
+                raise RefusedError(what, code="CANNOT_CREATE_HOSTED_ZONE")
+
+
+def _domain(name: str) -> str:
+    """The name with a dot before each label, in lower case."""
+    return "." + name.rstrip(".").lower()
+
+
 def _described(state: State, record: NamespaceRecord) -> dict[str, Any]:
-    properties: dict[str, Any] = {"HttpProperties": {"HttpName": record.http_name}}
-    if record.type != "HTTP":
-        properties["DnsProperties"] = {"HostedZoneId": record.hosted_zone, "SOA": {"TTL": record.soa_ttl}}
+    dns = {**present(HostedZoneId=record.hosted_zone), "SOA": present(TTL=record.soa_ttl)}
     return {
         "Id": record.id,
         "Arn": record.arn,
@@ -209,7 +241,7 @@ def _described(state: State, record: NamespaceRecord) -> dict[str, Any]:
         "Name": record.name,
         "Type": record.type,
         "ServiceCount": sum(1 for _ in state.services_of(record)),
-        "Properties": properties,
+        "Properties": {"DnsProperties": dns, "HttpProperties": {"HttpName": record.http_name}},
         "CreateDate": record.created,
         **present(Description=record.description),
     }

@@ -38,7 +38,9 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
     record_types = {each["Type"] for each in dns_config["DnsRecords"]} if dns_config else set()
     route53_check, custom_check = _health_checks(request, namespace, record_types)
     tags = read_tags(request)
-    fingerprint = (name, namespace.id, api_only, str(dns_config), str(route53_check), str(custom_check))
+    description = request.optional_text("Description", DESCRIPTION)
+    checks = (str(route53_check), str(custom_check))
+    fingerprint = (name, namespace.id, api_only, str(dns_config), *checks, description)
     existing = _existing(state, namespace, name, case_matters=dns_config is None)
     if existing is not None:
         if token is not None and (existing.creator_request_id, existing.fingerprint) == (token, fingerprint):
@@ -54,7 +56,7 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
         )
     state.operations.check_free((namespace.id,))
     service = state.new_service(namespace, name)
-    service.description = request.optional_text("Description", DESCRIPTION)
+    service.description = description
     service.creator_request_id, service.fingerprint = token, fingerprint
     service.dns_config, service.api_only = dns_config, api_only
     service.route53_check, service.custom_check = route53_check, custom_check
@@ -85,25 +87,21 @@ def list_services(state: State, request: Request) -> dict[str, Any]:
 def update_service(state: State, request: Request) -> dict[str, Any]:
     """Start to change TTLs, the Route 53 health check, or the description.
 
-    AWS deletes settings that the call leaves out. The types of DNS records cannot change, so that leaves only the
-    HealthCheckConfig.
+    In a DNS namespace, AWS deletes DNS records and the HealthCheckConfig if the call leaves them out. The types of
+    records and of the health check cannot change.
     """
     service = state.service(request.text("Id", ARN))
     change = request.structure("Service")
     description = change.optional_text("Description", DESCRIPTION)
     if service.namespace.type == "HTTP" and ("DnsConfig" in change or "HealthCheckConfig" in change):
         raise RefusedError("DnsConfig and HealthCheckConfig cannot be updated in an HTTP namespace")
-    dns_config = service.dns_config
-    if "DnsConfig" in change:
-        if dns_config is None:
-            raise RefusedError("DNS records cannot be added to a service: delete and recreate it")
-        records = _dns_records(change.structure("DnsConfig"))
-        if frozenset(each["Type"] for each in records) != service.record_types:
-            raise RefusedError("the types of DNS records cannot be changed: delete and recreate the service")
-        dns_config = {**dns_config, "DnsRecords": records}
+    dns_config = _changed_dns_config(service, change)
     route53_check, _ = _health_checks(change, service.namespace, set(service.record_types))
-    if service.custom_check is not None and route53_check is not None:
-        raise RefusedError(_TWO_HEALTH_CHECKS)
+    if route53_check is not None:
+        if service.custom_check is not None:
+            raise RefusedError(_TWO_HEALTH_CHECKS)
+        if service.route53_check is not None and route53_check["Type"] != service.route53_check["Type"]:
+            raise RefusedError("the type of a health check cannot be changed: delete it first")
 
     def apply(_: str) -> None:
         service.description = service.description if description is None else description
@@ -140,8 +138,8 @@ def update_service_attributes(state: State, request: Request) -> dict[str, Any]:
     """Add or change attributes of a service; the others stay."""
     service = state.service(request.text("ServiceId", ARN))
     changes = request.mapping("Attributes", _ATTRIBUTE_KEY, _ATTRIBUTE_VALUE, required=True)
-    if not changes:
-        raise RefusedError("invalid Attributes: expected at least one")
+    if not 1 <= len(changes) <= _MAX_ATTRIBUTES:
+        raise RefusedError(f"{len(changes)} Attributes in a request: expected 1 to {_MAX_ATTRIBUTES}")
     service.attributes = check_service_attributes(service.attributes | changes)
     return {}
 
@@ -167,12 +165,16 @@ def check_service_attributes(attributes: dict[str, str]) -> dict[str, str]:
 
 
 def _namespace(state: State, request: Request) -> NamespaceRecord:
+    """The namespace of a new service, by its NamespaceId. Old clients send the DnsConfig's instead, or both."""
     identifier = request.optional_text("NamespaceId", ARN)
-    if identifier is None and (dns_config := request.optional_structure("DnsConfig")) is not None:
-        identifier = dns_config.optional_text("NamespaceId", RESOURCE_ID)
-    if identifier is None:
+    dns_config = request.optional_structure("DnsConfig")
+    other = None if dns_config is None else dns_config.optional_text("NamespaceId", RESOURCE_ID)
+    if identifier is None and other is None:
         raise RefusedError("missing NamespaceId")
-    return state.namespace(identifier)
+    namespace = state.namespace(identifier or other or "")
+    if other not in (None, namespace.id):
+        raise RefusedError(f"invalid DnsConfig.NamespaceId {other!a}: expected {namespace.id}, as in NamespaceId")
+    return namespace
 
 
 def _existing(state: State, namespace: NamespaceRecord, name: str, *, case_matters: bool) -> ServiceRecord | None:
@@ -199,6 +201,18 @@ def _dns_config(request: Request, namespace: NamespaceRecord, *, api_only: bool)
     if types == {"CNAME"} and policy != "WEIGHTED":
         raise RefusedError("a CNAME record requires the RoutingPolicy WEIGHTED")
     return {"NamespaceId": namespace.id, "RoutingPolicy": policy, "DnsRecords": records}
+
+
+def _changed_dns_config(service: ServiceRecord, change: Request) -> dict[str, Any] | None:
+    if "DnsConfig" not in change:
+        return None
+    if service.dns_config is None:
+        raise RefusedError("DNS records cannot be added to a service: delete and recreate it")
+    records = _dns_records(change.structure("DnsConfig"))
+    types = {each["Type"] for each in records}
+    if not types or not types <= service.record_types or len(types) != len(records):
+        raise RefusedError("the types of DNS records cannot be changed: delete and recreate the service")
+    return {**service.dns_config, "DnsRecords": records}
 
 
 def _dns_records(given: Request) -> list[dict[str, Any]]:
@@ -253,9 +267,9 @@ def _summary(service: ServiceRecord) -> dict[str, Any]:
         "Type": service.type,
         "CreateDate": service.created,
         "CreatedByAccount": service.created_by,
+        "DnsConfig": service.dns_config or {},
         **present(
             Description=service.description,
-            DnsConfig=service.dns_config,
             HealthCheckConfig=service.route53_check,
             HealthCheckCustomConfig=service.custom_check,
         ),
