@@ -1,7 +1,8 @@
 """A server's connections: counted, and closed, reset or aborted on demand.
 
 Any program that reaches the port may send anything. Invalid HTTP gets an error in AWS's format and a log line at DEBUG.
-A connection whose request comes too slowly or never ends is closed.
+A connection whose request comes too slowly or never ends is closed. A client that closes its side of the connection
+after a whole request gets its answer, unless a fault lets it wait: it may have gone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Never
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from yarl import URL
 
 from aiocloudmap.local.faults import wait_forever
@@ -44,14 +45,35 @@ class Connection:
     """Whether it stays open without answers."""
     unread: int = 0
     """Bytes received since the last request started."""
+    body: StreamReader | None = None
+    """The body of the last request."""
+    paused: bool = False
+    """Whether a fault lets that request wait."""
+    half_closed: bool = False
+    """Whether the client has closed its side."""
     request_timer: asyncio.TimerHandle | None = None
     """Closes it if no request comes; None once one has started."""
 
-    def begin_request(self) -> None:
+    def begin_request(self, body: StreamReader) -> None:
         """Count a request that has started."""
         self.busy += 1
-        self.unread = 0
+        self.unread, self.body, self.paused = 0, body, False
         self.cancel_timer()
+        if self.half_closed and not body.is_eof():
+            self.transport.abort()
+
+    def begin_pause(self) -> None:
+        """A fault lets the request wait."""
+        self.paused = True
+        if self.half_closed:
+            self.transport.abort()
+
+    def half_close(self) -> bool:
+        """The client sends nothing more. Whether it still gets an answer; TLS closes both sides at once."""
+        incomplete = self.body is not None and not self.body.is_eof()
+        asked = (self.busy or self.unread) and not (self.muted or self.paused or incomplete)
+        self.half_closed = bool(asked) and self.transport.get_extra_info("sslcontext") is None
+        return self.half_closed
 
     def cancel_timer(self) -> None:
         """Do not close it for lack of a request."""
@@ -101,6 +123,21 @@ class _Protocol(web.RequestHandler):
         except Exception as error:  # noqa: BLE001 - aiohttp 3.12 fails on some addresses
             _logger.debug("a request could not be read (%s)", type(error).__name__)
             self._abort()
+
+    async def start(self) -> None:
+        """Serve the connection. aiohttp leaves it open if `close` is called during an incomplete head."""
+        try:
+            await super().start()
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Called by the transport, which stays open if it returns True."""
+        if not self._connections.half_close(self):
+            return False
+        self.close()  # after the answer
+        return True
 
     def handle_error(
         self,
@@ -187,6 +224,11 @@ class Connections(web.Server):
             return True
         connection.unread += size
         return connection.unread <= _MAX_UNREAD
+
+    def half_close(self, handler: Any) -> bool:
+        """The client sends nothing more. Whether it still gets an answer."""
+        connection = self._open.get(handler)
+        return connection is not None and connection.half_close()
 
     def of(self, request: web.BaseRequest) -> Connection | None:
         """The connection of a request; None if it has closed."""

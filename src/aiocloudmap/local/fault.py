@@ -26,6 +26,15 @@ _SERVER_ERRORS: Final = {
 }
 """AWS's codes for its own failures, with their status. Every other code comes with 400."""
 
+_MODELLED: Final = """
+    CustomHealthNotFound DuplicateRequest InstanceNotFound InvalidInput NamespaceAlreadyExists NamespaceNotFound
+    OperationNotFound RequestLimitExceeded ResourceInUse ResourceLimitExceeded ResourceNotFoundException
+    ServiceAlreadyExists ServiceAttributesLimitExceededException ServiceNotFound TooManyTagsException
+"""
+"""The errors in the service model. Not all of them are in `CODES`: discovery raises only some."""
+
+_KNOWN: Final = (*CODES, *_SERVER_ERRORS, *(code for code in _MODELLED.split() if code not in CODES))
+
 _CLOUD_MAP_PREFIX: Final = "Route53AutoNaming_"
 
 
@@ -134,11 +143,11 @@ def check_scope(scope: Scope, targets: Collection[str]) -> tuple[int | None, str
 
 def default_status(code: str) -> int:
     """The HTTP status that comes with an error code."""
-    if isinstance(code, str) and (code in CODES or code in _SERVER_ERRORS):
+    if isinstance(code, str) and code in _KNOWN:
         return _SERVER_ERRORS.get(code, 400)
     raise ConfigurationError(
         f"invalid error {safe_repr(code)}: expected an error code that this library knows",
-        advice=_suggestion(code, [*CODES, *_SERVER_ERRORS])
+        advice=_suggestion(code, _KNOWN)
         or "For any other code, pass its status too, like fail('NewCode', status=400).",
     )
 

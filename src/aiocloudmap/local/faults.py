@@ -35,9 +35,11 @@ from aiocloudmap.local.fault import Fault, Kind, Scope, check_scope, default_sta
 from aiocloudmap.model.interfaces import Clock, pause
 from aiocloudmap.model.validation import check_number
 
-__all__ = ["Faults", "Gate", "apply_pauses", "wait_forever"]
+__all__ = ["PAUSES", "Faults", "Gate", "apply_pauses", "wait_forever"]
 
-_PAUSES: Final = (Kind.DELAY, Kind.HOLD)
+_WAITS: Final = (Kind.DELAY, Kind.HOLD)
+PAUSES: Final = (*_WAITS, Kind.HANG)
+"""Faults that let a call wait."""
 
 
 class Faults:
@@ -166,8 +168,8 @@ class Faults:
         with self._lock:
             is_cloud_map = "." not in operation and operation not in self._targets
             matching = [fault for fault in self._active if fault.matches(operation, service, is_cloud_map=is_cloud_map)]
-            pauses = [fault for fault in matching if fault.kind in _PAUSES]
-            others = [fault for fault in matching if fault.kind not in _PAUSES]
+            pauses = [fault for fault in matching if fault.kind in _WAITS]
+            others = [fault for fault in matching if fault.kind not in _WAITS]
             taken = pauses + others[:1]
             for fault in taken:
                 fault.hits += 1

@@ -103,6 +103,11 @@ class OperationLog:
                 members={"DuplicateOperationId": running.id},
             )
 
+    def is_running(self, kind: str, target: Target) -> bool:
+        """Whether an operation of this type runs on the target."""
+        running = self._running.get(target)
+        return running is not None and running.type == kind
+
     def running_under(self, target: Target) -> bool:
         """Whether an operation runs on the target or on anything inside it."""
         return any(other[: len(target)] == target for other in self._running)

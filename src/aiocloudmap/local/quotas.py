@@ -35,6 +35,9 @@ class Quotas:
     namespaces: float = 50
     """Namespaces that the account owns; AWS raises it on request."""
 
+    services_per_namespace: float = inf
+    """Services of a namespace. AWS publishes no number, but CreateService may reach a limit."""
+
     instances_per_namespace: float = 2000
     """Instances over all services of a namespace; AWS raises it on request."""
 

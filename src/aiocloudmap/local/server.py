@@ -23,7 +23,7 @@ from aiohttp import web
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.local.connections import Connection, Connections
 from aiocloudmap.local.fault import Kind
-from aiocloudmap.local.faults import Faults, apply_pauses, wait_forever
+from aiocloudmap.local.faults import PAUSES, Faults, apply_pauses, wait_forever
 from aiocloudmap.local.request import RefusedError
 from aiocloudmap.local.stats import ServerStats
 from aiocloudmap.local.wire import WireRequest, error_response, fault_response, read_request, success_response
@@ -164,7 +164,7 @@ class LocalServer:
         connection = None if self._connections is None else self._connections.of(request)
         if connection is None or connection.muted:
             await wait_forever()
-        connection.begin_request()
+        connection.begin_request(request.content)
         self.stats.request_begun()
         try:
             return await self._respond(request, connection)
@@ -180,7 +180,10 @@ class LocalServer:
     async def _respond(self, request: web.BaseRequest, connection: Connection) -> web.StreamResponse:
         call = await read_request(request, self._request_timeout)
         self.stats.calls.add(call.operation, call.service)
-        fault = await apply_pauses(*self.faults.take(call.operation, call.service), self._clock)
+        faults, gate = self.faults.take(call.operation, call.service)
+        if any(each.kind in PAUSES for each in faults):
+            connection.begin_pause()
+        fault = await apply_pauses(faults, gate, self._clock)
         if fault is None:
             return success_response(self._answer(call))
         if fault.kind is Kind.RESET:

@@ -11,6 +11,7 @@ What differs from the real service:
 * What AWS does not document is decided here: registering an id again increases the revision, and keeps the health
   unless the call sets one. A CreatorRequestId or UpdaterRequestId is remembered until what it made is
   replaced or deleted. Until then, another request with it is a DuplicateRequest; for CreateService a new request.
+  An update of a namespace that is being deleted, or of an instance whose service is being updated, is ResourceInUse.
 * Error names, statuses and members are AWS's; messages are not.
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from aiocloudmap.local.actions.services import UPDATE_SERVICE
 from aiocloudmap.local.request import (
     ARN,
     ATTRIBUTE_KEY,
@@ -38,6 +39,7 @@ def register_instance(state: State, request: Request) -> dict[str, Any]:
     earlier = (each.registration for each in service.instances.values())
     if (answer := state.repeated("REGISTER_INSTANCE", scope, token, asked, earlier)) is not None:
         return answer
+    _check_not_updated(state, service)
 
     def apply(operation_id: str) -> None:
         instance = put_instance(state, service, identifier, attributes)
@@ -91,6 +93,7 @@ def deregister_instance(state: State, request: Request) -> dict[str, Any]:
     service = state.service(request.text("ServiceId", ARN))
     identifier = request.text("InstanceId", RESOURCE_ID)
     target, targets = _targets(service, identifier)
+    _check_not_updated(state, service)
     state.operations.check_free(target)
     find_instance(service, identifier)
 
@@ -148,6 +151,11 @@ def find_instance(service: ServiceRecord, identifier: str) -> InstanceRecord:
     if identifier not in service.instances:
         raise RefusedError(f"service {service.id} has no instance {identifier}", code="InstanceNotFound")
     return service.instances[identifier]
+
+
+def _check_not_updated(state: State, service: ServiceRecord) -> None:
+    if state.operations.is_running(UPDATE_SERVICE, (service.namespace.id, service.id)):
+        raise RefusedError(f"service {service.id} is being updated", code="ResourceInUse")
 
 
 def _targets(service: ServiceRecord, identifier: str) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -22,8 +22,9 @@ from aiocloudmap.local.request import (
 )
 from aiocloudmap.local.state import NamespaceRecord, NamespaceType, Sent, State
 
-__all__ = ["ACTIONS", "MAX_TTL", "matches_owner", "read_tags"]
+__all__ = ["ACTIONS", "DELETE_NAMESPACE", "MAX_TTL", "matches_owner", "read_tags"]
 
+DELETE_NAMESPACE: Final = "DELETE_NAMESPACE"
 MAX_TTL: Final = 2**31 - 1
 _DEFAULT_SOA_TTL = 15
 _CREATE: Final = "CREATE_NAMESPACE"
@@ -113,6 +114,8 @@ def update_namespace(kind: NamespaceType, state: State, request: Request) -> dic
         description = change.optional_text("Description", DESCRIPTION)
         soa_ttl = _soa_ttl(change.optional_structure("Properties"), record.soa_ttl)
 
+    if state.operations.is_running(DELETE_NAMESPACE, (record.id,)):
+        raise RefusedError(f"namespace {record.id} is being deleted", code="ResourceInUse")
     target, asked = (record.id,), (description, soa_ttl if "Properties" in change else None)
     if (answer := state.repeated(_UPDATE, target, token, asked, [record.update])) is not None:
         return answer
@@ -139,7 +142,7 @@ def delete_namespace(state: State, request: Request) -> dict[str, Any]:
         state.namespaces.pop(record.id, None)
         state.tags.pop(record.arn, None)
 
-    return state.submit("DELETE_NAMESPACE", (record.id,), {"NAMESPACE": record.id}, record.owner, apply)
+    return state.submit(DELETE_NAMESPACE, (record.id,), {"NAMESPACE": record.id}, record.owner, apply)
 
 
 def read_tags(request: Request) -> dict[str, str]:
@@ -207,9 +210,7 @@ def _within_limit(tags: dict[str, str], resource: str) -> dict[str, str]:
 
 
 def _existing(state: State, kind: str, name: str, vpc: str | None) -> NamespaceRecord | None:
-    """The existing namespace of the same kind, name and VPC. Public namespaces may share a name."""
-    if kind == "DNS_PUBLIC":
-        return None
+    """The existing namespace of the same kind, name and VPC."""
     for record in state.namespaces.values():
         if (record.owner, record.type, record.name, record.vpc) == (state.account, kind, name, vpc):
             return record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aiocloudmap.local.actions.namespaces import MAX_TTL, matches_owner, read_tags
+from aiocloudmap.local.actions.namespaces import DELETE_NAMESPACE, MAX_TTL, matches_owner, read_tags
 from aiocloudmap.local.request import (
     ARN,
     DESCRIPTION,
@@ -19,8 +19,9 @@ from aiocloudmap.local.request import (
 )
 from aiocloudmap.local.state import NamespaceRecord, ServiceRecord, State
 
-__all__ = ["ACTIONS", "check_service_attributes"]
+__all__ = ["ACTIONS", "UPDATE_SERVICE", "check_service_attributes"]
 
+UPDATE_SERVICE: Final = "UPDATE_SERVICE"
 _RECORD_SETS: Final = ({"A"}, {"AAAA"}, {"A", "AAAA"}, {"SRV"}, {"CNAME"})
 _TWO_HEALTH_CHECKS: Final = "HealthCheckConfig cannot be combined with HealthCheckCustomConfig"
 _MAX_ATTRIBUTES: Final = 30
@@ -54,7 +55,10 @@ def create_service(state: State, request: Request) -> dict[str, Any]:
                 "CreatorRequestId": existing.creator_request_id or "",
             },
         )
-    state.operations.check_free((namespace.id,))
+    if state.operations.is_running(DELETE_NAMESPACE, (namespace.id,)):
+        raise RefusedError(f"namespace {namespace.id} is being deleted", code="NamespaceNotFound")
+    if sum(1 for _ in state.services_of(namespace)) >= state.quotas.services_per_namespace:
+        raise RefusedError(f"service limit of namespace {namespace.id} reached", code="ResourceLimitExceeded")
     service = state.new_service(namespace, name)
     service.description = description
     service.creator_request_id, service.fingerprint = token, fingerprint
@@ -110,7 +114,7 @@ def update_service(state: State, request: Request) -> dict[str, Any]:
             service.route53_check = route53_check
 
     target = (service.namespace.id, service.id)
-    return state.submit("UPDATE_SERVICE", target, {"SERVICE": service.id}, service.namespace.owner, apply)
+    return state.submit(UPDATE_SERVICE, target, {"SERVICE": service.id}, service.namespace.owner, apply)
 
 
 def delete_service(state: State, request: Request) -> dict[str, Any]:
