@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from aiocloudmap.cli.demo.command import demo
 from aiocloudmap.cli.errors import Exit
@@ -23,8 +24,22 @@ _EPILOG = (
     "5 AWS refused or cannot be reached, 124 --timeout, 130 Ctrl-C, 143 SIGTERM (0 for serve)."
 )
 
+
+class _Group(typer.core.TyperGroup):
+    """Removes the validator's words that newer versions of typer put before a message."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse a command's options, and run it."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="aiocloudmap",
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

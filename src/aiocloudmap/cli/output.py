@@ -98,8 +98,12 @@ def _object(instance: Instance, attribute: str | None) -> dict[str, Any]:
         "namespace": instance.service.namespace,
         "service": instance.service.service,
         "health": str(instance.health),
-        "attributes": {key: value for key, value in sorted(instance.attributes.items()) if attribute in (None, key)},
+        "attributes": _attributes(instance, attribute),
     }
+
+
+def _attributes(instance: Instance, attribute: str | None) -> dict[str, str]:
+    return {key: value for key, value in sorted(instance.attributes.items()) if attribute in (None, key)}
 
 
 def _assignments(instance: Instance, attribute: str | None) -> Iterable[str]:
@@ -131,22 +135,29 @@ def _write_table(instances: Sequence[Instance], attribute: str | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # Folding shows all of a long value; cropping would show a wrong value.
+    out = console(sys.stdout)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("instance", "health", *(("address", "attributes") if attribute is None else (attribute,))):
-        table.add_column(Text(printable(heading)), overflow="fold")
+        table.add_column(Text(printable(heading)), no_wrap=True)
+    blocks: list[Text] = []
     for instance in instances:
         health = Text(str(instance.health), style=_HEALTH_STYLES.get(str(instance.health), ""))
         cells = [Text(printable(instance.id)), health]
+        pairs = [Text(printable(f"{key}={value}")) for key, value in _attributes(instance, attribute).items()]
         if attribute is None:
-            pairs = (f"{key}={value}" for key, value in sorted(instance.attributes.items()))
-            cells += [Text(printable(_address(instance))), Text("\n".join(map(printable, pairs)))]
+            cells.append(Text(printable(_address(instance))))
+            table.add_row(*cells, Text("\n").join(pairs))
         else:
-            cells.append(Text(printable(instance.attributes[attribute])))
-        table.add_row(*cells)
-    console(sys.stdout).print(table)
+            table.add_row(*cells, Text(printable(instance.attributes[attribute])))
+        blocks += [Text("  ").join(filter(None, cells)), *(Text.assemble("  ", pair) for pair in pairs)]
+    if out.measure(table, options=out.options.update(max_width=_MAX_COLUMNS)).maximum <= out.width:
+        out.print(table)
+    else:
+        # A folded cell would cut a URL into pieces. A long line is wrapped by the terminal, and can be copied.
+        out.print(*blocks, sep="\n", soft_wrap=True)
 
 
+_MAX_COLUMNS = 100_000
 _HEALTH_STYLES = {"HEALTHY": "green", "UNHEALTHY": "red"}
 
 

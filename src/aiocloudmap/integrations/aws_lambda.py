@@ -165,6 +165,21 @@ def _remaining_seconds(context: object) -> float | None:
     return milliseconds / 1000 if isinstance(milliseconds, int | float) else None
 
 
+def _main(loop: asyncio.AbstractEventLoop, call: Callable[[], Coroutine[Any, Any, _R]]) -> Coroutine[Any, Any, _R]:
+    """The coroutine to run next, as a task that the handler's task factory does not make.
+
+    A runner passes a context to the factory, and one of the older form takes the loop and the coroutine only.
+    """
+    factory = loop.get_task_factory()
+    loop.set_task_factory(None)
+
+    async def main() -> _R:
+        loop.set_task_factory(factory)
+        return await call()
+
+    return main()
+
+
 class _Process:
     """The event loop of this process, which runs one invocation at a time."""
 
@@ -200,7 +215,7 @@ class _Process:
             if self._runner is None or self._runner.get_loop().is_closed():
                 self._runner = asyncio.Runner()
                 self._install_signal_handler()
-            return self._runner.run(call(), context=contextvars.copy_context())
+            return self._runner.run(_main(self._runner.get_loop(), call), context=contextvars.copy_context())
         finally:
             self._busy.release()
             if self._terminating:

@@ -10,7 +10,8 @@ from aiocloudmap.balancing.addresses import Address, in_order, reachable
 from aiocloudmap.balancing.rotation import start_rotation
 from aiocloudmap.client import CloudMap
 from aiocloudmap.errors import ConfigurationError, ServiceNotFoundError
-from aiocloudmap.model.answer import no_instances_error
+from aiocloudmap.model.answer import Snapshot, no_instances_error
+from aiocloudmap.model.instance import Instance
 from aiocloudmap.model.query import HealthFilter, Query, ServiceName
 from aiocloudmap.model.validation import check_type, safe_repr
 
@@ -28,7 +29,7 @@ class Hostnames:
         ConfigurationError: An argument is invalid.
     """
 
-    __slots__ = ("_cloud_map", "_health", "_namespaces", "_rotations", "_zone")
+    __slots__ = ("_cloud_map", "_health", "_last", "_namespaces", "_zone")
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class Hostnames:
         self._zone = zone
         # Query validates it and turns text into a HealthFilter.
         self._health = Query(ServiceName("any", "any"), health).health  # type: ignore[arg-type]
-        self._rotations: dict[ServiceName, Iterator[int]] = {}
+        self._last: dict[ServiceName, tuple[Iterator[int], Snapshot, dict[Instance, tuple[Address, ...]]]] = {}
 
     def service(self, host: str) -> ServiceName | None:
         """The service that a host name means, or None if it is not below one of the namespaces.
@@ -83,10 +84,13 @@ class Hostnames:
         snapshot = await self._cloud_map.service(name, health=self._health).resolve()
         if not snapshot:
             raise no_instances_error(Query(name, self._health))
-        # Only services that exist get here, which bounds the number of rotations.
-        if (rotation := self._rotations.get(name)) is None:
-            rotation = self._rotations[name] = start_rotation()
-        return in_order(reachable(snapshot), zone=self._zone, turn=next(rotation))
+        rotation, previous, found = self._last.get(name) or (start_rotation(), None, {})
+        if previous is not snapshot:
+            # Reading the attributes of a hundred instances takes as long as a request: once an answer is enough.
+            found = reachable(snapshot)
+            # Only services that exist get here, which bounds the number of entries.
+            self._last[name] = rotation, snapshot, found
+        return in_order(found, zone=self._zone, turn=next(rotation))
 
 
 def _by_lowercase_name(namespaces: object) -> dict[str, str]:

@@ -41,3 +41,19 @@ def test_advice_keeps_the_names_of_settings_elsewhere(resolve, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert "Check AWS_PROFILE" in resolve("shop/orders", "--region", "eu-west-1").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["resolve", "shop/orders", "-o", "yaml"], "'--output' / '-o': 'yaml' is not one of 'table', 'json',"),
+        (["resolve", "shop/orders", "--health", "fine"], "'--health': 'fine' is not one of 'healthy',"),
+        (["plan", "--processes", "1", "--services", "1", "-o", "yaml"], "'--output' / '-o': 'yaml' is not one of"),
+        (["plan", "--processes", "1", "--services", "1", "--refresh", "auto"], "'--refresh': 'auto' is not one of"),
+    ],
+)
+def test_a_wrong_choice_is_named_without_a_validators_words(invoke, arguments, said):
+    """With the oldest and the newest typer."""
+    outcome = invoke(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"Invalid value for {said}" in " ".join(outcome.err.replace("│", " ").split())

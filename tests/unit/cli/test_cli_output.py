@@ -132,6 +132,27 @@ def test_a_table_shows_every_attribute(capsys):
     assert "10.0.0.1:80" in shown
 
 
+@pytest.mark.parametrize("attribute", [None, "QUEUE_URL"])
+@pytest.mark.parametrize("identifier", ["orders-1", "3f2c1a8e-0b7d-4c57-9a3e-5d0c6a1b2f43"])
+def test_a_table_never_cuts_a_value(capsys, monkeypatch, attribute, identifier):
+    """A URL longer than the line stays on one line, for the terminal to wrap, and can be copied."""
+    monkeypatch.setenv("COLUMNS", "80")
+    url = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders-of-the-shop-in-ireland-canary"
+    instance = _instance(identifier, QUEUE_URL=url, AWS_INSTANCE_IPV4="10.0.0.1", AWS_INSTANCE_PORT="80")
+    write([instance, _instance("orders-2", QUEUE_URL="https://q/2")], Format.TABLE, attribute)
+    out = capsys.readouterr().out
+    for whole in (url, identifier, "https://q/2", "HEALTHY", *(["10.0.0.1:80"] if attribute is None else [])):
+        assert whole in out
+    assert f"  QUEUE_URL={url}\n" in out
+
+
+def test_a_narrow_table_stays_a_table(capsys, monkeypatch):
+    """If every value fits into the line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    write([_instance(QUEUE_URL="https://q/1")], Format.TABLE, None)
+    assert capsys.readouterr().out.split()[:4] == ["instance", "health", "address", "attributes"]
+
+
 def test_a_table_shows_an_invalid_address(capsys):
     """An invalid port does not hide the rest."""
     write([_instance(AWS_INSTANCE_IPV4="10.0.0.1", AWS_INSTANCE_PORT="http")], Format.TABLE, None)
