@@ -223,13 +223,14 @@ async def test_contexts_are_built_once_in_a_thread_for_https_only(authority, bun
 
 
 async def test_prepared_contexts_are_used(authority, bundle, monkeypatch):
-    """A failure is raised by the call that needs them."""
+    """A failure is raised again by the call that needs them."""
     built = []
     build = TlsSettings.contexts
     monkeypatch.setattr(TlsSettings, "contexts", lambda self: (built.append(self.verify), build(self))[1])
     with Servers(tls=tls_of(authority, "localhost")) as servers:
         callers = Callers(verify=bundle)
-        callers.transport.prepare(TlsSettings.of("/nowhere/ca.pem"))
+        with pytest.raises(ConfigurationError):
+            callers.transport.prepare(TlsSettings.of("/nowhere/ca.pem"))
         callers.transport.prepare(TlsSettings.of(bundle))
         assert await callers.discover(servers.url) == ANSWER
         assert sorted(built) == sorted(["/nowhere/ca.pem", bundle])

@@ -8,11 +8,13 @@ client is different: botocore's sessions are not safe for two threads at once, s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from aiobotocore.config import AioConfig
@@ -32,6 +34,7 @@ from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, to
 from aiocloudmap.aws.transport.pool import Purpose
 from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.errors import CloudMapError, ConfigurationError, DeadlineError
+from aiocloudmap.model.thread_calls import ThreadCalls
 from aiocloudmap.model.validation import safe_repr
 
 if TYPE_CHECKING:
@@ -50,6 +53,9 @@ _POLL_INTERVAL: Final = 0.005
 
 _LOCK_TIMEOUT: Final = 30.0
 """Seconds to wait for another thread. Its event loop may have stopped in the middle of making a client."""
+
+_LOAD_TIMEOUT: Final = 1.0
+"""The same if nothing but the event loop's smoothness depends on it."""
 
 
 class AwsSession:
@@ -82,6 +88,7 @@ class AwsSession:
         """Set when the session is first used."""
         self._discovery_client: Any = None
         self._clients: LRUCache[Any, client_config.ClientView] = LRUCache(MAX_CLIENTS)
+        self._loaded: set[Any] = set()
         self.forget_after_fork()
 
     async def discovery_client(self) -> Any:
@@ -93,6 +100,7 @@ class AwsSession:
             ConfigurationError: No Region is set, or botocore cannot use another part of the configuration.
         """
         if self._discovery_client is None:
+            await self.load_discovery()
             async with self._exclusive():
                 if self._discovery_client is None:
                     self._discovery_client = await self._make(client_config.CLOUD_MAP, self._discovery_options)
@@ -114,6 +122,7 @@ class AwsSession:
             )
         key = (aws_service, client_config.by_value(create_client_options))
         if (view := self._get(key)) is None:
+            await self._load(aws_service, create_client_options.get("api_version"))
             async with self._exclusive():
                 if (view := self._get(key)) is None:
                     client = await self._make(
@@ -123,6 +132,32 @@ class AwsSession:
                     with self._lock:
                         self._clients[key] = view
         return view
+
+    async def load_discovery(self) -> None:
+        """Load what discovery needs, in a thread. Making a client blocks the event loop, and has a deadline.
+
+        Makes no AWS call. An error is raised by `discovery_client` or the call, not here.
+        """
+        await self._load(client_config.CLOUD_MAP)
+
+    async def _load(self, aws_service: str, api_version: Any = None) -> None:
+        """Read botocore's data for a client in a thread; for discovery, build the TLS contexts, too."""
+        key = aws_service, api_version
+        if key in self._loaded:
+            return
+        # Whatever fails here fails again when the client is made, which raises it.
+        with contextlib.suppress(Exception):
+            if (session := self._session) is None or self.credentials is None:
+                async with self._exclusive(_LOAD_TIMEOUT):
+                    session = self._open()
+            steps = [partial(_read_data, session.get_component("data_loader"), aws_service, api_version)]
+            if aws_service == client_config.CLOUD_MAP and client_config.needs_tls(session, self._endpoint_url):
+                tls = TlsSettings.of(session.get_config_variable("ca_bundle"))
+                steps.append(partial(self._transport.prepare, tls))
+            # At the same time: neither holds Python's lock for long.
+            calls = [self._threads.start((key, index), step) for index, step in enumerate(steps)]
+            if not any([(await call)[1] for call in calls]):
+                self._loaded.add(key)
 
     async def http_session(self, **options: Any) -> aiohttp.ClientSession:
         """Return an aiohttp session on the same connections, with aiohttp's own time-outs unless `options` set them."""
@@ -141,6 +176,7 @@ class AwsSession:
         """New locks for the child: the parent's may have been held. What is loaded and made stays."""
         self._lock = threading.Lock()
         self._making = threading.Lock()
+        self._threads = ThreadCalls()
         if self.credentials is not None:
             self.credentials.forget_after_fork()
 
@@ -150,13 +186,13 @@ class AwsSession:
             self.credentials.drop(rejected)
 
     @asynccontextmanager
-    async def _exclusive(self) -> AsyncIterator[None]:
+    async def _exclusive(self, timeout: float = _LOCK_TIMEOUT) -> AsyncIterator[None]:
         """Mutual exclusion between all event loops and threads.
 
         It polls, since a future cannot be awaited on two loops and may be lost with the other one.
         """
         making = self._making
-        deadline = time.monotonic() + _LOCK_TIMEOUT
+        deadline = time.monotonic() + timeout
         while not making.acquire(blocking=False):
             if time.monotonic() > deadline:
                 raise DeadlineError(
@@ -220,8 +256,6 @@ class AwsSession:
         region = client_config.own_region(session, self._given_region) or client_config.configured_region(session)
         if region is None:
             raise NO_REGION.error()
-        if client_config.needs_tls(session, self._endpoint_url):
-            self._transport.prepare(TlsSettings.of(session.get_config_variable("ca_bundle")))
         policy = self._connections
         settings: dict[str, Any] = {
             "connect_timeout": policy.connect_timeout,
@@ -247,6 +281,16 @@ class AwsSession:
         if options.get("region_name") is None and (config is None or config.region_name is None):
             options["region_name"] = client_config.own_region(session, self._given_region)
         return options
+
+
+def _read_data(loader: Any, aws_service: str, api_version: Any) -> None:
+    """Read all files that `create_client` reads for this service. The loader of the session keeps what is in them."""
+    # In the form of botocore's own calls, since the loader keeps results by arguments.
+    loader.load_service_model(aws_service, "service-2", api_version=api_version)
+    loader.load_data_with_path("endpoints")
+    loader.load_service_model(aws_service, "endpoint-rule-set-1", api_version=api_version)
+    for name in ("sdk-default-configuration", "partitions", "_retry"):
+        loader.load_data(name)
 
 
 def _session_of(factory: Callable[[], AioSession]) -> AioSession:

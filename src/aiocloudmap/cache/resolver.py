@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from math import inf
 from typing import Final
 
@@ -48,7 +48,7 @@ class Resolver:
     """Answers from memory if it can, and from the backend if it must.
 
     Args:
-        make_backend: Returns the backend. Called on the first miss, since making it may be expensive.
+        make_backend: Returns the backend. Awaited on the first miss, since making it may be expensive.
         backend: The backend, if it has been made.
         clock: The source of time.
         timeout: Seconds that one call may take.
@@ -60,7 +60,7 @@ class Resolver:
 
     def __init__(
         self,
-        make_backend: Callable[[], Backend],
+        make_backend: Callable[[], Awaitable[Backend]],
         *,
         backend: Backend | None = None,
         clock: Clock,
@@ -141,10 +141,19 @@ class Resolver:
 
         Raises:
             CloudMapError: There is no answer to return.
+            ConfigurationError: No asyncio event loop is running, or the backend cannot be made.
         """
         if max_age is not None:
             check_max_age(max_age)
-        self._prepare(entry)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            running_loop(entry.query.service)
+        if self._backend is None:
+            # Before any deadline starts: importing the AWS libraries takes seconds in a small sandbox.
+            self._backend = await self._make_backend()
+            entry = self.list_entry(entry)  # another caller may have evicted it
+        self.check_clock()
         limiter = self._limiter(entry.query)
         with self._change():
             answer, call, waiter = self._lookup.decide(entry, max_age, self.clock.monotonic(), limiter)
@@ -165,21 +174,6 @@ class Resolver:
         if isinstance(outcome, CloudMapError):
             raise error_for_caller(outcome, entry, self.clock.monotonic(), limiter)
         return outcome
-
-    def _prepare(self, entry: Entry) -> None:
-        """Check the loop and the clock, and make the backend on the first miss.
-
-        Raises:
-            ConfigurationError: No asyncio event loop is running, or the backend cannot be made.
-        """
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            running_loop(entry.query.service)
-        if self._backend is None:
-            # Before any deadline starts: importing the AWS libraries takes seconds in a small sandbox.
-            self._backend = self._make_backend()
-        self.check_clock()
 
     def _start(self, call: Call) -> None:
         """Start the call, unless it has started or has to wait for another one to end."""

@@ -7,7 +7,7 @@ import errno
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from aiocloudmap.model.events import LOGGER, ClockJumped, Event, log
 from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Backend, Clock
 from aiocloudmap.model.policy import ConnectionPolicy
 from aiocloudmap.model.stats import Stats
+from aiocloudmap.model.thread_calls import ThreadCalls
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -132,8 +133,9 @@ class Engine:
         self._transport = transport
         self._lock = threading.RLock()
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
-        # Not `_lock`, which is held while the AWS libraries are imported. That may take seconds.
         self._listeners_lock = threading.RLock()
+        self._threads = ThreadCalls()
+        self._connections: Transport | None = None
         self._set_up(override)
 
     def _set_up(self, override: Override | None) -> None:
@@ -146,6 +148,7 @@ class Engine:
             burst = control_plane_burst = inf
         self._aws: AwsSession | None = None
         self._aws_backend: AwsBackend | None = None
+        self._asks_aws = backend is None
         self.resolver = Resolver(
             self._make_aws_backend,
             backend=backend,
@@ -169,38 +172,56 @@ class Engine:
             self._set_up(override)
         previous.shut_down()
 
-    def _make_aws_backend(self) -> Backend:
+    # --- AWS, loaded in a thread ---
+
+    async def aws(self) -> AwsSession:
+        """The AWS session of the engine, made on first use. The AWS libraries are imported in a thread."""
+        return self._aws or (await self._threads.get("aws", self._load_aws))[0]
+
+    async def preload(self, aws_services: Iterable[str]) -> None:
+        """As `CloudMap.preload`. Discovery is loaded only if this engine asks AWS."""
+        aws = await self.aws()
+        if self._asks_aws:
+            await aws.discovery_client()
+        for aws_service in aws_services:
+            await aws.client(aws_service)
+
+    async def _make_aws_backend(self) -> Backend:
+        # The first question's deadline starts when this has returned.
+        aws, backend = self._aws, self._aws_backend
+        if aws is None or backend is None:
+            made = await self._threads.get("aws", self._load_aws)
+            aws, backend = made
+        await aws.load_discovery()
+        return backend
+
+    def _load_aws(self) -> tuple[AwsSession, AwsBackend]:
+        """Import the AWS libraries, which takes up to seconds, and make what needs them. Runs in a thread."""
+        with loading_aws():
+            from aiocloudmap.aws.backend import AwsBackend  # noqa: PLC0415 - heavy, and a hit does not need it
+            from aiocloudmap.aws.session import AwsSession  # noqa: PLC0415 - as above
+
+        transport, key = self._transport(), self.key
         with self._lock:
-            if self._aws_backend is None:
-                with loading_aws():
-                    from aiocloudmap.aws.backend import AwsBackend  # noqa: PLC0415 - heavy, and a hit does not need it
-
-                self._aws_backend = AwsBackend(self.aws())
-            return self._aws_backend
-
-    def aws(self) -> AwsSession:
-        """The AWS session of the engine, made on first use."""
-        with self._lock:
-            if self._aws is None:
-                with loading_aws():
-                    from aiocloudmap.aws.session import AwsSession  # noqa: PLC0415 - heavy, and a hit does not need it
-
-                key = self.key
+            if self._aws is None or self._aws_backend is None:
                 self._aws = AwsSession(
-                    transport=self._transport(),
+                    transport=transport,
                     connections=key.connections,
                     region=key.region,
                     endpoint_url=key.endpoint_url,
                     session_factory=key.session_factory,
                     holder=self,
                 )
-            return self._aws
+                self._aws_backend = AwsBackend(self._aws)
+            return self._aws, self._aws_backend
 
     # --- connections of the running loop ---
 
-    def enter(self) -> None:
+    async def enter(self) -> None:
         """Hold this loop's connections until `leave`."""
-        self._transport().enter(self)
+        if self._connections is None:
+            self._connections = await self._threads.get("connections", self._transport)
+        self._connections.enter(self)
 
     async def leave(self) -> None:
         """End one `enter`. The last one waits for calls in flight, then closes the connections."""
@@ -270,6 +291,7 @@ class Engine:
     def forget_after_fork(self) -> None:
         """In the child: answers stay; locks, calls in flight and connections are the parent's."""
         self._lock, self._listeners_lock = threading.RLock(), threading.RLock()
+        self._threads.forget_after_fork()
         self.resolver.forget_after_fork()
         if self._aws is not None:
             self._aws.forget_after_fork()

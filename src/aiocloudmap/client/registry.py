@@ -19,6 +19,7 @@ import cachetools
 from aiocloudmap.client.engine import Engine, EngineKey, Override, loading_aws
 from aiocloudmap.model.events import LOGGER, log
 from aiocloudmap.model.interfaces import SYSTEM_CLOCK, Backend, Clock
+from aiocloudmap.model.thread_calls import wait_for_threads
 
 if TYPE_CHECKING:
     from aiocloudmap.aws.transport.transport import Transport
@@ -139,4 +140,4 @@ class Registry:
 
 
 registry: Final = Registry()
-os.register_at_fork(after_in_child=registry.forget_after_fork)
+os.register_at_fork(before=wait_for_threads, after_in_child=registry.forget_after_fork)

@@ -6,7 +6,8 @@ than awaiting another method, because an await costs as much as the whole hit.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, overload
 
 from aiocloudmap.cache.entry import Entry
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from aiocloudmap.model.policy import CachePolicy
     from aiocloudmap.model.stats import Explanation
 
-__all__ = ["Service"]
+__all__ = ["Service", "resolve_all"]
 
 _T = TypeVar("_T")
 _D = TypeVar("_D")
@@ -286,3 +287,25 @@ class Service:
         snapshot = self.peek()
         known = "nothing known" if snapshot is None else f"{len(snapshot)} instance(s)"
         return f"<Service {self.name} {known}>"
+
+
+async def resolve_all(handles: Collection[Service], *, limit: int, required: bool) -> None:
+    """Resolve the handles, `limit` at a time. Errors as in `CloudMap.prefetch`."""
+    permits = asyncio.Semaphore(limit)
+
+    async def fetch(handle: Service) -> CloudMapError | None:
+        async with permits:
+            try:
+                await handle.resolve()
+            except CloudMapError as error:
+                return error
+            return None
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fetch(handle)) for handle in handles]
+    errors = [error for task in tasks if (error := task.result()) is not None]
+    for error in errors:
+        if isinstance(error, ConfigurationError):
+            raise error
+    if required and errors:
+        raise ExceptionGroup(f"{len(errors)} of {len(handles)} services could not be prefetched", errors)

@@ -65,6 +65,7 @@ _AnyLifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any]
 def lifespan(
     cloud_map: CloudMap | None = None,
     *,
+    preload: Iterable[str] = (),
     prefetch: Iterable[str | ServiceName | Service] = (),
     wrapping: _AnyLifespan | None = None,
 ) -> _Lifespan:
@@ -75,6 +76,8 @@ def lifespan(
 
     Args:
         cloud_map: None creates one from AWS's own settings at startup.
+        preload: AWS services whose clients are made before the first request, with the AWS libraries, as in
+            `CloudMap.preload`: no AWS call. If `get_cloud_map` is overridden, as in tests, nothing is loaded.
         prefetch: Services to resolve before the first request, as names, or as handles with other filters: one AWS call
             each. A failure does not stop the application, since `readiness` reports it. It can delay the startup by
             `ConnectionPolicy.discovery_timeout`, once for each `max_connections_per_host` services. If `get_cloud_map`
@@ -87,9 +90,9 @@ def lifespan(
     if cloud_map is not None:
         # FastAPI(lifespan=lifespan), without the call, passes the application here.
         check_type("cloud_map", cloud_map, CloudMap, example="FastAPI(lifespan=lifespan())")
-    if isinstance(prefetch, str) or not isinstance(prefetch, Iterable):
-        raise ConfigurationError(f"invalid prefetch {safe_repr(prefetch)}: expected a list like ['shop/orders']")
-    services = _services(prefetch)
+    _check_list("preload", preload, "sqs")
+    _check_list("prefetch", prefetch, "shop/orders")
+    aws_services, services = tuple(preload), _services(prefetch)
     undecorated = inspect.isasyncgenfunction(wrapping) or inspect.iscoroutinefunction(wrapping)
     if wrapping is not None and (undecorated or not callable(wrapping)):
         raise _invalid_lifespan()
@@ -98,6 +101,8 @@ def lifespan(
     async def hold(app: FastAPI) -> AsyncGenerator[Mapping[str, Any]]:
         async with CloudMap() if cloud_map is None else cloud_map as held:
             if get_cloud_map not in app.dependency_overrides:
+                if aws_services:
+                    await held.preload(*aws_services)
                 await held.prefetch(*services)
             inner = nullcontext() if wrapping is None else wrapping(app)
             if not isinstance(inner, AbstractAsyncContextManager):
@@ -114,6 +119,11 @@ def lifespan(
                 yield {**(state or {}), _STATE: held}
 
     return hold
+
+
+def _check_list(name: str, given: object, example: str) -> None:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"invalid {name} {safe_repr(given)}: expected a list like ['{example}']")
 
 
 def _invalid_lifespan() -> ConfigurationError:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from fastapi import FastAPI, Request
 
 from aiocloudmap import CloudMap, ConfigurationError
@@ -197,3 +198,39 @@ def test_invalid_arguments_raise_an_error(arguments, message: str):
     """At the call, not when the application starts."""
     with pytest.raises(ConfigurationError, match=message):
         lifespan(**arguments)
+
+
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The files of botocore's data that are read."""
+    files: list[str] = []
+    load = JSONFileLoader.load_file
+    monkeypatch.setattr(JSONFileLoader, "load_file", lambda self, path: (files.append(path), load(self, path))[1])
+    return files
+
+
+async def test_preloaded_services_need_no_loading_later(running, served_shop: LocalCloudMap, read: list[str]):
+    """It makes no AWS call."""
+    cloud_map = served_shop.cloud_map()
+    async with running(served_by(cloud_map=cloud_map, preload=["sqs"])) as client:
+        assert any("sqs" in file for file in read)
+        assert served_shop.stats.calls.total == 0
+        read.clear()
+        await cloud_map.client("sqs")
+        assert (await client.get("/orders")).json() == 1
+        assert read == []
+
+
+async def test_an_overridden_cloud_map_preloads_nothing(running, cloud_map: CloudMap, read: list[str]):
+    """The application may have no AWS settings in tests."""
+    app = served_by(preload=["sqs"])
+    app.dependency_overrides[get_cloud_map] = lambda: cloud_map
+    async with running(app):
+        assert read == []
+
+
+@pytest.mark.parametrize("preload", ["sqs", 7])
+def test_preload_takes_a_list(preload):
+    """A text would be taken letter by letter."""
+    with pytest.raises(ConfigurationError, match=r"expected a list like \['sqs'\]"):
+        lifespan(preload=preload)

@@ -40,9 +40,11 @@ UNLIMITED = Rate(1000.0, 1000.0)
 
 def resolver_of(make_backend, clock, emit=lambda event: None, **options):
     """A resolver with the backend that `make_backend` returns."""
-    return Resolver(
-        make_backend, clock=clock, timeout=5.0, data_plane=UNLIMITED, control_plane=UNLIMITED, emit=emit, **options
-    )
+
+    async def make():
+        return make_backend()
+
+    return Resolver(make, clock=clock, timeout=5.0, data_plane=UNLIMITED, control_plane=UNLIMITED, emit=emit, **options)
 
 
 def found(name: str = "a", **fields) -> Discovery:

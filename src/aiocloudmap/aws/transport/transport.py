@@ -126,13 +126,12 @@ class Transport:
         return made
 
     def prepare(self, tls: TlsSettings) -> None:
-        """Build the TLS contexts of a call that is about to be made, in a thread.
+        """Build the TLS contexts of calls that are about to be made. Takes tens of milliseconds: run it in a thread.
 
-        Reading the certificate authorities takes tens of milliseconds, without Python's lock. An error is raised by
-        the call.
+        Raises:
+            ConfigurationError: As `TlsSettings.contexts`. The call raises it, too.
         """
-        building = self._loops.current().run_in_thread(self._loops.contexts.get, tls)
-        building.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._loops.contexts.get(tls)
 
     def enter(self, holder: object) -> None:
         """Hold the running loop's connections until `leave`. Counted per holder.
