@@ -220,6 +220,8 @@ class AwsSession:
         region = client_config.own_region(session, self._given_region) or client_config.configured_region(session)
         if region is None:
             raise NO_REGION.error()
+        if not region.isprintable():  # botocore lets a line break at the end pass
+            raise ConfigurationError(f"invalid Region {safe_repr(region)}", advice="Write a Region like eu-west-1.")
         if client_config.needs_tls(session, self._endpoint_url):
             self._transport.prepare(TlsSettings.of(session.get_config_variable("ca_bundle")))
         policy = self._connections
