@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.config import Config
+from botocore.useragent import sanitize_user_agent_string_component
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.model.validation import check_endpoint
@@ -93,7 +94,10 @@ def user_agent(session: AioSession) -> str:
     # botocore adds user_agent_extra, the session's and the configuration's, to a fixed agent too.
     agent = _default(session, "user_agent") or session.user_agent().removesuffix(f" {session.user_agent_extra}")
     app = _default(session, "user_agent_appid") or session.get_config_variable("user_agent_appid")
-    return f"{agent} lib/aiocloudmap#{VERSION}" + (f" app/{app}" if app else "")
+    app = app and f" app/{sanitize_user_agent_string_component(app, allow_hash=True)}"
+    # AWS_EXECUTION_ENV is part of it, which botocore cleans only in the agents that it builds itself.
+    agent = "".join(letter if letter.isascii() and letter.isprintable() else "-" for letter in agent)
+    return f"{agent} lib/aiocloudmap#{VERSION}{app or ''}"
 
 
 def _default(session: AioSession, name: str) -> Any:

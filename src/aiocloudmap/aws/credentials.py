@@ -32,7 +32,7 @@ from botocore.exceptions import NoCredentialsError
 
 from aiocloudmap.aws.errors import from_credentials
 from aiocloudmap.aws.shared_call import SharedCalls
-from aiocloudmap.errors import CloudMapError, CredentialsError
+from aiocloudmap.errors import CloudMapError, ConfigurationError, CredentialsError
 
 if TYPE_CHECKING:
     from aiobotocore.session import AioSession
@@ -205,6 +205,7 @@ class SharedCredentials:
                 if source is None:
                     return None
                 held = _Held(source, await _awaited(source.get_frozen_credentials()))
+                _check(held.frozen, self._source())
         except CloudMapError:
             raise
         except Exception as error:
@@ -263,6 +264,17 @@ def _with_cache(provider: Any, own: Any) -> Any:
     if cache is not None and type(cache) is not dict:  # a plain dict is botocore's own, and lives for one load
         provider.cache = cache
     return provider
+
+
+def _check(frozen: Any, source: str) -> None:
+    """Refuse a value that no header can carry: aiohttp would end the call, or AWS refuse its signature."""
+    for name in ("access key", "secret key", "token"):
+        value = getattr(frozen, name.replace(" ", "_"), None)
+        if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+            raise ConfigurationError(
+                f"invalid AWS credentials from {source}: the {name} holds a character that no header can",
+                advice="Look for a line break or a letter that is not ASCII where the value is set.",
+            )
 
 
 async def _awaited(value: Any) -> Any:

@@ -256,6 +256,8 @@ class AwsSession:
         region = client_config.own_region(session, self._given_region) or client_config.configured_region(session)
         if region is None:
             raise NO_REGION.error()
+        if not region.isprintable():  # botocore lets a line break at the end pass
+            raise ConfigurationError(f"invalid Region {safe_repr(region)}", advice="Write a Region like eu-west-1.")
         policy = self._connections
         settings: dict[str, Any] = {
             "connect_timeout": policy.connect_timeout,

@@ -235,3 +235,17 @@ def test_options_are_compared_as_botocore_uses_them():
     assert by_value(thing) == by_value(dict(reversed(thing.items())))
     assert by_value({"a": 1}) != by_value({"a": True})
     assert by_value(bytearray(b"x")) != by_value(bytearray(b"y"))
+
+
+@pytest.mark.parametrize("variable", ["AWS_SDK_UA_APP_ID", "AWS_EXECUTION_ENV"])
+async def test_the_user_agent_is_cleaned(opened, request_of, monkeypatch, variable):
+    """A line break in a header would end every call. botocore cleans its own agents in the same way."""
+    monkeypatch.setenv(variable, "shop\nblue")
+    agent = (await request_of(await opened().discovery_client())).headers["User-Agent"]
+    assert "/shop-blue" in agent.decode()
+
+
+async def test_a_region_with_a_line_break_is_refused(opened):
+    """Every host name and signature would have it."""
+    with pytest.raises(ConfigurationError, match=r"invalid Region 'eu-west-1\\n'"):
+        await opened(region="eu-west-1\n").discovery_client()

@@ -396,3 +396,21 @@ async def test_only_a_load_that_requests_need_is_waited_for():
     assert shared.waited_for(keep=False) == "a file"
     provider.gate.set()
     await renewal
+
+
+@pytest.mark.parametrize(
+    ("values", "name"),
+    [
+        (("AKID\n", "secret", "token"), "access key"),
+        (("AKID", "secret\r", "token"), "secret key"),
+        (("AKID", "secret", "token\n"), "token"),
+        (("AKID", "secret", "tök"), "token"),
+    ],
+)
+async def test_a_value_that_no_header_can_carry_is_named(values, name):
+    """It is refused before a request, without the value. Nothing is held."""
+    shared = SharedCredentials(Provider(Credentials(*values)), source=lambda: "env")
+    with pytest.raises(ConfigurationError, match=f"credentials from env: the {name} holds a character") as caught:
+        await shared.get_frozen_credentials()
+    assert "AKID" not in str(caught.value)
+    assert shared.held is None
