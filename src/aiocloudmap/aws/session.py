@@ -106,6 +106,8 @@ class AwsSession:
             raise ConfigurationError(
                 f"invalid AWS service {safe_repr(aws_service)}: expected botocore's name of one, like 'sqs'"
             )
+        # The caller may change its options while the client is made, or later.
+        create_client_options = client_config.copied(create_client_options)
         key = (aws_service, client_config.by_value(create_client_options))
         if (view := self._get(key)) is None:
             async with self._exclusive():
