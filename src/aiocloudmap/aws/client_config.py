@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
+from http.cookies import Morsel
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.config import Config
 from botocore.useragent import sanitize_user_agent_string_component
+from multidict import MultiMapping
 
 from aiocloudmap.errors import ConfigurationError
 from aiocloudmap.model.validation import check_endpoint
@@ -24,6 +27,7 @@ __all__ = [
     "ClientView",
     "by_value",
     "configured_region",
+    "copied",
     "lasting_default",
     "needs_tls",
     "own_region",
@@ -167,10 +171,30 @@ def _check_transport(where: str, config: Config | None) -> None:
 # --- clients that several callers share ---
 
 
+class _Same:
+    """Equal only for the same object, which it keeps, so that no other object gets its id."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._value is other._value
+
+    def __hash__(self) -> int:
+        return id(self._value)
+
+
 def by_value(value: Any) -> Any:
-    """A hashable stand-in that is equal for equal settings: equal `Config` objects mean the same client."""
+    """A hashable stand-in that is equal for equal settings: equal `Config` objects mean the same client.
+
+    It stays as it is when the value changes.
+    """
     if isinstance(value, Config):
         return type(value), by_value(vars(value))
+    if isinstance(value, Morsel):  # a mapping of a cookie's attributes
+        value = value.key, value.value, value.coded_value, dict(value)
+    if isinstance(value, MultiMapping):
+        value = list(value.items())
     if isinstance(value, Mapping):
         return "mapping", frozenset((key, by_value(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
@@ -180,8 +204,19 @@ def by_value(value: Any) -> Any:
     try:
         hash(value)
     except TypeError:
-        return "object", id(value)
+        return _Same(value)
     return type(value), value  # 1 and True are equal in Python, but not for botocore
+
+
+def copied(value: Any) -> Any:
+    """A copy that later changes of the caller's dicts, lists and `Config` objects do not reach."""
+    if isinstance(value, Config):
+        copy_of_config = copy.copy(value)
+        vars(copy_of_config).update(copied(vars(value)))
+        return copy_of_config
+    if type(value) in (dict, OrderedDict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if type(value) is list else value
 
 
 class ClientView:

@@ -120,6 +120,8 @@ class AwsSession:
             raise ConfigurationError(
                 f"invalid AWS service {safe_repr(aws_service)}: expected botocore's name of one, like 'sqs'"
             )
+        # The caller may change its options while the client is made, or later.
+        create_client_options = client_config.copied(create_client_options)
         key = (aws_service, client_config.by_value(create_client_options))
         if (view := self._get(key)) is None:
             await self._load(aws_service, create_client_options.get("api_version"))

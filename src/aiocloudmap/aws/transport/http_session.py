@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 from botocore.exceptions import HTTPClientError
+from multidict import CIMultiDictProxy
 
 from aiocloudmap.aws.transport.connection import closed_error
 from aiocloudmap.aws.transport.file_descriptors import find_descriptor_error, too_many_open_files
@@ -20,10 +21,23 @@ from aiocloudmap.aws.transport.tls import TlsSettings
 from aiocloudmap.errors import CloudMapError, ConfigurationError
 
 if TYPE_CHECKING:
+    from aiohttp.typedefs import LooseCookies
+
     from aiocloudmap.aws.transport.pool import Purpose
     from aiocloudmap.model.policy import ConnectionPolicy
 
-__all__ = ["AwsHttpSession", "UnownedSession"]
+__all__ = ["AwsHttpSession", "GivenCookies", "UnownedSession"]
+
+
+class GivenCookies(aiohttp.CookieJar):
+    """Sends these cookies and keeps none of a response, which another caller of the session would send."""
+
+    def __init__(self, cookies: LooseCookies) -> None:
+        super().__init__()
+        super().update_cookies(cookies)
+
+    def update_cookies(self, cookies: LooseCookies, response_url: Any = None) -> None:
+        """Do nothing."""
 
 
 class _SubclassableSession:
@@ -33,7 +47,12 @@ class _SubclassableSession:
 
 
 class UnownedSession(_SubclassableSession, aiohttp.ClientSession):
-    """A ClientSession that owns no connector: `close` and `async with` leave it open."""
+    """A ClientSession that owns no connector: `close` and `async with` leave it open. Several callers share it."""
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:  # type: ignore[override]
+        """Read-only: other callers would send what one of them sets."""
+        return CIMultiDictProxy(super().headers)
 
     async def close(self) -> None:
         """Do nothing: the transport closes the connections."""

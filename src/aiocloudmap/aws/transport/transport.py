@@ -19,8 +19,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from aiocloudmap.aws.client_config import by_value, copied
 from aiocloudmap.aws.transport import compat
-from aiocloudmap.aws.transport.http_session import AwsHttpSession, UnownedSession
+from aiocloudmap.aws.transport.http_session import AwsHttpSession, GivenCookies, UnownedSession
 from aiocloudmap.aws.transport.loop_connections import ConnectorProxy, LoopRegistry
 from aiocloudmap.aws.transport.pool import Purpose
 from aiocloudmap.aws.transport.tls import TlsSettings
@@ -95,7 +96,8 @@ class Transport:
 
         Its `close` and `async with` do nothing. Timeouts are aiohttp's own unless the options set them; a call queues
         for a connection as long as it may wait to connect. The options are those of `aiohttp.ClientSession`, without
-        the connector. `tls=None` takes the settings from the environment, as botocore does.
+        the connector. A session keeps no cookies of responses unless it is given a `cookie_jar`. `tls=None` takes the
+        settings from the environment, as botocore does.
 
         Raises:
             ConfigurationError: No running asyncio loop, or an option that aiohttp or the transport rejects.
@@ -108,13 +110,16 @@ class Transport:
             )
         tls = tls or TlsSettings.from_env()
         kept = connections.client_sessions.setdefault(holder, [])
-        arguments = (policy, tls, options)
+        arguments = (policy, tls, by_value(options))
         for index, (known, session) in enumerate(kept):
             if known == arguments:
                 kept.append(kept.pop(index))
                 return session
         proxy: Any = ConnectorProxy(connections, policy, tls, Purpose.CLIENT, weakref.ref(holder))
         try:
+            options = copied(options)
+            if options.get("cookie_jar") is None:
+                options["cookie_jar"] = GivenCookies(options.pop("cookies", None) or {})
             made = UnownedSession(connector=proxy, connector_owner=False, **options)
         except (TypeError, ValueError, AssertionError) as error:
             raise ConfigurationError(
