@@ -12,6 +12,8 @@ from __future__ import annotations
 import errno
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from traceback import walk_tb
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -63,6 +65,12 @@ _BAD_FILE = Row(
     "Check the files that AWS_CA_BUNDLE, verify and client_cert name.",
 )
 _BAD_OPTION = Row(ConfigurationError, "invalid options for an AWS client", "See the error's __cause__.")
+_NO_SERVICE = Row(ConfigurationError, "botocore does not know the AWS service", "Check the name passed to client().")
+_IN_PROCESS = Row(
+    UnavailableError,
+    "an event handler or a tracer of this process",
+    "AWS is not the cause; see the error's __cause__.",
+)
 _NOT_LOADED = Row(
     CredentialsError,
     "the AWS credentials cannot be loaded",
@@ -87,9 +95,14 @@ EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
         ),
     ),
     ((_B.NoRegionError,), NO_REGION),
+    ((_B.UnknownServiceError,), _NO_SERVICE),
     (
-        (_B.UnknownServiceError,),
-        Row(ConfigurationError, "botocore does not know the AWS service", "Check the name passed to client()."),
+        (_B.MissingDependencyException,),
+        Row(
+            ConfigurationError,
+            "an AWS setting needs the package awscrt, which is not installed",
+            "Run pip install 'botocore[crt]'. A profile made by aws login needs it.",
+        ),
     ),
     (
         (_B.ProfileNotFound, _B.ConfigParseError, _B.ConfigNotFound, _B.InvalidConfigError),
@@ -134,6 +147,10 @@ EXCEPTIONS: Final[tuple[tuple[tuple[type[Exception], ...], Row], ...]] = (
 """What was raised without an answer from AWS. The first row that matches counts."""
 
 
+_HANDLERS: Final = frozenset({"aiobotocore.hooks", "botocore.hooks", "aiohttp.tracing"})
+_PARSERS: Final = frozenset({"aiobotocore.parsers", "botocore.parsers"})
+
+
 def from_call(error: Exception, *, service: ServiceName, region: str = "") -> CloudMapError:
     """The error for a failed call to Cloud Map. Raise it `from` the cause.
 
@@ -144,6 +161,8 @@ def from_call(error: Exception, *, service: ServiceName, region: str = "") -> Cl
     """
     chain = [*causes(error, contexts=True)]
     meaning = _known(chain)
+    if meaning is None and (raised := _raised_in_process(error)) is not None:
+        meaning = _IN_PROCESS.error(f"{_IN_PROCESS.what} raised {type(raised).__name__}, so no answer was received")
     if meaning is None and isinstance(error, _B.ClientError):
         meaning = _from_response(error, region)
     if meaning is None:
@@ -165,6 +184,11 @@ def from_setup(error: Exception) -> CloudMapError:
     elif row is None or row.kind is not ConfigurationError:
         # Python's own words for a TypeError name the argument; those of other errors may quote its value.
         row = _BAD_OPTION._replace(what=f"{_BAD_OPTION.what}: {error}") if type(error) is TypeError else _BAD_OPTION
+    elif isinstance(error, _B.UnknownServiceError):
+        names = str(error.kwargs["known_service_names"]).split(", ")
+        nearest = get_close_matches(str(error.kwargs["service_name"]).lower(), names, n=2, cutoff=0.5)
+        error.args = (f"Unknown service, {len(names)} are known",)  # it would print all of them
+        row = row._replace(advice=f"Write {' or '.join(map(repr, nearest))}.") if nearest else row
     return _error(row, chain)
 
 
@@ -202,6 +226,23 @@ def causes(error: BaseException, *, contexts: bool = False) -> Iterator[BaseExce
         wrapped = fields.get("error") if isinstance(fields, dict) else None
         waiting += [link.__cause__, link.__context__ if contexts else None, wrapped, getattr(link, "os_error", None)]
         waiting += link.exceptions if isinstance(link, BaseExceptionGroup) else ()
+
+
+def _raised_in_process(error: Exception) -> Exception | None:
+    """What an event handler of botocore, a tracer of aiohttp or a wrapper of the client raised inside the call.
+
+    Only the traceback tells it from what botocore's parser raises for an answer that isn't AWS's.
+    """
+    wrapped = error.kwargs.get("error") if isinstance(error, _B.HTTPClientError) else None
+    raised = wrapped if isinstance(wrapped, Exception) else error
+    if isinstance(raised, (_B.BotoCoreError, _B.ClientError, RecursionError)):
+        return None
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in walk_tb(raised.__traceback__)]
+    if not modules or modules[-1].startswith(("aiobotocore.", "botocore.")):  # their own handlers read answers, too
+        return None
+    is_handler = not _HANDLERS.isdisjoint(modules)
+    is_wrapper = raised is error and _row(error) is None and _PARSERS.isdisjoint(modules)
+    return raised if is_handler or is_wrapper else None
 
 
 def _known(chain: Sequence[BaseException]) -> CloudMapError | None:
