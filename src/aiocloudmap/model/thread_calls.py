@@ -60,6 +60,9 @@ class ThreadCalls:
                 waiters = self._calls[key] = []
             waiters.append(waiter)
         if is_new:
+            # Imported in the thread while a fork waits for it, its locks would be released without being held.
+            import concurrent.futures.thread  # noqa: F401, PLC0415 - a hit does not need it
+
             arguments = key, function, waiters
             try:
                 threading.Thread(target=self._run, args=arguments, name=_THREAD_NAME).start()
