@@ -139,7 +139,7 @@ def test_dropped_credentials_are_loaded_again_on_another_loop(source, cloud):
     cloud_map = CloudMap(endpoint_url=cloud.url, connections=POLICY)
     for _ in range(3):
         asyncio.run(four_calls(cloud_map))
-        cloud_map._engine.aws().drop_credentials()
+        asyncio.run(cloud_map._engine.aws()).drop_credentials()
     keys = keys_of(cloud)
     assert (source.loads, len(keys)) == (3, 12)
     assert [len(set(keys[first : first + 4])) for first in (0, 4, 8)] == [1, 1, 1]
@@ -153,7 +153,7 @@ def test_several_threads_load_credentials_at_once(source, cloud):
     async def run_calls() -> None:
         for _ in range(2):
             together.wait(60)
-            cloud_map._engine.aws().drop_credentials()
+            (await cloud_map._engine.aws()).drop_credentials()
             await four_calls(cloud_map)
 
     def run() -> None:

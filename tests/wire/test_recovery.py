@@ -87,7 +87,7 @@ async def main():
         await cloud_map.aclose()
         cloud_map.clear()
     elif ready == "libraries loaded":
-        import aiocloudmap.aws.backend, aiocloudmap.aws.session
+        import aiocloudmap.aws.backend, aiocloudmap.aws.session, aiocloudmap.aws.transport.transport
     elif ready == "client made":
         # All files are read, except those with certificates.
         import aiocloudmap.aws.backend

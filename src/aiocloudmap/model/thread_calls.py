@@ -61,7 +61,8 @@ class ThreadCalls:
             waiters.append(waiter)
         if is_new:
             # Imported in the thread while a fork waits for it, its locks would be released without being held.
-            import concurrent.futures.thread  # noqa: F401, PLC0415 - a hit does not need it
+            with contextlib.suppress(OSError):  # without a file descriptor, the function reports it
+                import concurrent.futures.thread  # noqa: F401, PLC0415 - a hit does not need it
 
             arguments = key, function, waiters
             try:
