@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Final, TypeVar
@@ -62,7 +63,7 @@ class ThreadCalls:
         if is_new:
             # Imported in the thread while a fork waits for it, its locks would be released without being held.
             with contextlib.suppress(OSError):  # without a file descriptor, the function reports it
-                import concurrent.futures.thread  # noqa: F401, PLC0415 - a hit does not need it
+                importlib.import_module("concurrent.futures.thread")
 
             arguments = key, function, waiters
             try:

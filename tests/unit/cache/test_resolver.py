@@ -479,7 +479,8 @@ async def test_whatever_a_backend_raises_reaches_the_callers(bench, raised, capl
 async def test_the_advice_for_a_full_queue_names_the_right_setting(bench):
     """The rate of the control plane is not a setting."""
     resolver = Resolver(
-        lambda: bench,
+        None,
+        backend=bench,
         clock=bench.clock,
         timeout=5.0,
         data_plane=Rate(1, 1),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 from contextvars import ContextVar
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp.client_proto import ResponseHandler
@@ -13,20 +14,54 @@ from aiocloudmap.errors import ConnectError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from aiohttp import ClientRequest, ClientTimeout
 
-    from aiocloudmap.aws.transport.pool import Permit
     from aiocloudmap.aws.transport.tls import TlsContexts
 
-__all__ = ["ConnectAttempt", "CountedSocket", "PooledConnection", "closed_error", "current_attempt", "max_connect_time"]
+__all__ = [
+    "ConnectAttempt",
+    "CountedSocket",
+    "Permit",
+    "PooledConnection",
+    "Purpose",
+    "closed_error",
+    "current_attempt",
+    "max_connect_time",
+]
 
 _ABANDONED_AFTER: Final = 10.0
 """Seconds without a byte after which a response that has begun counts as abandoned by its reader."""
 
 _FREEZE_THRESHOLD: Final = 1.0
 """Seconds by which a timer is late if the process was stopped or its event loop blocked."""
+
+
+class Purpose(Enum):
+    """What a connection is used for."""
+
+    DISCOVERY = "discovery"
+    """A request to Cloud Map."""
+
+    CLIENT = "client"
+    """The user's own call; leaves RESERVED connections free for discovery."""
+
+    # Used as a key several times for each call, and Enum's own hash is a function in Python.
+    __hash__ = object.__hash__
+
+
+class Permit:
+    """One open socket, or one attempt to open it. Requests of an equal key may reuse it."""
+
+    def __init__(self, key: Hashable, host: Hashable) -> None:
+        self.key, self.host = key, host
+        self.purpose: Purpose | None = None
+        self.closing = False
+        self.holds = 1
+        self.idle_since = 0.0
+        self.connection: PooledConnection | None = None
+        self.sockets: list[CountedSocket] = []
 
 
 class ConnectAttempt:

@@ -16,17 +16,16 @@ import asyncio
 import heapq
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable
-from enum import Enum
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from aiocloudmap.aws.transport.connection import Permit, Purpose
 from aiocloudmap.errors import ConnectionLimitError
 
 if TYPE_CHECKING:
     from aiohttp import ClientTimeout
     from aiohttp.tracing import Trace
 
-    from aiocloudmap.aws.transport.connection import CountedSocket, PooledConnection
 
 __all__ = ["RESERVED", "ConnectionPool", "Permit", "PoolRequest", "Purpose"]
 
@@ -35,32 +34,6 @@ RESERVED: Final = 2
 
 _QUEUE_SHARE: Final = 0.95
 """Share of a total timeout that may be spent queueing, so that the error of the limit comes first."""
-
-
-class Purpose(Enum):
-    """What a connection is used for."""
-
-    DISCOVERY = "discovery"
-    """A request to Cloud Map."""
-
-    CLIENT = "client"
-    """The user's own call; leaves RESERVED connections free for discovery."""
-
-    # Used as a key several times for each call, and Enum's own hash is a function in Python.
-    __hash__ = object.__hash__
-
-
-class Permit:
-    """One open socket, or one attempt to open it. Requests of an equal key may reuse it."""
-
-    def __init__(self, key: Hashable, host: Hashable) -> None:
-        self.key, self.host = key, host
-        self.purpose: Purpose | None = None
-        self.closing = False
-        self.holds = 1
-        self.idle_since = 0.0
-        self.connection: PooledConnection | None = None
-        self.sockets: list[CountedSocket] = []
 
 
 class PoolRequest:
