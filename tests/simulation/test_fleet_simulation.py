@@ -13,8 +13,7 @@ from aiocloudmap.cli.plan.fleet import Fleet
 from aiocloudmap.cli.plan.plan import plan_for
 from aiocloudmap.local.quotas import Rate
 
-# The last of a few answers comes after 11.8 s, with a standard deviation of 2.2 s: its mean needs this many runs.
-SEEDS = range(1, 11)
+SEEDS = 3
 
 
 def fleet(*, ttl=30.0, jitter=0.1, rate=200.0, **settings):
@@ -45,23 +44,24 @@ def test_a_fleet_asks_as_often_as_planned(settings):
 
 
 @pytest.mark.parametrize(
-    ("settings", "luck"),
+    ("settings", "luck", "seeds"),
     [
-        ({"services": 10, "quota": Rate(200, 100)}, 0.1),
-        ({"services": 4, "quota": Rate(60, 20)}, 0.1),
-        ({"services": 40, "processes": 20, "rate": 10.0}, 0.1),
+        ({"services": 10, "quota": Rate(200, 100)}, 0.1, SEEDS),
+        # The last answer comes after 11.8 s, with a standard deviation of 2.2 s: its mean needs more runs.
+        ({"services": 4, "quota": Rate(60, 20)}, 0.1, 10),
+        ({"services": 40, "processes": 20, "rate": 10.0}, 0.1, SEEDS),
         # More than a process can ask in time: some callers are refused and ask again.
-        ({"services": 20, "processes": 20, "rate": 2.0}, 0.1),
+        ({"services": 20, "processes": 20, "rate": 2.0}, 0.1, SEEDS),
         # Calls that queued in a process when AWS throttled it come back late, and the last of them by chance.
-        ({"services": 20, "quota": Rate(300, 150), "rate": 10.0, "processes": 40}, 0.3),
+        ({"services": 20, "quota": Rate(300, 150), "rate": 10.0, "processes": 40}, 0.3, SEEDS),
     ],
     ids=str,
 )
-def test_a_cold_start_goes_as_planned(settings, luck):
+def test_a_cold_start_goes_as_planned(settings, luck, seeds):
     """Calls and throttled calls are within a tenth, and the last answer within its luck."""
     planned = fleet(**settings)
     start = plan_for(planned).cold_start
-    outcomes = [simulated(planned, seed=seed) for seed in SEEDS]
+    outcomes = [simulated(planned, seed=seed) for seed in range(1, seeds + 1)]
     for name, tolerance in (("calls", 0.1), ("throttled", 0.1), ("all_after", luck)):
         seen = fmean(getattr(outcome, name) for outcome in outcomes)
         assert seen == pytest.approx(getattr(start, name), rel=tolerance), name
