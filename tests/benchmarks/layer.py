@@ -15,7 +15,7 @@ import sys
 from cold_start import _BARE as BARE
 from cold_start import _OURS as OURS
 from pairs import compare_synchronously
-from stage import child_server
+from testbed import child_server
 
 BUDGET = 0.95
 _PROGRAM = "import time; begun = time.process_time()\n{}\nprint(time.process_time() - begun)"
