@@ -26,7 +26,7 @@ from aiocloudmap.cache.freshness import backoff, hold_end, lifetime
 from aiocloudmap.cache.memory_store import MemoryStore
 from aiocloudmap.cache.rate_limiter import RateLimiter
 from aiocloudmap.cache.singleflight import Call, Waiter
-from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError, UnavailableError
+from aiocloudmap.errors import CloudMapError, ConfigurationError, NotFoundError, ThrottledError
 from aiocloudmap.model.answer import Answer, Snapshot, is_empty
 from aiocloudmap.model.events import (
     LOGGER,
@@ -168,17 +168,8 @@ def result_or_old(result: Result, entry: Entry, now: float) -> Result:
 
 
 def outcome_for_max_age(outcome: Result, waiter: Waiter, now: float) -> Result:
-    """For a caller with a max_age: the outcome; if the call failed, an answer in memory that is young enough.
-
-    An answer that arrives too old is an error for this caller, and an answer for the others.
-    """
+    """For a caller with a max_age: the outcome; if the call failed, an answer in memory that is young enough."""
     assert waiter.max_age is not None
-    age = waiter.call.age
-    if not isinstance(outcome, CloudMapError) and age > waiter.max_age:
-        return UnavailableError(
-            f"the answer was {age:.1f} s old when it arrived, which is more than max_age={waiter.max_age:g}",
-            advice="The process was frozen during the call, or the backend returns old answers: raise max_age.",
-        )
     if not _is_failure(outcome) or isinstance(outcome, ConfigurationError):
         return outcome
     return result_or_old(outcome, waiter.entry, now) if waiter.entry.is_young(waiter.max_age, now) else outcome
